@@ -1,0 +1,164 @@
+"""The backbone contract: one frozen metadata record and one class per file.
+
+Nothing here imports torch at import time, so that listing plugins stays instant.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+WeightsKind = Literal["pretrained", "random-init", "none"]
+Size = Literal["full", "small"]
+
+
+class BackboneError(Exception):
+    """Something about a backbone that its user can act on; the message says how."""
+
+
+class WeightsUnavailable(BackboneError):
+    """No weights on this machine and none to be downloaded; the message says how to get them."""
+
+
+class WeightsMismatch(BackboneError):
+    """The weights found do not fit the architecture (missing, extra or mis-shaped tensors)."""
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """What the harness needs to know about a backbone without loading it.
+
+    Attributes:
+        name: the name used on the command line, in records and in file names.
+        summary: one line for `voxgrid list`.
+        weights_id: Hugging Face repository or URL of the weights; None where none are needed.
+        revision: the pinned revision (commit) of `weights_id`.
+        licence: SPDX name of the weights' licence (or of the code, where there are no weights).
+        sample_rate: in Hz, what `encode` expects.
+        layers: how many representations `encode` returns, layer 0 (before the first block) included.
+        width: features per frame of the last layer.
+        frame_rate: frames per second of the last layer.
+        max_seconds: longest window `encode` accepts; longer clips are windowed by the harness.
+        attention_mask: True where a padded batch is masked inside the model. False means that
+            padding would change the result, and the harness batches equal lengths only.
+        normalised: True where `encode` expects zero mean and unit variance per clip
+            (the harness does it, before padding).
+        extra: the optional extra of voxgrid to install for this backbone, or None.
+        parameters: number of parameters of the full-size encoder, 0 for hand-made features.
+        version: raise it when a code change alters the numbers; it is part of the cache key.
+    """
+
+    name: str
+    summary: str
+    weights_id: str | None
+    revision: str | None
+    licence: str
+    sample_rate: int
+    layers: int
+    width: int
+    frame_rate: float
+    max_seconds: float
+    attention_mask: bool
+    normalised: bool
+    extra: str | None = None
+    parameters: int = 0
+    version: int = 1
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether there is anything to download."""
+        return self.weights_id is not None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Resolved weights: where they are and what identifies them.
+
+    Attributes:
+        kind: `pretrained` (read from `path`), `random-init` (built from the published
+            configuration, seeded) or `none` (hand-made features).
+        id: the Hugging Face repository or URL, as in the metadata record; None for `none`.
+        path: folder or file of pretrained weights.
+        sha: sha256 of the weight file; None unless pretrained.
+        size: `small` shrinks a random-init model to seconds of work, for the sample tasks.
+        seed: of random initialisation.
+    """
+
+    kind: WeightsKind
+    id: str | None = None
+    path: Path | None = None
+    sha: str | None = None
+    size: Size = "full"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a backbone returns for one batch.
+
+    Attributes:
+        hidden: one tensor (batch, frames, width) per layer, layer 0 first. Frame counts and
+            widths may differ from layer to layer.
+        lengths: one int64 tensor (batch,) per layer: how many leading frames come from the
+            clip itself and not from padding.
+    """
+
+    hidden: Sequence[torch.Tensor]
+    lengths: Sequence[torch.Tensor]
+
+    def __post_init__(self) -> None:
+        if len(self.hidden) != len(self.lengths):
+            raise ValueError(f"{len(self.hidden)} layers but {len(self.lengths)} length vectors")
+
+    @classmethod
+    def same_lengths(cls, hidden: Sequence[torch.Tensor], lengths: torch.Tensor) -> Frames:
+        """Frames whose layers all share one valid length per clip."""
+        return cls(tuple(hidden), (lengths,) * len(hidden))
+
+
+class Backbone(ABC):
+    """A speech encoder: waveform → frames, for every layer.
+
+    A plugin never pools, windows, caches, batches, times or picks a device: the harness does.
+    A plugin file imports torch and its model library inside methods only.
+    """
+
+    info: ClassVar[BackboneInfo]
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    @abstractmethod
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Build the model, read the weights, switch to evaluation mode, move to `device`.
+
+        Args:
+            device: a torch device name.
+            dtype: `float32`, `bfloat16` or `float16`: what the encoder computes in.
+
+        Raises:
+            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+        """
+
+    @abstractmethod
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch.
+
+        Args:
+            waves: float32 (batch, samples) at `info.sample_rate`, zero after each clip's end;
+                in [-1, 1], or zero mean and unit variance where `info.normalised`.
+            lengths: int64 (batch,), samples that belong to each clip.
+
+        Returns:
+            Frames of every layer, in float32 or the dtype given to `load`.
+        """
+
+    def parameter_count(self) -> int:
+        """Parameters of the loaded encoder; 0 for hand-made features."""
+        return 0

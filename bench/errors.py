@@ -1,0 +1,33 @@
+"""Errors a person can act on. Each message names the thing, the place and the next step."""
+
+from __future__ import annotations
+
+
+class VoxgridError(Exception):
+    """Base of every error voxgrid raises on purpose."""
+
+
+class UserError(VoxgridError):
+    """A mistake in what was asked for (a typo, a wrong path): the command exits with code 2."""
+
+
+class DataUnavailable(VoxgridError):
+    """A task's clips are neither on this machine nor to be downloaded."""
+
+
+class ClipError(VoxgridError):
+    """One clip cannot be used; it is excluded with this reason and the rest goes on."""
+
+
+class StorageError(VoxgridError):
+    """Results or caches cannot be written (full disk, read-only folder)."""
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """' Did you mean X?' where a known name is close, else the list of known names."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + ", ".join(sorted(known))
