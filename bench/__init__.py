@@ -1,0 +1,1 @@
+"""voxgrid's harness: everything that joins backbones, poolings and heads."""

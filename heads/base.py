@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna.trial import Trial
+
+
+class HeadError(Exception):
+    """Something about a head that its user can act on; the message says how."""
+
+
+class FitDiverged(HeadError):
+    """Training or prediction produced a number that is not finite; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,9 @@ class Head(ClassifierMixin, BaseEstimator):
 
     info: ClassVar[HeadInfo]
     classes_: NDArray[Any]
+    n_features_in_: int
+    random_state: int | None
+    n_jobs: int
 
     @staticmethod
     @abstractmethod
@@ -78,4 +92,60 @@ class Head(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
         """The most probable class of each clip, (clips,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        # first, because on an unfitted head this is what raises NotFittedError
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+    def check_training_data(
+        self, X: NDArray[np.float32], y: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Validate what `fit` was given and set `classes_` and `n_features_in_`.
+
+        Args:
+            X: vectors (clips, features).
+            y: labels (clips,), strings or integers.
+
+        Returns:
+            X as C-contiguous float32, and y as positions in `classes_`.
+
+        Raises:
+            ValueError: X holds NaN or infinity, sizes disagree, y is not a set of class labels
+                or names fewer than two classes.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float32, order="C")
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least two classes to tell apart, "
+                f"the training labels hold only one class: '{self.classes_[0]}'"
+            )
+        return X, codes.astype(np.int64)
+
+    def check_vectors(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Validate what `predict_proba` was given; returns X as C-contiguous float32.
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            ValueError: X holds NaN or infinity, or has another width than in `fit`.
+        """
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float32, order="C", reset=False)
+
+    def seed(self) -> int:
+        """An int seed for other libraries, drawn from `random_state`."""
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def as_probabilities(raw: NDArray[Any]) -> NDArray[np.float64]:
+    """Rescale float32 probabilities (clips, classes) so that rows sum to 1 in float64.
+
+    scikit-learn's log loss complains about rows that are off by float32 rounding.
+
+    Raises:
+        FitDiverged: a probability is not finite.
+    """
+    probabilities = np.asarray(raw, dtype=np.float64)
+    if not np.isfinite(probabilities).all():
+        raise FitDiverged("the fitted head predicts probabilities that are not finite")
+    return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Frames → statistics of every layer → cached vectors."""

@@ -1,0 +1,1 @@
+"""Records → leaderboard, figures, listings."""

@@ -1,0 +1,90 @@
+"""Tasks by name: where each one's clips come from, looked up without importing what is unused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from bench.errors import UserError, nearest
+from bench.paths import cache_dir
+from bench.paths import data_root as env_data_root
+from bench.tasks.base import Clip, Exclusion, Task
+
+__all__ = ["TASKS", "Clip", "Entry", "Exclusion", "Task", "find", "names", "resolve"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task.
+
+    Attributes:
+        module: has `resolve(data_root, cache, allow_download) -> Task`.
+        protocols: names of the protocols that fit it, default first.
+        summary: one line for `voxgrid list`.
+        twin: the sample task that runs in its place where there is no data.
+    """
+
+    module: str
+    protocols: tuple[str, ...]
+    summary: str
+    twin: str | None = None
+
+
+TASKS: dict[str, Entry] = {
+    "ravdess": Entry(
+        "bench.tasks.ravdess",
+        ("speaker-6fold", "random-80-20"),
+        "RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
+        twin="sample-emotion",
+    ),
+    "sample-emotion": Entry(
+        "bench.tasks.sample",
+        ("speaker-3fold", "random-80-20"),
+        "generated stand-in for ravdess: 4 emotions, 6 voices, 120 clips",
+    ),
+}
+
+
+def names() -> list[str]:
+    """Return the names of all tasks."""
+    return list(TASKS)
+
+
+def resolve(
+    name: str,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    allow_download: bool = False,
+) -> Task:
+    """Find a task's clips on this machine, or download them.
+
+    Args:
+        name: one of `names()`.
+        data_root: folder with one sub-folder per task; `VOXGRID_DATA` by default.
+        cache: folder for what is downloaded or generated; `VOXGRID_CACHE` by default.
+        allow_download: whether the network may be used.
+
+    Raises:
+        UserError: unknown name (says which was meant), or a data folder without clips.
+        DataUnavailable: no data; says how to get them.
+        StorageError: the cache cannot be written.
+    """
+    entry = find(name)
+    task: Task = import_module(entry.module).resolve(
+        data_root if data_root is not None else env_data_root(),
+        cache if cache is not None else cache_dir(),
+        allow_download,
+    )
+    return task
+
+
+def find(name: str) -> Entry:
+    """Return what is known of a task without resolving it.
+
+    Raises:
+        UserError: unknown name; says which was meant.
+    """
+    if name not in TASKS:
+        raise UserError(f"unknown task '{name}': {nearest(name, names())}")
+    return TASKS[name]

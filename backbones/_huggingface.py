@@ -1,0 +1,159 @@
+"""Strict reading and seeded building of encoders in the transformers layout.
+
+Why not `from_pretrained`: it fills what a checkpoint lacks with random numbers and goes on with a
+warning. Here every tensor of the encoder comes from the file, or loading stops.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbones._tensors import load_strictly
+from backbones.base import BackboneError, BackboneInfo, Weights, WeightsMismatch
+from backbones.weights import how_to_get, weight_file
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a published checkpoint keeps the encoder.
+
+    Attributes:
+        prefixes: of the encoder's tensors, stripped on reading; the first that fits counts.
+        ignored: prefixes (before stripping) of tensors that are published but not part of the
+            encoder. Any other surplus tensor is an error.
+        renamed: endings of older tensor names → today's.
+    """
+
+    prefixes: tuple[str, ...]
+    ignored: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_encoder(
+    info: BackboneInfo,
+    weights: Weights,
+    *,
+    model: Callable[[Any], torch.nn.Module],
+    config: type[PretrainedConfig],
+    full: Mapping[str, Any],
+    small: Mapping[str, Any],
+    inference: Mapping[str, Any],
+    layout: Layout,
+    device: str,
+    dtype: str,
+) -> torch.nn.Module:
+    """Build an encoder and fill it, in evaluation mode and frozen.
+
+    The parameters do not require gradients, so that encoding records no graph. A head that
+    fine-tunes switches that on for the parameters it trains.
+
+    Args:
+        info: metadata of the backbone, for messages.
+        weights: resolved weights, `pretrained` (a folder) or `random-init`.
+        model: builds the randomly initialised encoder from a configuration.
+        config: configuration class; its `model_type` must be the checkpoint's.
+        full: the published configuration, for `random-init`.
+        small: the same family in tiny, for `random-init` of size `small`.
+        inference: settings that override any configuration (no masking, no layer drop).
+        layout: where the checkpoint keeps the encoder.
+        device: torch device.
+        dtype: `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        BackboneError: the folder lacks a readable configuration or weight file.
+        WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+    """
+    import torch
+
+    if weights.kind == "pretrained":
+        folder = _folder(info, weights)
+        settings = _read_config(info, folder, config.model_type)
+    else:
+        folder = None
+        settings = dict(small if weights.size == "small" else full)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights.seed)
+        encoder = model(config.from_dict({**settings, **inference}))
+    if folder is not None:
+        _fill(info, encoder, folder, layout)
+    return encoder.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+
+
+def _folder(info: BackboneInfo, weights: Weights) -> Path:
+    if weights.path is None or not weights.path.is_dir():
+        raise BackboneError(
+            f"{info.name}: pretrained weights are a folder with config.json and a weight file, "
+            f"but {weights.path} is none; {how_to_get(info)}"
+        )
+    return weights.path
+
+
+def _read_config(info: BackboneInfo, folder: Path, model_type: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(
+            f"{info.name}: cannot read {path} ({error}); {how_to_get(info)}"
+        ) from error
+    found = settings.get("model_type") if isinstance(settings, dict) else None
+    if found != model_type:
+        raise WeightsMismatch(
+            f"{info.name}: {path} describes a model of type {found!r}, not {model_type!r}; "
+            f"{how_to_get(info)}"
+        )
+    # the type stored on disk must not decide what is computed in
+    return {k: v for k, v in settings.items() if k not in ("dtype", "torch_dtype")}
+
+
+def _fill(info: BackboneInfo, encoder: torch.nn.Module, folder: Path, layout: Layout) -> None:
+    path = weight_file(folder)
+    if path is None:
+        raise BackboneError(f"{info.name}: no weight file in {folder}; {how_to_get(info)}")
+    found = {
+        _encoder_name(name, layout): tensor
+        for name, tensor in _read_tensors(info, path).items()
+        if not name.startswith(layout.ignored)
+    }
+    load_strictly(encoder, found, source=f"{info.name}: {path}", prefix="")
+
+
+def _read_tensors(info: BackboneInfo, path: Path) -> dict[str, torch.Tensor]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # the mapping of files older than torch 1.6 is not supported
+        content = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise WeightsMismatch(
+            f"{info.name}: cannot read {path} ({reason}); delete it, then {how_to_get(info)}"
+        ) from error
+    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+        raise WeightsMismatch(f"{info.name}: {path} holds no tensors by name; {how_to_get(info)}")
+    return content
+
+
+def _encoder_name(name: str, layout: Layout) -> str:
+    prefix = next((p for p in layout.prefixes if name.startswith(p)), "")
+    name = name.removeprefix(prefix)
+    for old, new in layout.renamed.items():
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    return name

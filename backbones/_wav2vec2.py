@@ -1,0 +1,139 @@
+"""What the two backbones of the wav2vec 2.0 architecture share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backbones._huggingface import Layout, load_encoder
+from backbones.base import Backbone, Frames
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Wav2Vec2Model
+
+# Tensors of Wav2Vec2ForPreTraining (and ForCTC) that the encoder does not use.
+LAYOUT = Layout(
+    prefixes=("wav2vec2.",),
+    ignored=(
+        "quantizer.",
+        "project_q.",
+        "project_hid.",
+        "lm_head.",
+        "masked_spec_embed",
+        "wav2vec2.masked_spec_embed",
+    ),
+    renamed={
+        # weight normalisation, as torch named its tensors before 2.0
+        ".weight_g": ".parametrizations.weight.original0",
+        ".weight_v": ".parametrizations.weight.original1",
+    },
+)
+
+# Samples that the convolutions need for one frame.
+SHORTEST = 400
+
+# Without time masking transformers builds no mask embedding, and none is needed to encode.
+INFERENCE = {
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "layerdrop": 0.0,
+}
+
+
+class Wav2Vec2Backbone(Backbone):
+    """A wav2vec 2.0 encoder.
+
+    Layer 0 is what enters the first transformer block: projected convolution features plus
+    positions. Layer n is the output of block n. The last layer is the encoder's output, which for
+    the stable-layer-norm variant (XLSR) means *after* its final layer norm, while the layers before
+    it are the un-normalised residual stream; transformers has returned either, by version.
+    """
+
+    full: ClassVar[Mapping[str, Any]]
+    small: ClassVar[Mapping[str, Any]]
+    model: Wav2Vec2Model
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Build the encoder and read its weights; see `Backbone.load`."""
+        from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+        self.model = load_encoder(  # type: ignore[assignment]
+            self.info,
+            self.weights,
+            model=Wav2Vec2Model,
+            config=Wav2Vec2Config,
+            full=self.full,
+            small=self.small,
+            inference=INFERENCE,
+            layout=LAYOUT,
+            device=device,
+            dtype=dtype,
+        )
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch; see `Backbone.encode`.
+
+        Args:
+            waves: float32 (batch, samples) at 16 kHz, zero mean and unit variance per clip.
+            lengths: int64 (batch,), samples of each clip.
+
+        Returns:
+            Frames of 20 ms, every layer (batch, frames, width). A clip shorter than one frame
+            (25 ms) counts as 25 ms, the rest being silence.
+        """
+        import torch
+
+        lengths = lengths.clamp(min=SHORTEST)
+        frames = self._frame_counts(lengths)
+        longest = int(lengths.max())
+        waves = waves[:, :longest].to(self.model.device, self.model.dtype)
+        waves = torch.nn.functional.pad(waves, (0, longest - waves.shape[1]))
+        if int(lengths.min()) == waves.shape[1]:
+            return Frames.same_lengths(self._forward(waves, None), frames)
+        if self.model.config.feat_extract_norm == "layer":
+            return Frames.same_lengths(self._forward(waves, lengths), frames)
+        return Frames.same_lengths(self._one_length_at_a_time(waves, lengths, frames), frames)
+
+    def parameter_count(self) -> int:
+        """Parameters of the loaded encoder, without the embedding of masked frames."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def _frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
+        config = self.model.config
+        frames = lengths
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            frames = (frames - kernel) // stride + 1
+        return frames
+
+    def _forward(
+        self, waves: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        import torch
+
+        mask = None
+        if lengths is not None:
+            positions = torch.arange(waves.shape[1], device=waves.device)
+            mask = (positions < lengths.to(waves.device)[:, None]).long()
+        output = self.model(waves, attention_mask=mask, output_hidden_states=True)
+        return (*output.hidden_states[:-1], output.last_hidden_state)
+
+    def _one_length_at_a_time(
+        self, waves: torch.Tensor, lengths: torch.Tensor, frames: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Encode clips of one length together, then pad the results.
+
+        The group norm of the first convolution takes its statistics over all of the time axis,
+        padding included: no mask could undo that.
+        """
+        padded: list[torch.Tensor] = []
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero()[:, 0].to(waves.device)
+            layers = self._forward(waves[rows, :length], None)
+            if not padded:
+                shape = (len(waves), int(frames.max()))
+                padded = [layer.new_zeros(*shape, layer.shape[2]) for layer in layers]
+            for target, layer in zip(padded, layers, strict=True):
+                target[rows, : layer.shape[1]] = layer
+        return padded

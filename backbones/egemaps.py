@@ -1,0 +1,130 @@
+"""eGeMAPS: the 88 hand-made voice parameters of affective computing, by openSMILE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backbones.base import Backbone, BackboneError, BackboneInfo, Frames, Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+INFO = BackboneInfo(
+    name="egemaps",
+    summary="eGeMAPSv02 voice parameters by openSMILE (research licence), no weights",
+    weights_id=None,
+    revision=None,
+    # of openSMILE itself, by audEERING: research and personal use only
+    licence="LicenseRef-audEERING-openSMILE-research",
+    sample_rate=16_000,
+    layers=2,
+    width=88,
+    frame_rate=100.0,
+    max_seconds=30.0,
+    attention_mask=True,
+    normalised=False,
+    extra="egemaps",
+)
+
+DESCRIPTORS = 25
+FUNCTIONALS = 88
+# One window of 60 ms, the longest openSMILE uses here; it has nothing to say below that.
+SHORTEST = 960
+# openSMILE reads 16-bit samples, in which 1.0 would wrap round to -1.0.
+LOUDEST = 32767 / 32768
+
+
+class EGeMAPS(Backbone):
+    """openSMILE's eGeMAPSv02.
+
+    Layer 0 is the 25 low-level descriptors as frames at 100 Hz; layer 1 is the 88 functionals
+    of the whole clip as a single frame, so that its mean over time is the functionals
+    themselves. Each clip is processed alone and in full length, so that padding cannot change
+    it. A clip shorter than 60 ms counts as 60 ms, the rest being silence.
+
+    Reference: Eyben et al., The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for voice
+    research and affective computing, IEEE Transactions on Affective Computing 7(2), 2016.
+    """
+
+    info = INFO
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self._descriptors: Any = None
+        self._functionals: Any = None
+        self._device = "cpu"
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Set up openSMILE.
+
+        Args:
+            device: where the frames are put; openSMILE computes on the CPU.
+            dtype: without effect, features are always float32.
+
+        Raises:
+            BackboneError: openSMILE is not installed.
+        """
+        try:
+            import opensmile
+        except ModuleNotFoundError as error:
+            raise BackboneError(
+                "egemaps needs openSMILE, which is free for research and personal use only: "
+                "pip install 'voxgrid[egemaps]'"
+            ) from error
+
+        self._device = device
+        self._descriptors, self._functionals = (
+            opensmile.Smile(
+                feature_set=opensmile.FeatureSet.eGeMAPSv02,
+                feature_level=level,
+                sampling_rate=INFO.sample_rate,
+            )
+            for level in (
+                opensmile.FeatureLevel.LowLevelDescriptors,
+                opensmile.FeatureLevel.Functionals,
+            )
+        )
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch; see `Backbone.encode`.
+
+        Returns:
+            Two layers, float32: (batch, frames, 25) and (batch, 1, 88).
+
+        Raises:
+            BackboneError: openSMILE gave a value that is no number.
+        """
+        import numpy as np
+        import torch
+
+        clips = [
+            np.clip(wave[:length], -1.0, LOUDEST)
+            for wave, length in zip(waves.float().cpu().numpy(), lengths.tolist(), strict=True)
+        ]
+        clips = [np.pad(clip, (0, max(0, SHORTEST - len(clip)))) for clip in clips]
+        descriptors = [torch.from_numpy(_run(self._descriptors, clip)) for clip in clips]
+        functionals = [torch.from_numpy(_run(self._functionals, clip)) for clip in clips]
+        frames = torch.tensor([len(rows) for rows in descriptors])
+        ones = torch.ones(len(clips), dtype=torch.int64)
+        return Frames(
+            hidden=(
+                torch.nn.utils.rnn.pad_sequence(descriptors, batch_first=True).to(self._device),
+                torch.stack(functionals).to(self._device),
+            ),
+            lengths=(frames.to(self._device), ones.to(self._device)),
+        )
+
+
+def _run(smile: Any, clip: np.ndarray) -> np.ndarray:
+    """(frames, features) of one clip."""
+    import numpy as np
+
+    features = smile(clip, INFO.sample_rate)[0].T
+    if not np.isfinite(features).all():
+        names = [smile.feature_names[i] for i in np.flatnonzero(~np.isfinite(features).all(0))]
+        raise BackboneError(
+            f"openSMILE gave NaN or infinity for {', '.join(names)} on a clip of "
+            f"{len(clip) / INFO.sample_rate:.2f} s: leave the clip out of the task."
+        )
+    return np.ascontiguousarray(features, dtype=np.float32)

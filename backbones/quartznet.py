@@ -1,0 +1,343 @@
+"""QuartzNet 15x5: NVIDIA's small convolutional speech recogniser, 18 blocks, 18.9 M parameters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbones._nemo import expect, read_nemo, section
+from backbones._tensors import load_strictly
+from backbones.base import Backbone, BackboneInfo, Frames, Size, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+INFO = BackboneInfo(
+    name="quartznet",
+    summary="QuartzNet 15x5, convolutional CTC speech recogniser (NVIDIA, English)",
+    weights_id=(
+        "https://api.ngc.nvidia.com/v2/models/nvidia/nemospeechmodels/versions/1.0.0a5/files/"
+        "QuartzNet15x5Base-En.nemo"
+    ),
+    revision="sha256:1fae09384a4285d941b57a185a05ef847e2c374056cfc3e37460923c62599cd1",
+    licence="LicenseRef-NVIDIA-NGC-Terms-of-Use",
+    sample_rate=16_000,
+    layers=19,
+    width=1024,
+    frame_rate=50.0,
+    max_seconds=30.0,
+    attention_mask=True,
+    normalised=False,
+    parameters=18_894_656,
+)
+
+MELS = 64
+HOP = 160
+NORMALISATION = "per_feature"
+# Mel features are normalised over time, which takes two frames.
+SHORTEST = 2 * HOP
+
+
+class QuartzNet(Backbone):
+    """Log-mel features and the output of each of the 18 blocks.
+
+    Layer 0 is the log-mel spectrogram (64 bands, 100 Hz) before it is normalised per clip and
+    band: afterwards its mean and deviation would be 0 and 1 for every clip. Layers 1 to 18 are
+    the outputs of the blocks (256, 512 or 1024 wide, 50 Hz). A clip shorter than 20 ms counts
+    as 20 ms, the rest being silence.
+
+    NeMo builds the network and computes the features. The forward pass is ours: the same
+    convolutions in channels-last memory order with batch normalisation folded into them, which
+    gives the same numbers to rounding several times faster, since PyTorch has no fast kernel
+    for a depthwise `conv1d` on a CPU. Folding needs no distinction between the NGC original,
+    with its trained batch normalisation, and a file in which it is already folded: there the
+    normalisation is stored as the identity.
+    """
+
+    info = INFO
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self._preprocessor: torch.nn.Module
+        self._blocks: list[_Block] = []
+        self._parameters = 0
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Build the network with NeMo, fill it and fold its batch normalisation.
+
+        Args:
+            device: a torch device name.
+            dtype: what the blocks compute in; the features are always computed in float32.
+
+        Raises:
+            WeightsMismatch: the archive is not a QuartzNet 15x5, or one of its tensors is
+                missing, unexpected or of the wrong shape.
+        """
+        import torch
+
+        path = self.weights.path
+        if path is None:
+            encoder = quartznet_config(self.weights.size)
+        else:
+            config, tensors = read_nemo(path)
+            encoder = _checked_config(config, source=path)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.weights.seed)
+            self._preprocessor, network = build(encoder)
+        if path is not None:
+            load_strictly(
+                network,
+                tensors,
+                source=f"{INFO.name}: {path}",
+                prefix="encoder.",
+                # the window and the mel filterbank in `preprocessor.` follow from the config
+                ignored=("decoder.", "preprocessor."),
+            )
+        self._parameters = sum(parameter.numel() for parameter in network.parameters())
+        self._preprocessor.to(device)
+        with torch.no_grad():
+            self._blocks = [
+                _fold_block(block, device=device, dtype=getattr(torch, dtype))
+                for block in network.encoder
+            ]
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch; see `Backbone.encode`.
+
+        Returns:
+            19 layers: (batch, mel frames, 64), then (batch, frames, width) for each block.
+        """
+        import torch
+        from nemo.collections.asr.parts.preprocessing.features import normalize_batch
+
+        with torch.no_grad():
+            waves = torch.nn.functional.pad(waves, (0, max(0, SHORTEST - waves.shape[1])))
+            lengths = lengths.clamp(min=SHORTEST)
+            mel, mel_lengths = self._preprocessor(input_signal=waves, length=lengths)
+            mel = mel[..., : int(mel_lengths.max())]
+            hidden, valid = [mel.transpose(1, 2)], [mel_lengths]
+            normalised, _, _ = normalize_batch(mel, mel_lengths, NORMALISATION)
+            x = normalised.transpose(1, 2).to(self._blocks[0].body[-1].pointwise.dtype)
+            x = x.contiguous()
+            for block in self._blocks:
+                x, frames = block(x, valid[-1])
+                hidden.append(x)
+                valid.append(frames)
+        return Frames(hidden, valid)
+
+    def parameter_count(self) -> int:
+        """Parameters of the loaded encoder, batch normalisation included."""
+        return self._parameters
+
+
+# --- the configuration -------------------------------------------------------------------------
+
+FEATURES: Mapping[str, Any] = {
+    "sample_rate": 16_000,
+    "window_size": 0.02,
+    "window_stride": 0.01,
+    "window": "hann",
+    "normalize": NORMALISATION,
+    "n_fft": 512,
+    "features": MELS,
+    "frame_splicing": 1,
+    "preemph": 0.97,
+    "lowfreq": 0,
+    "mag_power": 2.0,
+    "log": True,
+    "log_zero_guard_type": "add",
+    "log_zero_guard_value": 2**-24,
+}
+ENCODER: Mapping[str, Any] = {
+    "activation": "relu",
+    "normalization_mode": "batch",
+    "residual_mode": "add",
+    "frame_splicing": 1,
+}
+# What a block of QuartzNet does not use, other models of the family do.
+PLAIN: Mapping[str, Any] = {"groups": 1, "heads": -1, "se": False, "residual_dense": False}
+
+
+def quartznet_config(size: Size = "full") -> dict[str, Any]:
+    """The encoder of QuartzNet 15x5 as NeMo's `ConvASREncoder` wants it.
+
+    NeMo 3 no longer knows the model by name, hence it is written down here.
+
+    Args:
+        size: `small` keeps the 18 blocks, their kernels and strides and makes them narrow and
+            shallow.
+    """
+    full = size == "full"
+    repeat = 5 if full else 1
+
+    def block(filters: int, kernel: int, **special: Any) -> dict[str, Any]:
+        return {
+            "filters": filters if full else filters // 16,
+            "repeat": 1,
+            "kernel": [kernel],
+            "stride": [1],
+            "dilation": [1],
+            "dropout": 0.0,
+            "residual": False,
+            "separable": True,
+        } | special
+
+    jasper = [block(256, 33, stride=[2])]
+    for filters, kernel in ((256, 33), (256, 39), (512, 51), (512, 63), (512, 75)):
+        jasper += [block(filters, kernel, repeat=repeat, residual=True) for _ in range(3)]
+    jasper += [block(512, 87, dilation=[2]), block(1024, 1, separable=False)]
+    return {**ENCODER, "feat_in": MELS, "conv_mask": True, "jasper": jasper}
+
+
+def _checked_config(config: Mapping[str, Any], *, source: Path) -> dict[str, Any]:
+    """What the archive says about the encoder, which has to be a QuartzNet on its features.
+
+    Widths and repeats may differ from the published ones: the tensors are checked against them.
+    """
+    features = section(config, "preprocessor", "AudioToMelSpectrogramPreprocessor", source)
+    encoder = section(config, "encoder", "ConvASREncoder", source)
+    published = quartznet_config()
+    blocks = encoder.get("jasper", [])
+    wanted_blocks = published["jasper"]
+    expect(features, FEATURES, f"{source}: its preprocessor")
+    expect(encoder, {**ENCODER, "feat_in": MELS}, f"{source}: its encoder")
+    expect({"blocks": len(blocks)}, {"blocks": len(wanted_blocks)}, f"{source}: its encoder")
+    jasper = []
+    for index, (block, wanted) in enumerate(zip(blocks, wanted_blocks, strict=True)):
+        sized = {key: block[key] for key in ("filters", "repeat") if key in block}
+        expected = {**PLAIN, **wanted, **sized}
+        expect({"separable": False, **block}, expected, f"{source}: block {index}")
+        jasper.append(wanted | sized)
+    return published | {"jasper": jasper}
+
+
+def build(encoder: Mapping[str, Any]) -> tuple[Any, Any]:
+    """NeMo's preprocessor and encoder, in evaluation mode, without its notices.
+
+    Args:
+        encoder: arguments of `ConvASREncoder`, such as `quartznet_config()`.
+    """
+    # NeMo reports at import time that its usage telemetry is off
+    logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
+    from nemo.collections.asr.modules import (
+        AudioToMelSpectrogramPreprocessor,
+        ConvASREncoder,
+    )
+
+    # dither is noise for training; pad_to would add frames that are not the clip's; `encode`
+    # normalises, because layer 0 is what there is before
+    features = {**FEATURES, "normalize": None, "dither": 0.0, "pad_to": 0}
+    preprocessor = AudioToMelSpectrogramPreprocessor(**features)
+    return preprocessor.eval(), ConvASREncoder(**encoder).eval()
+
+
+# --- the forward pass --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Conv:
+    """A convolution over time, optional, then one over channels, on (batch, frames, width).
+
+    Batch normalisation is folded into `pointwise` and `bias`.
+    """
+
+    depthwise: torch.Tensor | None  # (width, 1, 1, kernel)
+    pointwise: torch.Tensor  # (new width, width)
+    bias: torch.Tensor
+    stride: int
+    padding: int
+    dilation: int
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        from torch.nn.functional import conv2d, linear
+
+        if self.depthwise is not None:
+            # (batch, frames, width) in memory is what a channels-last (batch, width, 1, frames)
+            # looks like, and that is the layout with a fast depthwise kernel
+            image = x.transpose(1, 2).unsqueeze(2)
+            image = conv2d(
+                image,
+                self.depthwise,
+                stride=(1, self.stride),
+                padding=(0, self.padding),
+                dilation=(1, self.dilation),
+                groups=self.depthwise.shape[0],
+            )
+            x = image.squeeze(2).transpose(1, 2)
+        return linear(x, self.pointwise, self.bias)
+
+    def frames(self, lengths: torch.Tensor) -> torch.Tensor:
+        """Valid frames after the convolution, given those before."""
+        if self.depthwise is None:
+            return lengths
+        reach = self.dilation * (self.depthwise.shape[-1] - 1)
+        return (lengths + 2 * self.padding - reach - 1) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class _Block:
+    body: Sequence[_Conv]
+    residual: _Conv | None
+
+    def __call__(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, frames, width) and valid frames → the same after this block."""
+        from torch.nn.functional import relu
+
+        shortcut = None if self.residual is None else self.residual(x)
+        for index, conv in enumerate(self.body):
+            x = conv(x)
+            lengths = conv.frames(lengths)
+            if shortcut is not None and index == len(self.body) - 1:
+                x = x + shortcut
+            x = relu(x)
+            # padding has to be zero before each convolution over time, as silence is not
+            x = _zero_padding(x, lengths)
+        return x, lengths
+
+
+def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if bool((lengths == x.shape[1]).all()):
+        return x
+    padding = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
+    return x.masked_fill_(padding[..., None], 0.0)
+
+
+def _fold_block(block: Any, *, device: str, dtype: torch.dtype) -> _Block:
+    """One of NeMo's `JasperBlock`s as plain weights, its batch normalisation folded in."""
+    import torch
+
+    def fold(modules: Sequence[torch.nn.Module]) -> list[_Conv]:
+        convs: list[_Conv] = []
+        depthwise: Any = None
+        pointwise: Any = None
+        for module in modules:
+            conv = getattr(module, "conv", None)
+            if isinstance(conv, torch.nn.Conv1d) and conv.groups > 1:
+                depthwise = conv
+            elif isinstance(conv, torch.nn.Conv1d):
+                pointwise = conv
+            elif isinstance(module, torch.nn.BatchNorm1d):
+                fused = torch.nn.utils.fuse_conv_bn_eval(pointwise, module)
+                over_time = depthwise if depthwise is not None else pointwise
+                convs.append(
+                    _Conv(
+                        depthwise=None
+                        if depthwise is None
+                        else depthwise.weight.unsqueeze(2).to(device, dtype),
+                        pointwise=fused.weight.squeeze(2).to(device, dtype),
+                        bias=fused.bias.to(device, dtype),
+                        stride=over_time.stride[0],
+                        padding=over_time.padding[0],
+                        dilation=over_time.dilation[0],
+                    )
+                )
+                depthwise = None
+        return convs
+
+    residual = None if block.res is None else fold(block.res[0])[0]
+    return _Block(body=tuple(fold(block.mconv)), residual=residual)

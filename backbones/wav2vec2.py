@@ -1,0 +1,59 @@
+"""wav2vec 2.0 base, pretrained on 960 hours of English read speech (LibriSpeech).
+
+Baevski et al. 2020, https://arxiv.org/abs/2006.11477
+"""
+
+from __future__ import annotations
+
+from backbones._wav2vec2 import Wav2Vec2Backbone
+from backbones.base import BackboneInfo
+
+INFO = BackboneInfo(
+    name="wav2vec2",
+    summary="wav2vec 2.0 base, self-supervised on 960 h of English",
+    weights_id="facebook/wav2vec2-base",
+    revision="main",
+    licence="Apache-2.0",
+    sample_rate=16_000,
+    layers=13,
+    width=768,
+    frame_rate=50.0,
+    max_seconds=30.0,
+    attention_mask=False,
+    normalised=True,
+    parameters=94_370_944,
+)
+
+
+class Wav2Vec2(Wav2Vec2Backbone):
+    """wav2vec 2.0 base: group norm in the first convolution, layer norm after each block."""
+
+    info = INFO
+    full = {  # noqa: RUF012
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "hidden_act": "gelu",
+        "conv_dim": (512, 512, 512, 512, 512, 512, 512),
+        "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+        "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+        "conv_bias": False,
+        "feat_extract_norm": "group",
+        "feat_extract_activation": "gelu",
+        "do_stable_layer_norm": False,
+        "num_conv_pos_embeddings": 128,
+        "num_conv_pos_embedding_groups": 16,
+        "layer_norm_eps": 1e-5,
+        "initializer_range": 0.02,
+    }
+    small = {  # noqa: RUF012
+        **full,
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 96,
+        "conv_dim": (32, 32, 32, 32, 32, 32, 32),
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    }

@@ -1,0 +1,59 @@
+"""XLSR-53: wav2vec 2.0 large, pretrained on 56,000 hours of speech in 53 languages.
+
+Conneau et al. 2020, https://arxiv.org/abs/2006.13979
+"""
+
+from __future__ import annotations
+
+from backbones._wav2vec2 import Wav2Vec2Backbone
+from backbones.base import BackboneInfo
+
+INFO = BackboneInfo(
+    name="xlsr",
+    summary="XLSR-53, wav2vec 2.0 large, self-supervised on 56,000 h in 53 languages",
+    weights_id="facebook/wav2vec2-large-xlsr-53",
+    revision="main",
+    licence="Apache-2.0",
+    sample_rate=16_000,
+    layers=25,
+    width=1024,
+    frame_rate=50.0,
+    max_seconds=30.0,
+    attention_mask=True,
+    normalised=True,
+    parameters=315_437_696,
+)
+
+
+class Xlsr(Wav2Vec2Backbone):
+    """XLSR-53: layer norm in every convolution, layer norm before each block."""
+
+    info = INFO
+    full = {  # noqa: RUF012
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "hidden_act": "gelu",
+        "conv_dim": (512, 512, 512, 512, 512, 512, 512),
+        "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+        "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+        "conv_bias": True,
+        "feat_extract_norm": "layer",
+        "feat_extract_activation": "gelu",
+        "do_stable_layer_norm": True,
+        "num_conv_pos_embeddings": 128,
+        "num_conv_pos_embedding_groups": 16,
+        "layer_norm_eps": 1e-5,
+        "initializer_range": 0.02,
+    }
+    small = {  # noqa: RUF012
+        **full,
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+        "conv_dim": (32, 32, 32, 32, 32, 32, 32),
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    }

@@ -1,0 +1,243 @@
+"""The `voxgrid` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import DataUnavailable, UserError, VoxgridError
+
+if TYPE_CHECKING:
+    from bench.config import GridConfig
+    from bench.planning import Plan
+    from bench.progress import Reporter
+
+app = typer.Typer(
+    help="Which speech backbone, which pooling, which classifier head, and at what cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+fetch_app = typer.Typer(help="Download a task's clips.", no_args_is_help=True)
+app.add_typer(fetch_app, name="fetch")
+
+Many = list[str] | None
+_TASK = typer.Option("--task", help="Task; repeatable. Default: grid.toml.")
+_PROTOCOL = typer.Option("--protocol", help="Protocol; repeatable. Default: all of the task.")
+_BACKBONE = typer.Option("--backbone", help="Backbone; repeatable. Default: all.")
+_POOLING = typer.Option("--pooling", help="Pooling; repeatable. Default: grid.toml.")
+_HEAD = typer.Option("--head", help="Head; repeatable. Default: all.")
+
+TaskOption = Annotated[Many, _TASK]
+ProtocolOption = Annotated[Many, _PROTOCOL]
+BackboneOption = Annotated[Many, _BACKBONE]
+PoolingOption = Annotated[Many, _POOLING]
+HeadOption = Annotated[Many, _HEAD]
+TrialsOption = Annotated[int | None, typer.Option(help="Optuna trials per cell and fold, total.")]
+BudgetOption = Annotated[str | None, typer.Option(help="Stop after this long, e.g. 30m.")]
+ResultsOption = Annotated[Path | None, typer.Option(help="Folder of the records.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of sampling and fitting.")]
+JobsOption = Annotated[int | None, typer.Option(help="Worker processes; 0: one per core.")]
+ControlOption = Annotated[
+    str | None,
+    typer.Option(help="'random-init': run with random weights on purpose, as a control."),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Instead of ./grid.toml.")]
+
+
+def _config(config: Path | None, **asked: Any) -> GridConfig:
+    from bench import config as grid_config
+    from bench.planning import choose
+
+    overrides = {name: value for name, value in asked.items() if value not in (None, [])}
+    return choose(grid_config.load(config, overrides))
+
+
+def _control(value: str | None) -> Any:
+    if value not in (None, "random-init"):
+        raise UserError(f"--control knows only 'random-init', not '{value}'")
+    return value
+
+
+def _reporter() -> Reporter:
+    from rich.console import Console
+
+    from bench.progress import Reporter
+
+    return Reporter(Console(stderr=True))
+
+
+def _plan(config: GridConfig, control: str | None, reporter: Reporter, download: bool) -> Plan:
+    from bench.planning import make_plan
+
+    with reporter.phase("scan clips", 1) as advance:
+        seen = [0]
+
+        def on_scan(done: int, total: int) -> None:
+            advance(done / total - seen[0])
+            seen[0] = done // total
+
+        return make_plan(
+            config, control=_control(control), allow_download=download, on_scan=on_scan
+        )
+
+
+@app.command()
+def run(
+    task: TaskOption = None,
+    protocol: ProtocolOption = None,
+    backbone: BackboneOption = None,
+    pooling: PoolingOption = None,
+    head: HeadOption = None,
+    trials: TrialsOption = None,
+    budget: BudgetOption = None,
+    results: ResultsOption = None,
+    seed: SeedOption = None,
+    jobs: JobsOption = None,
+    control: ControlOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run every cell of the grid that is not done, then write leaderboard.md."""
+    settings = _config(
+        config,
+        tasks=task,
+        protocols=protocol,
+        backbones=backbone,
+        poolings=pooling,
+        heads=head,
+        trials=trials,
+        budget=budget,
+        results=results,
+        seed=seed,
+        jobs=jobs,
+    )
+    reporter = _reporter()
+    plan = _plan(settings, control, reporter, download=True)
+
+    from bench.report import leaderboard
+    from bench.run import execute
+
+    for note in plan.notes:
+        reporter.say(f"note: {note}")
+    for task_plan in plan.tasks:
+        for name, planned in task_plan.backbones.items():
+            if planned.reason:
+                reporter.say(f"skipped {name}: {planned.reason}")
+    summary = execute(plan, settings, reporter)
+    target = leaderboard.update(settings.results, settings.leaderboard)
+    reporter.say(
+        f"{summary.ok} cells ran, {summary.done_before} were done, {summary.skipped} skipped, "
+        f"{summary.failed} failed, {summary.unfinished} left for the next run; see {target}"
+    )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    task: TaskOption = None,
+    protocol: ProtocolOption = None,
+    backbone: BackboneOption = None,
+    pooling: PoolingOption = None,
+    head: HeadOption = None,
+    trials: TrialsOption = None,
+    results: ResultsOption = None,
+    seed: SeedOption = None,
+    jobs: JobsOption = None,
+    control: ControlOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show the cells, what is skipped and why, and the time and disk a run would take."""
+    settings = _config(
+        config,
+        tasks=task,
+        protocols=protocol,
+        backbones=backbone,
+        poolings=pooling,
+        heads=head,
+        trials=trials,
+        results=results,
+        seed=seed,
+        jobs=jobs,
+    )
+    from bench.report.plan import render
+
+    made = _plan(settings, control, _reporter(), download=False)
+    render(made, settings)
+
+
+@app.command(name="list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:
+    """List tasks, protocols, backbones, poolings and heads, and what is available here."""
+    from bench.report import inventory
+
+    found = inventory.collect()
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        inventory.render(found)
+
+
+@app.command()
+def leaderboard(
+    results: ResultsOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Regenerate leaderboard.md and its figures from the records."""
+    settings = _config(config, results=results)
+    from bench.report import leaderboard as report
+
+    if check:
+        difference = report.difference(settings.results, settings.leaderboard)
+        if difference:
+            typer.echo(difference, err=True)
+            raise typer.Exit(1)
+        typer.echo(f"{settings.leaderboard} agrees with the records in {settings.results}")
+        return
+    target = report.update(settings.results, settings.leaderboard)
+    typer.echo(f"wrote {target}")
+
+
+@fetch_app.command()
+def ravdess(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/ravdess, else the cache.")
+    ] = None,
+) -> None:
+    """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
+    from bench.tasks.fetch import fetch_ravdess
+
+    typer.echo(f"RAVDESS is in {fetch_ravdess(to)}")
+
+
+def main() -> None:
+    """Entry point: errors are one sentence on standard error, and code 2 is the user's mistake."""
+    from backbones import BackboneError
+
+    try:
+        app()
+    except (UserError, DataUnavailable) as error:
+        _fail(str(error), 2)
+    except (VoxgridError, BackboneError) as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what is finished is kept, and the same command goes on from there", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"voxgrid: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

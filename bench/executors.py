@@ -1,0 +1,158 @@
+"""Where jobs run: child processes of this machine.
+
+A job is a picklable callable `job(emit)`; `emit` sends a progress event to the parent. Children
+end with their parent, however it ends, so that a killed run leaves nobody writing.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.queues import Queue
+from typing import Any, Generic, TypeVar
+
+from bench.errors import VoxgridError
+
+Emit = Callable[[Any], None]
+Result = TypeVar("Result")
+Job = Callable[[Emit], Result]
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+_events: Queue[Any] | None = None
+
+
+class WorkerDied(VoxgridError):
+    """A child process ended without a result, most often for lack of memory."""
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """A finished job: its position in the sequence given, and its result or its error."""
+
+    index: int
+    result: Result | None
+    error: Exception | None
+
+
+def run_jobs(
+    jobs: Sequence[Job[Result]],
+    *,
+    workers: int,
+    threads: int,
+    on_event: Callable[[Any], None] = lambda event: None,
+) -> Iterator[Done[Result]]:
+    """Run jobs in child processes and yield each as it finishes.
+
+    Args:
+        jobs: picklable callables.
+        workers: processes at once.
+        threads: threads per process; workers × threads should not exceed the cores.
+        on_event: called in this process, from one thread, with what jobs emit.
+
+    Yields:
+        One `Done` per job. An error raised by a job is handed over, not raised; a child that
+        died gives `WorkerDied` to the jobs it took down with it.
+    """
+    if not jobs:
+        return
+    context = get_context("spawn")
+    events: Queue[Any] = context.Queue()
+    stop_reader, stop_writer = context.Pipe(duplex=False)
+    finished = threading.Event()
+    listener = threading.Thread(target=_listen, args=(events, finished, on_event), daemon=True)
+    listener.start()
+    with _thread_limits(threads):
+        pool = ProcessPoolExecutor(
+            max_workers=min(workers, len(jobs)),
+            mp_context=context,
+            initializer=_initialise,
+            initargs=(events, stop_reader),
+        )
+        try:
+            futures: dict[Future[Result], int] = {
+                pool.submit(_call, job): index for index, job in enumerate(jobs)
+            }
+            for future in as_completed(futures):
+                yield _done(futures[future], future)
+        except (KeyboardInterrupt, GeneratorExit):
+            stop_writer.send(True)  # never received: every child sees it and ends at once
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            finished.set()
+            # a child killed half-way through an event may have left the listener blocked
+            listener.join(timeout=2.0)
+            stop_writer.close()
+
+
+def _done(index: int, future: Future[Result]) -> Done[Result]:
+    error = future.exception()
+    if error is None:
+        return Done(index, future.result(), None)
+    if isinstance(error, BrokenProcessPool):
+        died = WorkerDied(
+            "a worker process died, most often because memory ran out; run again with --jobs 1 "
+            "or a smaller batch: what is finished is kept"
+        )
+        return Done(index, None, died)
+    if not isinstance(error, Exception):
+        raise error
+    return Done(index, None, error)
+
+
+@contextmanager
+def _thread_limits(threads: int) -> Iterator[None]:
+    """Thread counts as children read them when their libraries load."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _listen(events: Queue[Any], finished: threading.Event, on_event: Callable[[Any], None]) -> None:
+    while True:
+        try:
+            on_event(events.get(timeout=0.1))
+        except queue.Empty:
+            if finished.is_set():
+                return
+
+
+def _initialise(events: Queue[Any], stop: Connection) -> None:
+    global _events
+    _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+
+
+def _end_with_parent(stop: Connection) -> None:
+    parent = parent_process()
+    wait([stop] if parent is None else [stop, parent.sentinel])
+    os._exit(1)
+
+
+def _call(job: Job[Result]) -> Result:
+    if _events is None:
+        raise RuntimeError("a job ran outside a worker process")
+    return job(_events.put)

@@ -1,0 +1,181 @@
+"""The feature cache: statistics of every layer of every clip, in safetensors shards.
+
+A feature set is keyed by everything that changes its numbers (weights, decoding, windows, dtype,
+plugin version); inside it, a clip is keyed by the sha256 of its decoded samples. File names and
+task names are no part of any key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from bench.errors import StorageError
+from bench.features.pooling import STATISTICS, Matrix, get_pooling
+from bench.features.statistics import ClipStatistics
+
+
+@dataclass(frozen=True)
+class ShardTiming:
+    """What it took to compute one shard; seconds are wall time.
+
+    Attributes:
+        audio_seconds: sound in the shard.
+        encode_seconds: inside `Backbone.encode` only.
+        total_seconds: decoding, batching, encoding, statistics and writing.
+        batch: most clips per batch.
+        threads: torch's threads.
+        hardware: name of the processor or accelerator.
+        parameters: of the encoder that ran.
+        peak_rss_mb: of the extracting process so far, in MiB.
+    """
+
+    audio_seconds: float
+    encode_seconds: float
+    total_seconds: float
+    batch: int
+    threads: int
+    hardware: str
+    parameters: int
+    peak_rss_mb: float
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """JSON with sorted keys and no spaces: equal content gives equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON, in hex."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+class FeatureSet:
+    """Statistics of many clips under one key. Shards are only ever added, each atomically.
+
+    Args:
+        root: folder of the feature cache.
+        backbone: name, to keep the folder readable; the key decides.
+        settings: everything that changes the numbers.
+    """
+
+    def __init__(self, root: Path, backbone: str, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        self.key = digest(settings)
+        self.folder = root / backbone / self.key[:20]
+        self._where: dict[str, tuple[Path, int]] = {}
+        self.timings: list[ShardTiming] = []
+        for path in sorted(self.folder.glob("*.safetensors")):
+            self._index(path)
+
+    def _index(self, path: Path) -> None:
+        try:
+            with safe_open(path, framework="np") as shard:
+                metadata = shard.metadata()
+        except (SafetensorError, OSError):
+            # a shard is written whole or not at all; one damaged later is computed again
+            path.unlink(missing_ok=True)
+            return
+        for row, clip in enumerate(json.loads(metadata["clips"])):
+            self._where[clip] = (path, row)
+        self.timings.append(ShardTiming(**json.loads(metadata["timing"])))
+
+    def __contains__(self, clip: str) -> bool:
+        return clip in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def add(
+        self, clips: Sequence[str], statistics: Sequence[ClipStatistics], timing: ShardTiming
+    ) -> None:
+        """Write one shard.
+
+        Args:
+            clips: sha256 of each clip's decoded samples.
+            statistics: of each clip, every layer.
+            timing: what it took.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        tensors: dict[str, NDArray[Any]] = {}
+        for layer in range(len(statistics[0])):
+            rows = [clip[layer] for clip in statistics]
+            for name in STATISTICS:
+                tensors[f"{layer}.{name}"] = np.stack([getattr(row, name) for row in rows])
+            tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
+        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
+        path = self.folder / name
+        partial = self.folder / f".{name}.{uuid.uuid4().hex}.partial"
+        metadata = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "settings.json").write_text(json.dumps(self.settings, indent=1) + "\n")
+            save_file(tensors, partial, metadata)
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise StorageError(
+                f"the feature cache in {self.folder} cannot be written ({error}); free some space "
+                "or set VOXGRID_CACHE to another folder, then run again: finished clips are kept"
+            ) from error
+        self._index(path)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers stored."""
+        path, _ = next(iter(self._where.values()))
+        with safe_open(path, framework="np") as shard:
+            return sum(name.endswith(".mean") for name in shard.keys())  # noqa: SIM118
+
+    def view(self, clips: Sequence[str]) -> FeatureView:
+        """The vectors of `clips` (sha256 of decoded samples), in that order."""
+        missing = [clip for clip in clips if clip not in self._where]
+        if missing:
+            raise KeyError(f"{len(missing)} clips are not in {self.folder}")
+        return FeatureView([self._where[clip] for clip in clips], self.layers)
+
+
+class FeatureView:
+    """Pooled vectors of a fixed sequence of clips, read layer by layer as asked for."""
+
+    def __init__(self, where: Sequence[tuple[Path, int]], layers: int) -> None:
+        self.layers = layers
+        self._rows_by_shard: dict[Path, list[tuple[int, int]]] = {}
+        for position, (path, row) in enumerate(where):
+            self._rows_by_shard.setdefault(path, []).append((position, row))
+        self._clips = len(where)
+        # a trial revisits layers: a few tens of megabytes save re-reading the shards
+        self.vectors = lru_cache(maxsize=32)(self._vectors)
+
+    def _vectors(self, layer: int, pooling: str) -> Matrix:
+        """Vectors float32 (clips, features) of one layer under one pooling."""
+        chosen = get_pooling(pooling)
+        columns = {name: self._gather(f"{layer}.{name}") for name in chosen.needs}
+        frames = self._gather(f"{layer}.frames").astype(np.int64)
+        return np.ascontiguousarray(chosen.combine(columns, frames), dtype=np.float32)
+
+    def _gather(self, name: str) -> NDArray[Any]:
+        out: NDArray[Any] | None = None
+        for path, rows in self._rows_by_shard.items():
+            with safe_open(path, framework="np") as shard:
+                tensor = shard.get_tensor(name)
+            if out is None:
+                out = np.empty((self._clips, *tensor.shape[1:]), dtype=tensor.dtype)
+            positions, source = zip(*rows, strict=True)
+            out[list(positions)] = tensor[list(source)]
+        if out is None:
+            raise KeyError(name)
+        return out

@@ -1,0 +1,65 @@
+"""Cells: what to run, and which combinations cannot be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+Control = Literal["random-init"]
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One combination of the grid: task × protocol × backbone × pooling × head.
+
+    Attributes:
+        control: `random-init` where the weights are random on purpose, else None.
+    """
+
+    task: str
+    protocol: str
+    backbone: str
+    pooling: str
+    head: str
+    control: Control | None = None
+
+    @property
+    def relative_path(self) -> Path:
+        """Path of the record below the results folder, without a suffix."""
+        folder = Path(self.task) / self.protocol
+        if self.control:
+            folder /= self.control
+        return folder / f"{self.backbone}__{self.pooling}__{self.head}"
+
+    def seed(self, base: int, *more: object) -> int:
+        """A seed from names alone, so that adding a cell changes no other cell.
+
+        Args:
+            base: the run's seed.
+            more: what else to tell apart, e.g. the fold and the trial.
+        """
+        text = "|".join(map(str, (base, self, *more)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    def __str__(self) -> str:
+        parts = [self.task, self.protocol, self.backbone, self.pooling, self.head]
+        return " / ".join([*parts, self.control] if self.control else parts)
+
+
+def expand(
+    task: str,
+    protocols: Sequence[str],
+    backbones: Sequence[str],
+    poolings: Sequence[str],
+    heads: Sequence[str],
+    control: Control | None = None,
+) -> list[Cell]:
+    """Every cell of a task, in a stable order: a backbone's cells stand together."""
+    return [
+        Cell(task, protocol, backbone, pooling, head, control)
+        for backbone, protocol, pooling, head in product(backbones, protocols, poolings, heads)
+    ]

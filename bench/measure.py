@@ -1,0 +1,112 @@
+"""What a number was measured on: hardware, memory, versions, time."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+_PACKAGES = (
+    "voxgrid",
+    "torch",
+    "transformers",
+    "nemo_toolkit",
+    "scikit-learn",
+    "xgboost-cpu",
+    "xgboost",
+    "optuna",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "opensmile",
+)
+
+
+@cache
+def processor() -> str:
+    """Name of the processor with its number of usable cores, e.g. `AMD EPYC, 2 cores`."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    cores = usable_cores()
+    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def usable_cores() -> int:
+    """Cores this process may run on (containers and taskset included)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def hardware(device: str = "cpu") -> str:
+    """Name of what a backbone runs on."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return processor()
+
+
+def peak_rss_mb() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    if os.name == "nt":
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Installed versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_sha() -> str | None:
+    """Commit of the voxgrid checkout that runs, `-dirty` where Python files differ from it.
+
+    None where voxgrid was installed without its repository.
+    """
+    root = Path(__file__).resolve().parent.parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--", "*.py"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}-dirty" if changed else head
+
+
+def utc_now() -> str:
+    """Now, ISO 8601 to the second, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

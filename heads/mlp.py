@@ -1,0 +1,178 @@
+"""A small neural network with one hidden layer: Linear → tanh → dropout → Linear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+from threadpoolctl import threadpool_limits
+
+from heads.base import FitDiverged, Head, HeadContext, HeadInfo, as_probabilities
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from optuna.trial import Trial
+
+INFO = HeadInfo(
+    name="mlp",
+    summary="one hidden tanh layer with dropout (torch, AdamW)",
+)
+
+
+class MLPHead(Head):
+    """Linear → tanh → dropout → Linear, trained with AdamW for a fixed number of epochs.
+
+    The learning rate falls to zero along a half cosine. There is no early stopping, hence no
+    share of the training clips is held out and nothing outside `fit`'s arguments is looked at.
+    Every random number comes from a generator of this fit: torch's global one is left alone.
+
+    Args:
+        hidden: width of the hidden layer.
+        dropout: share of hidden units zeroed in training, in [0, 1).
+        learning_rate: AdamW's first step size.
+        weight_decay: AdamW's decoupled decay of the two weight matrices (biases are spared).
+        epochs: passes over the training clips.
+        batch_size: clips per step.
+        random_state: seed of the initial weights, the order of clips and dropout.
+        n_jobs: threads for torch, given back after `fit`.
+
+    Attributes:
+        classes_: class labels, sorted, (classes,).
+        n_features_in_: width of the training vectors.
+        weights_: (features, hidden) and (hidden, classes), float32.
+        biases_: (hidden,) and (classes,), float32.
+        loss_curve_: mean training cross-entropy of each epoch.
+
+    References:
+        Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+        Srivastava et al. (2014), "Dropout", JMLR 15.
+    """
+
+    info = INFO
+
+    def __init__(
+        self,
+        hidden: int = 256,
+        dropout: float = 0.3,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1.0,
+        epochs: int = 20,
+        batch_size: int = 64,
+        random_state: int | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self.hidden = hidden
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @staticmethod
+    def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
+        """Draw width, dropout, step size, decay and length of training.
+
+        Args:
+            trial: the Optuna trial to draw from.
+            context: sizes of the training data, unused.
+
+        Returns:
+            All parameters but `batch_size`, which stays at 64.
+        """
+        return {
+            "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.9),
+            "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-2, 5.0, log=True),
+            "epochs": trial.suggest_int("epochs", 12, 20, step=4),
+        }
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> MLPHead:
+        """Fit on X (clips, features) and labels y (clips,).
+
+        Raises:
+            ValueError: see `Head.check_training_data`; or `dropout` outside [0, 1).
+            FitDiverged: the loss became NaN or infinite.
+        """
+        X, codes = self.check_training_data(X, y)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        with torch_threads(self.n_jobs):
+            self._train(X, codes)
+        return self
+
+    def _train(self, X: NDArray[np.float32], codes: NDArray[np.int64]) -> None:
+        import torch
+        from torch.nn import functional
+
+        generator = torch.Generator().manual_seed(self.seed())
+        shapes = ((X.shape[1], self.hidden), (self.hidden, len(self.classes_)))
+        weights = [torch.empty(shape) for shape in shapes]
+        for weight in weights:
+            torch.nn.init.xavier_uniform_(weight, generator=generator)
+        biases = [torch.zeros(shape[1]) for shape in shapes]
+        for tensor in (*weights, *biases):
+            tensor.requires_grad_()
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": weights, "weight_decay": self.weight_decay},
+                {"params": biases, "weight_decay": 0.0},
+            ],
+            lr=self.learning_rate,
+            fused=True,
+        )
+        clips = torch.from_numpy(X)
+        labels = torch.from_numpy(codes)
+        steps = self.epochs * -(-len(clips) // self.batch_size)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
+
+        self.loss_curve_: list[float] = []
+        for epoch in range(self.epochs):
+            order = torch.randperm(len(clips), generator=generator)
+            total = 0.0
+            for batch in order.split(self.batch_size):
+                activity = torch.tanh(torch.addmm(biases[0], clips[batch], weights[0]))
+                kept = torch.rand(activity.shape, generator=generator) >= self.dropout
+                activity = activity * kept / (1 - self.dropout)
+                logits = torch.addmm(biases[1], activity, weights[1])
+                loss = functional.cross_entropy(logits, labels[batch])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                total += loss.item() * len(batch)
+            if not np.isfinite(total):
+                raise FitDiverged(
+                    f"mlp: the training loss became {total} in epoch {epoch + 1} of "
+                    f"{self.epochs}; lower learning_rate ({self.learning_rate:g}) and check that "
+                    "the vectors are standardised"
+                )
+            self.loss_curve_.append(total / len(clips))
+        self.weights_ = [weight.detach().numpy() for weight in weights]
+        self.biases_ = [bias.detach().numpy() for bias in biases]
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Class probabilities (clips, classes), columns in the order of `classes_`."""
+        X = self.check_vectors(X)
+        with threadpool_limits(self.n_jobs):
+            activity = np.tanh(X @ self.weights_[0] + self.biases_[0])
+            logits = activity @ self.weights_[1] + self.biases_[1]
+        return as_probabilities(softmax(logits.astype(np.float64), axis=1))
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run a block with `count` torch threads, then restore the number there was before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,115 @@
+"""Discovery of heads, and what its errors say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import heads
+from heads import registry
+from heads.base import Head, HeadInfo
+
+
+def head_module(module_name: str, head_name: str) -> ModuleType:
+    """A plugin module as a third party would write it."""
+    module = ModuleType(module_name)
+    module.INFO = HeadInfo(name=head_name, summary="for a test")
+    module.TestHead = type("TestHead", (Head,), {"info": module.INFO, "__module__": module_name})
+    return module
+
+
+def test_every_head_file_is_registered():
+    files = {path.stem for path in Path(heads.__path__[0]).glob("*.py")}
+    assert {"__init__", "base", "registry"} <= files
+    registered = {registry.get(info.name).__module__ for info in registry.infos()}
+    assert registered >= {f"heads.{name}" for name in files - {"__init__", "base", "registry"}}
+
+
+def test_infos_are_sorted_and_belong_to_their_class():
+    names = [info.name for info in registry.infos()]
+    assert names == sorted(names)
+    assert {"gradient_boosting", "logistic_regression", "mlp"} <= set(names)
+    assert all(registry.get(info.name).info is info for info in registry.infos())
+
+
+def test_create_passes_parameters_seed_and_threads():
+    head = registry.create("mlp", {"hidden": 8}, random_state=4, n_jobs=2)
+    assert (head.hidden, head.random_state, head.n_jobs) == (8, 4, 2)
+
+
+def test_create_refuses_a_parameter_the_head_does_not_have():
+    with pytest.raises(TypeError, match="hiden"):
+        registry.create("mlp", {"hiden": 8}, random_state=4, n_jobs=2)
+
+
+def test_a_typo_gets_a_suggestion():
+    with pytest.raises(registry.UnknownHead, match="did you mean 'logistic_regression'"):
+        registry.get("logistic_regresion")
+
+
+def test_a_name_close_to_nothing_gets_the_list():
+    with pytest.raises(registry.UnknownHead, match=r"known: .*gradient_boosting.*mlp"):
+        registry.get("zzz")
+
+
+def test_two_heads_of_one_name_are_refused_with_both_places():
+    twins = [head_module("first_plugin", "same"), head_module("second_plugin", "same")]
+    with pytest.raises(registry.InvalidHead, match=r"'same': first_plugin and second_plugin"):
+        registry.collect(twins)
+
+
+def test_a_plugin_without_info_is_refused():
+    with pytest.raises(registry.InvalidHead, match="bare needs a module-level `INFO"):
+        registry.collect([ModuleType("bare")])
+
+
+def test_a_module_with_two_heads_is_refused():
+    module = head_module("crowded", "one")
+    module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
+    with pytest.raises(registry.InvalidHead, match="exactly one Head subclass"):
+        registry.collect([module])
+
+
+def test_a_class_that_carries_another_record_is_refused():
+    module = head_module("mixed_up", "one")
+    module.INFO = HeadInfo(name="two", summary="for a test")
+    with pytest.raises(registry.InvalidHead, match="info = INFO"):
+        registry.collect([module])
+
+
+def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
+    (tmp_path / "voxgrid_test_plugin.py").write_text(
+        "from heads.base import Head, HeadInfo\n"
+        "INFO = HeadInfo(name='plugged', summary='for a test')\n"
+        "class PluggedHead(Head):\n"
+        "    info = INFO\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("plugged", "voxgrid_test_plugin", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    registry._discovered.cache_clear()
+    try:
+        assert registry.get("plugged").__name__ == "PluggedHead"
+        assert "mlp" in [info.name for info in registry.infos()]
+    finally:
+        registry._discovered.cache_clear()
+
+
+def test_a_broken_plugin_is_left_out_with_its_reason():
+    point = EntryPoint("broken", "no_such_module_of_ours", registry.GROUP)
+    with pytest.warns(UserWarning, match="'broken'.*left out.*no_such_module_of_ours"):
+        assert registry._load_plugins([point]) == []
+
+
+def test_listing_heads_loads_neither_torch_nor_xgboost():
+    code = (
+        "import sys; from heads import registry; registry.infos(); "
+        "print(sorted({'torch', 'xgboost', 'bench', 'backbones'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
