@@ -41,7 +41,7 @@ class BackboneInfo:
         revision: the pinned revision (commit) of `weights_id`.
         licence: SPDX name of the weights' licence (or of the code, where there are no weights).
         sample_rate: in Hz, what `encode` expects.
-        layers: how many representations `encode` returns, layer 0 (before the first block) included.
+        layers: how many representations `encode` returns, the one before the first block included.
         width: features per frame of the last layer.
         frame_rate: frames per second of the last layer.
         max_seconds: longest window `encode` accepts; longer clips are windowed by the harness.

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 SECONDS = (1.3, 0.7, 2.0)
 SHORT_SECONDS = (0.1, 0.005)
-COSINE = 0.999
+# A relative change of 4 % still means a cosine of 0.999.
+PADDING_CHANGE = 0.04
 FRAME_RATE_TOLERANCE = 0.05
 
 
@@ -226,12 +227,14 @@ def check_loading_is_repeatable(subject: Subject) -> None:
     """Loading twice gives the same weights, and leaves torch's global random state alone."""
     import torch
 
-    before = torch.random.get_rng_state()
     other = subject.cls(subject.weights)
-    other.load()
-    assert torch.equal(before, torch.random.get_rng_state()), (
-        "load disturbed the global random state; build inside torch.random.fork_rng"
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(20_240_229)  # a state that no plugin happens to leave behind
+        before = torch.random.get_rng_state()
+        other.load()
+        assert torch.equal(before, torch.random.get_rng_state()), (
+            "load disturbed the global random state; build inside torch.random.fork_rng"
+        )
     frames = other.encode(*subject.batch(subject.lengths[:1]))
     for number, (first, second) in enumerate(
         zip(_valid(subject.alone[0], 0), _valid(frames, 0), strict=True)
@@ -240,9 +243,11 @@ def check_loading_is_repeatable(subject: Subject) -> None:
 
 
 def check_padding_changes_nothing(subject: Subject) -> None:
-    """Mean and maximum over a clip's frames are the same alone and in a padded batch."""
-    import torch
+    """Mean and maximum over a clip's frames are the same alone and in a padded batch.
 
+    The measure is the length of the difference relative to the vector. It bounds the cosine (to at
+    least 0.999) and, other than the cosine, notices a mean that silence has diluted.
+    """
     for clip, alone in enumerate(subject.alone):
         pairs = zip(_valid(alone, 0), _valid(subject.together, clip), strict=True)
         for number, (one, batch) in enumerate(pairs):
@@ -250,10 +255,10 @@ def check_padding_changes_nothing(subject: Subject) -> None:
                 ("mean", one.mean(dim=0), batch.mean(dim=0)),
                 ("max", one.amax(dim=0), batch.amax(dim=0)),
             ):
-                cosine = float(torch.nn.functional.cosine_similarity(a, b, dim=0))
-                assert cosine >= COSINE, (
-                    f"layer {number}: the {name} of a {subject.lengths[clip]}-sample clip changes "
-                    f"when padded (cosine {cosine:.4f}, at least {COSINE} wanted)"
+                change = float((a - b).norm() / a.norm().clamp_min(1e-6))
+                assert change <= PADDING_CHANGE, (
+                    f"layer {number}: padding a clip of {subject.lengths[clip]} samples changes "
+                    f"the {name} of its frames by {change:.1%}, at most {PADDING_CHANGE:.0%} wanted"
                 )
 
 
@@ -360,4 +365,4 @@ def parametrize_with_checks(
 def _valid(frames: Frames, clip: int) -> Iterator[torch.Tensor]:
     """The valid frames (frames, width) of one clip, layer by layer, in float32."""
     for hidden, lengths in zip(frames.hidden, frames.lengths, strict=True):
-        yield hidden[clip, : int(lengths[clip])].float()
+        yield hidden[clip, : int(lengths[clip])].detach().float()

@@ -53,11 +53,11 @@ def resolve(
     path = _local(info, root) or _cached(info)
     if path is None:
         if not allow_download:
-            raise _unavailable(info, root, "none on this machine")
-        path = _download(info, root)
+            raise _unavailable(info, "none on this machine")
+        path = _download(info)
     file = path if path.is_file() else weight_file(path)
     if file is None:
-        raise _unavailable(info, root, f"{path} holds no weight file")
+        raise _unavailable(info, f"{path} holds no weight file")
     return Weights("pretrained", id=info.weights_id, path=path, sha=sha256(file))
 
 
@@ -73,16 +73,17 @@ def availability(info: BackboneInfo, root: Path | None = None) -> tuple[Availabi
         path = _local(info, root) or _cached(info)
     except BackboneError as error:
         return "broken", str(error)
-    return ("missing", how_to_get(info, root)) if path is None else ("found", str(path))
+    return ("missing", how_to_get(info)) if path is None else ("found", str(path))
 
 
-def how_to_get(info: BackboneInfo, root: Path | None = None) -> str:
-    """Return the clause that tells a person how to get the weights of a backbone."""
-    root = root or _root_from_environment()
-    folder = str(root) if root else "$VOXGRID_WEIGHTS"
+def how_to_get(info: BackboneInfo) -> str:
+    """Return the clause that tells a person how to get the weights of a backbone.
+
+    It names `$VOXGRID_WEIGHTS` and not its value, since records keep it.
+    """
     if info.weights_id is not None and _is_url(info.weights_id):
-        return f"get them with: curl -L -o {folder}/{info.name}.nemo {info.weights_id}"
-    return f"get them with: hf download {info.weights_id} --local-dir {folder}/{info.name}"
+        return f"get them with: curl -L -o $VOXGRID_WEIGHTS/{info.name}.nemo {info.weights_id}"
+    return f"get them with: hf download {info.weights_id} --local-dir $VOXGRID_WEIGHTS/{info.name}"
 
 
 def weight_file(folder: Path) -> Path | None:
@@ -138,7 +139,7 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
         return folder
     raise BackboneError(
         f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)} "
-        f"(or a single .nemo archive); {how_to_get(info, root)}"
+        f"(or a single .nemo archive); {how_to_get(info)}"
     )
 
 
@@ -161,16 +162,16 @@ def _cached(info: BackboneInfo) -> Path | None:
     return None
 
 
-def _download(info: BackboneInfo, root: Path | None) -> Path:
+def _download(info: BackboneInfo) -> Path:
     assert info.weights_id is not None
     if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
-        raise _unavailable(info, root, "none on this machine and VOXGRID_OFFLINE is set")
+        raise _unavailable(info, "none on this machine and VOXGRID_OFFLINE is set")
     if _is_url(info.weights_id):
-        return _download_file(info, root)
-    return _download_snapshot(info, root)
+        return _download_file(info)
+    return _download_snapshot(info)
 
 
-def _download_snapshot(info: BackboneInfo, root: Path | None) -> Path:
+def _download_snapshot(info: BackboneInfo) -> Path:
     assert info.weights_id is not None
     from huggingface_hub import HfApi, constants, snapshot_download
 
@@ -180,16 +181,14 @@ def _download_snapshot(info: BackboneInfo, root: Path | None) -> Path:
         import httpx as hub_http  # type: ignore[no-redef]
 
     if constants.HF_HUB_OFFLINE:
-        raise _unavailable(info, root, "none on this machine and HF_HUB_OFFLINE is set")
-    _require_reachable(info, root, constants.ENDPOINT)
+        raise _unavailable(info, "none on this machine and HF_HUB_OFFLINE is set")
+    _require_reachable(info, constants.ENDPOINT)
     try:
         files = HfApi().list_repo_files(info.weights_id, revision=info.revision)
         # one format only: most repositories hold the same weights twice
         wanted = next((name for name in WEIGHT_FILES if name in files), None)
         if wanted is None:
-            raise _unavailable(
-                info, root, f"{info.weights_id} has none of {', '.join(WEIGHT_FILES)}"
-            )
+            raise _unavailable(info, f"{info.weights_id} has none of {', '.join(WEIGHT_FILES)}")
         return Path(
             snapshot_download(
                 info.weights_id,
@@ -199,13 +198,13 @@ def _download_snapshot(info: BackboneInfo, root: Path | None) -> Path:
         )
     # an HTTP status of the hub and a full disk are both an OSError
     except (OSError, hub_http.HTTPError) as error:
-        raise _unavailable(info, root, f"the download failed: {_first_line(error)}") from error
+        raise _unavailable(info, f"the download failed: {_first_line(error)}") from error
 
 
-def _download_file(info: BackboneInfo, root: Path | None) -> Path:
+def _download_file(info: BackboneInfo) -> Path:
     assert info.weights_id is not None
     parts = urlsplit(info.weights_id)
-    _require_reachable(info, root, f"{parts.scheme}://{parts.netloc}")
+    _require_reachable(info, f"{parts.scheme}://{parts.netloc}")
     import pooch
 
     folder = _download_folder()
@@ -221,12 +220,12 @@ def _download_file(info: BackboneInfo, root: Path | None) -> Path:
         )
     # requests' errors are OSErrors; pooch reports a wrong hash as a ValueError
     except (OSError, ValueError) as error:
-        raise _unavailable(info, root, f"the download failed: {_first_line(error)}") from error
+        raise _unavailable(info, f"the download failed: {_first_line(error)}") from error
 
 
-def _require_reachable(info: BackboneInfo, root: Path | None, origin: str) -> None:
+def _require_reachable(info: BackboneInfo, origin: str) -> None:
     if not reachable(origin):
-        raise _unavailable(info, root, f"none on this machine and {origin} does not answer")
+        raise _unavailable(info, f"none on this machine and {origin} does not answer")
 
 
 def _download_folder() -> Path:
@@ -241,10 +240,9 @@ def _file_name(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
 
 
-def _unavailable(info: BackboneInfo, root: Path | None, reason: str) -> WeightsUnavailable:
+def _unavailable(info: BackboneInfo, reason: str) -> WeightsUnavailable:
     return WeightsUnavailable(
-        f"{info.name}: weights of {info.weights_id} unavailable ({reason}); "
-        f"{how_to_get(info, root)}"
+        f"{info.name}: weights of {info.weights_id} unavailable ({reason}); {how_to_get(info)}"
     )
 
 

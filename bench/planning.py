@@ -158,6 +158,8 @@ def make_plan(
         planned = _plan_task(task, config, on_scan)
         plans.append(_plan_cells(planned, config, control, allow_download))
         notes.extend(task.notes)
+        notes.extend(task.altered({c.clip.id: c.pcm_sha256 for c in planned.clips}))
+        notes.extend(note for split in planned.splits.values() for note in split.notes)
         notes.extend(f"{protocol}: {reason}" for protocol, reason in planned.unfit.items())
     return Plan(tuple(plans), tuple(notes))
 

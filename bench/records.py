@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import StorageError
+from bench.files import replacing
 from bench.grid import Cell
 
 SCHEMA = 1
@@ -165,30 +165,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the folder is read-only or the disk is full.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         if path.exists() and path.read_bytes() == content:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        _discard(partial)
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}); free some space, make the "
             "folder writable or choose another with --results, then run again: what is finished "
             "is kept"
         ) from error
-
-
-def _discard(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder is read-only: there is nothing to discard, and the cause is reported
 
 
 def record_path(results: Path, cell: Cell) -> Path:

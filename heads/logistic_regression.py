@@ -68,9 +68,9 @@ class LogisticRegressionHead(Head):
             context: sizes of the training data, unused: the range suits 100 to 5,000 features.
 
         Returns:
-            `{"C": ...}`, log-uniform in [1e-4, 10].
+            `{"C": ...}`, log-uniform in [1e-5, 10].
         """
-        return {"C": trial.suggest_float("C", 1e-4, 1e1, log=True)}
+        return {"C": trial.suggest_float("C", 1e-5, 1e1, log=True)}
 
     def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> LogisticRegressionHead:
         """Fit on X (clips, features) and labels y (clips,).

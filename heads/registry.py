@@ -84,12 +84,15 @@ def _load_plugins(points: Iterable[EntryPoint]) -> list[ModuleType]:
     modules = []
     for point in sorted(points, key=lambda point: point.name):
         try:
-            modules.append(importlib.import_module(point.module))
-        except ImportError as error:
+            module = importlib.import_module(point.module)
+            _head_of(module)
+        except (ImportError, InvalidHead) as error:
             # one broken plugin must not take the other heads away
             warnings.warn(
                 f"head plugin '{point.name}' ({point.value}) left out: {error}", stacklevel=2
             )
+        else:
+            modules.append(module)
     return modules
 
 

@@ -23,6 +23,8 @@ DECODE_VERSION = 1
 SOXR_QUALITY = "HQ"
 MIN_SECONDS = 0.1
 
+# WAV, RF64, FLAC, Ogg, AIFF. Not MP3: libsndfile may only estimate its length, and prints warnings.
+_SOUNDFILE_READS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM")
 # Programs that write WAV to a pipe cannot know its length and put a number near 2^31 or 2^32.
 _UNKNOWN_LENGTH = 0x7FFFF000
 # Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
@@ -110,10 +112,11 @@ def decode(path: Path) -> Native:
         OSError: the file cannot be opened at all.
     """
     with path.open("rb") as file:
-        if not file.read(1):
-            raise ClipError("the file is empty (0 bytes)")
+        magic = file.read(4)
+    if not magic:
+        raise ClipError("the file is empty (0 bytes)")
     _refuse_short_wav(path)
-    native = _by_soundfile(path) or _by_ffmpeg(path)
+    native = (_by_soundfile(path) if magic in _SOUNDFILE_READS else None) or _by_ffmpeg(path)
     if not len(native.samples):
         raise ClipError("holds no audio samples")
     if not np.isfinite(native.samples).all():
@@ -156,9 +159,6 @@ def _by_soundfile(path: Path) -> Native | None:
     """Return the samples, or None where FFmpeg should try instead."""
     try:
         with soundfile.SoundFile(path) as file:
-            # libsndfile estimates the length of some MP3 files; FFmpeg does not need it
-            if file.format == "MP3":
-                return None
             promised = file.frames
             samples = file.read(dtype="float32", always_2d=True)
             rate = file.samplerate
@@ -171,10 +171,13 @@ def _by_soundfile(path: Path) -> Native | None:
 
 def _by_ffmpeg(path: Path) -> Native:
     try:
-        with av.open(str(path)) as container:
+        # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise ClipError("holds no audio stream")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise ClipError("holds audio of an unknown codec")
             rate = stream.codec_context.sample_rate
             resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
             blocks = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from safetensors.numpy import save_file
 from bench.errors import StorageError
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
+from bench.files import replacing
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,13 @@ class FeatureSet:
             tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
         name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
         path = self.folder / name
-        partial = self.folder / f".{name}.{uuid.uuid4().hex}.partial"
         metadata = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "settings.json").write_text(json.dumps(self.settings, indent=1) + "\n")
-            save_file(tensors, partial, metadata)
-            partial.replace(path)
+            with replacing(self.folder / "settings.json") as partial:
+                partial.write_text(json.dumps(self.settings, indent=1) + "\n")
+            with replacing(path) as partial:
+                save_file(tensors, partial, metadata)
         except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
             raise StorageError(
                 f"the feature cache in {self.folder} cannot be written ({error}); free some space "
                 "or set VOXGRID_CACHE to another folder, then run again: finished clips are kept"

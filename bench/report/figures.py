@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import records
+from bench.errors import StorageError
 from bench.records import Record
 from bench.report.ranking import finished, grouped, is_control, leaks, protocol_order, ranked
 from bench.report.ranking import scores as scores_of
@@ -64,8 +65,8 @@ def _figure(record: Record) -> Figure:
     own = scores_of(record)
     return Figure(
         f"{record.task}__{record.protocol}__confusion",
-        f"{record.task}, {record.protocol}: {record.backbone}, {record.pooling}, {record.head} "
-        f"(macro-F1 {100 * own.macro_f1:.1f} %)",
+        f"{record.task}, {record.protocol}: {record.backbone}, {record.pooling}, {record.head}: "
+        f"macro-F1 {100 * own.macro_f1:.1f} %",
         tuple(record.labels),
         tuple(map(tuple, own.confusion)),
     )
@@ -80,7 +81,7 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     """Draw what is outdated, and remove confusion matrices that belong to no record any more.
 
     Raises:
-        StorageError: a figure cannot be written.
+        StorageError: a figure cannot be written or removed.
     """
     for figure in figures:
         if not _is_current(figure, results):
@@ -88,7 +89,17 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     kept = {figure.path(results) for figure in figures}
     for path in (results / FOLDER).glob("*__*__confusion.png"):
         if path not in kept:
-            path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"{path} belongs to no record any more and cannot be removed ({error.strerror}); "
+            "make its folder writable"
+        ) from error
 
 
 def _is_current(figure: Figure, results: Path) -> bool:
@@ -132,8 +143,7 @@ def draw(figure: Figure) -> bytes:
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
-    where, _, scores = figure.title.partition(": ")
-    axes.set_title(f"{where}\n{scores}", fontsize=10, loc="left")
+    axes.set_title(figure.title.replace(": ", "\n"), fontsize=10, loc="left")
     buffer = io.BytesIO()
     canvas.savefig(
         buffer, format="png", metadata={"Software": None, "Description": f"voxgrid {figure.mark}"}

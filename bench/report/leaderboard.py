@@ -98,8 +98,7 @@ def difference(results: Path, leaderboard_path: Path) -> str | None:
     again = f"run `voxgrid leaderboard --results {results}`"
     if not leaderboard_path.is_file():
         return f"{leaderboard_path} does not exist; {again}"
-    # read_text would hide a change of line ends
-    stored = leaderboard_path.read_bytes().decode(errors="replace").splitlines()
+    stored = leaderboard_path.read_text(encoding="utf-8", errors="replace").splitlines()
     lines = list(
         difflib.unified_diff(
             stored, _text(page).splitlines(), str(leaderboard_path), "records", n=0, lineterm=""
@@ -161,7 +160,8 @@ def _task(page: _Page, found: Sequence[Record], mark: str) -> Iterator[str]:
         own = [r for r in done if r.protocol == protocol]
         yield f"{mark} {_title(protocol)}"
         if protocol in protocols.PROTOCOLS:
-            yield f"{protocols.describe(protocol)}."
+            about = protocols.describe(protocol)
+            yield f"{about[0].upper()}{about[1:]}."
         yield from _rankings(own, letters, f"{mark}#")
         for figure in figures.wanted(own):
             path = figure.path(page.results)

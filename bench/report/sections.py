@@ -106,25 +106,27 @@ def leak(found: Sequence[Record]) -> str | None:
 
 
 def _gaps(found: Sequence[Record], fair: str, leaky: str) -> list[float]:
-    by_key = {(r.protocol, r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in found}
-    return [
-        by_key[leaky, *rest] - value
-        for (protocol, *rest), value in by_key.items()
-        if protocol == fair and (leaky, *rest) in by_key
-    ]
+    def by_row(protocol: str) -> dict[tuple[str, str, str], float]:
+        own = (r for r in found if r.protocol == protocol)
+        return {(r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in own}
+
+    fair_f1, leaky_f1 = by_row(fair), by_row(leaky)
+    return [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
 
 
 def cost(found: Sequence[Record]) -> str | None:
     """Speed and memory of each backbone, one table per machine."""
     parts = []
-    for machine, letter in machines(found).items():
+    letters = machines(found)
+    for machine, letter in letters.items():
         fastest: dict[tuple[str, str], Record] = {}
         own = [r for r in found if r.throughput and r.throughput.hardware == machine]
         # the longest measurement stands for the backbone; its cells share one extraction
         for record in sorted(own, key=_longest_first):
             fastest.setdefault((record.backbone, weights(record)), record)
         rows = [_cost_row(record) for _, record in sorted(fastest.items())]
-        parts.append(f"{letter}: {escape(machine)}\n\n{table(_COST_COLUMNS, rows)}")
+        name = f"{letter}: {machine}" if len(letters) > 1 else machine
+        parts.append(f"On {escape(name)}:\n\n{table(_COST_COLUMNS, rows)}")
     return "\n\n".join(parts) or None
 
 
@@ -138,8 +140,8 @@ _COST_COLUMNS = (
     "threads>",
     "dtype",
     "peak memory MiB>",
-    "bench RTFx, batch 1>",
-    "bench RTFx, best batch>",
+    "tox -e perf RTFx, batch 1>",
+    "tox -e perf RTFx, best (batch)>",
 )
 
 
@@ -226,6 +228,8 @@ def measured_on(found: Sequence[Record]) -> str | None:
         "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
     }
     lines = [f"- {name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
+    if any(sha.endswith("-dirty") for sha in facts["voxgrid commit"]):
+        lines.append("- `-dirty`: Python files differed from the commit named")
     mixed = [name for name in ("hardware", "dtype", "seed") if len(facts[name]) > 1]
     if len(facts["voxgrid commit"]) > 1:
         mixed.append("voxgrid commit")

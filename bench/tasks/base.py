@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Task:
         sample: True for generated data, which never shares a table with real data.
         excluded: files found but not used, each with its reason.
         notes: what a reader should know (e.g. "3 clips of the manifest are missing: …").
+        published: sha256 of the decoded samples as published, by clip id, where it is known.
     """
 
     name: str
@@ -51,4 +53,28 @@ class Task:
     protocols: tuple[str, ...]
     sample: bool = False
     excluded: tuple[Exclusion, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    published: Mapping[str, str] = field(default_factory=dict)
+
+    def altered(self, pcm_sha256: Mapping[str, str]) -> tuple[str, ...]:
+        """A note where clips do not hold the published samples.
+
+        Args:
+            pcm_sha256: sha256 of the decoded samples found, by clip id.
+        """
+        other = [
+            clip
+            for clip, digest in pcm_sha256.items()
+            if self.published.get(clip, digest) != digest
+        ]
+        if not other:
+            return ()
+        return (
+            f"{len(other)} clips do not hold the published samples (re-encoded or edited): "
+            f"{shortened(other)}",
+        )
+
+
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """The first few of many names, for a sentence."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

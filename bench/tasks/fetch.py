@@ -18,8 +18,8 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-from bench.errors import DataUnavailable, StorageError
-from bench.paths import offline
+from bench.errors import DataUnavailable, StorageError, UserError
+from bench.paths import cache_dir, data_root, offline
 
 RAVDESS_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
@@ -27,7 +27,7 @@ RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
 _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
 _TIMEOUT = (3.0, 20.0)  # seconds to connect, and between two pieces
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 _NAMED = 5  # clips named in a message before "…"
 _BY_HAND = (
     "get Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976 by other means "
@@ -39,26 +39,31 @@ _silent_hosts: set[str] = set()
 
 
 def fetch_ravdess(
-    dest: Path,
+    dest: Path | None = None,
     progress: bool = True,
     *,
     url: str = RAVDESS_URL,
     md5: str = RAVDESS_MD5,
     published: Mapping[str, str] | None = None,
-) -> None:
+) -> Path:
     """Download, check and unpack the 1440 clips into `dest`/Actor_NN.
 
     A download that breaks off leaves a `.part` file beside `dest`, and the next call goes on
     from there. `dest` appears only once every clip is checked.
 
     Args:
-        dest: folder to create; nothing is done where it exists.
+        dest: folder to create, `VOXGRID_DATA`/ravdess or else the cache's by default; nothing is
+            done where it holds every clip already.
         progress: show a bar on stderr.
         url: where the archive is.
         md5: of the archive.
         published: sha256 of each WAV by `Actor_NN/stem`; that of the manifest by default.
 
+    Returns:
+        The folder.
+
     Raises:
+        UserError: `dest` holds other things than all the clips.
         DataUnavailable: offline, refused, broken off, or not what was published.
         StorageError: `dest` cannot be written.
     """
@@ -68,15 +73,33 @@ def fetch_ravdess(
         published = {
             f"Actor_{clip[-2:]}/{clip}": one.wav_sha256 for clip, one in manifest().items()
         }
+    if dest is None:
+        root = data_root()
+        dest = (root if root is not None else cache_dir() / "data") / "ravdess"
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(dest.parent / f".{dest.name}.lock"):
-            if not dest.is_dir():
+            if not _is_complete(dest, published):
                 archive = _download(url, md5, dest.parent, progress)
                 _unpack(archive, dest, published)
                 archive.unlink()
     except OSError as error:
         raise _storage_error(dest, error) from error
+    return dest
+
+
+def _is_complete(dest: Path, published: Mapping[str, str]) -> bool:
+    """Return whether the folder holds a file for every clip; False where it is empty or absent."""
+    if not dest.is_dir() or not any(dest.iterdir()):
+        return False
+    found = {path.stem for path in dest.rglob("*") if path.suffix.lower() in (".wav", ".flac")}
+    missing = [clip for clip in published if clip.rpartition("/")[2] not in found]
+    if missing:
+        raise UserError(
+            f"{dest} is there, and {len(missing)} of {len(published)} clips are not in it: "
+            "remove it to fetch RAVDESS anew, or choose another folder"
+        )
+    return True
 
 
 def _download(url: str, md5: str, folder: Path, progress: bool) -> Path:
@@ -181,6 +204,8 @@ def _unpack(archive: Path, dest: Path, published: Mapping[str, str]) -> None:
         if differing:
             archive.unlink()
             raise DataUnavailable(f"the archive is not RAVDESS as published: {differing}")
+        if dest.is_dir():
+            dest.rmdir()  # empty, see _is_complete
         (Path(scratch) / "clips").rename(dest)
 
 

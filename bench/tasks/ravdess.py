@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from bench.errors import DataUnavailable, UserError
 from bench.tasks import TASKS
-from bench.tasks.base import Clip, Exclusion, Task
+from bench.tasks.base import Clip, Exclusion, Task, shortened
 from bench.tasks.fetch import fetch_ravdess
 
 NAME = "ravdess"
@@ -25,7 +25,6 @@ _OTHER_AUDIO = (".mp3", ".m4a", ".ogg", ".opus", ".aac", ".webm", ".mp4")
 _STEM = re.compile(r"(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
 _FOLDER = re.compile(r"Actor_(\d\d)")
 _MODALITIES = {"01": "audio and video", "02": "video only"}
-_NAMED = 5  # clips named in a note before "…"
 
 
 @dataclass(frozen=True)
@@ -135,11 +134,7 @@ def read(folder: Path) -> Task:
         else:
             clips[clip.id] = clip
     if not clips:
-        first = (
-            f"; the first of {len(excluded)} files: {excluded[0].clip}, {excluded[0].reason}"
-            if excluded
-            else ""
-        )
+        first = f"; {excluded[0].clip}: {excluded[0].reason}" if excluded else ""
         raise UserError(
             f"{folder} holds no RAVDESS clip (Actor_NN/03-01-….wav or .flac){first}: "
             "unzip Audio_Speech_Actors_01-24.zip there or remove the folder"
@@ -151,18 +146,8 @@ def read(folder: Path) -> Task:
         protocols=TASKS[NAME].protocols,
         excluded=tuple(excluded),
         notes=_missing(clips),
+        published={key: manifest()[key].pcm_sha256 for key in clips},
     )
-
-
-def altered(pcm_sha256: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return a note where clips' samples are not the published ones.
-
-    Args:
-        pcm_sha256: (clip id, hash of decoded samples) of each usable clip.
-    """
-    published = manifest()
-    other = [clip for clip, digest in pcm_sha256 if published[clip].pcm_sha256 != digest]
-    return _note("do not hold the published samples (re-encoded or edited)", other)
 
 
 def _audio_files(folder: Path) -> list[Path]:
@@ -192,11 +177,9 @@ def _clip(path: Path) -> Clip:
 
 
 def _missing(clips: Mapping[str, Clip]) -> tuple[str, ...]:
-    return _note("are missing", [clip for clip in manifest() if clip not in clips])
-
-
-def _note(what: str, clips: list[str]) -> tuple[str, ...]:
-    if not clips:
+    absent = [clip for clip in manifest() if clip not in clips]
+    if not absent:
         return ()
-    named = ", ".join(clips[:_NAMED]) + (", …" if len(clips) > _NAMED else "")
-    return (f"{len(clips)} of the {len(manifest())} published clips {what}: {named}",)
+    return (
+        f"{len(absent)} of the {len(manifest())} published clips are missing: {shortened(absent)}",
+    )

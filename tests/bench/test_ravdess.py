@@ -17,7 +17,7 @@ from bench.audio.index import scan
 from bench.errors import DataUnavailable, UserError
 from bench.protocols import PROTOCOLS
 from bench.tasks import TASKS, find, names, resolve
-from bench.tasks.ravdess import LABELS, altered, manifest, parse, read
+from bench.tasks.ravdess import LABELS, manifest, parse, read
 
 REAL = Path(os.environ.get("VOXGRID_DATA", "/nonexistent")) / "ravdess"
 
@@ -124,7 +124,7 @@ def test_files_are_judged_one_by_one(tmp_path):
 
 def test_a_folder_without_clips_is_a_mistake(tmp_path):
     (tmp_path / "ravdess").mkdir()
-    with pytest.raises(UserError, match="holds no RAVDESS clip.*unzip"):
+    with pytest.raises(UserError, match=r"holds no RAVDESS clip.*unzip"):
         resolve("ravdess", data_root=tmp_path, cache=tmp_path / "cache")
     _put(tmp_path / "ravdess", "Actor_01/hello.wav")
     with pytest.raises(UserError, match=r"Actor_01/hello\.wav: the name is not seven"):
@@ -144,9 +144,11 @@ def test_data_goes_before_cache_and_absence_says_what_to_do(tmp_path, monkeypatc
 
 def test_a_re_encoded_clip_is_noted(tmp_path):
     _put(tmp_path, "Actor_01/03-01-05-01-01-01-01.wav")
-    found = scan(read(tmp_path).clips, tmp_path / "scan.sqlite").usable
-    notes = altered((one.clip.id, one.pcm_sha256) for one in found)
-    assert "1 of the 1440 published clips do not hold the published samples" in notes[0]
+    task = read(tmp_path)
+    found = scan(task.clips, tmp_path / "scan.sqlite").usable
+    (note,) = task.altered({one.clip.id: one.pcm_sha256 for one in found})
+    assert note.startswith("1 clips do not hold the published samples")
+    assert "03-01-05-01-01-01-01" in note
 
 
 def test_an_unknown_task_is_corrected():
@@ -171,6 +173,6 @@ def test_the_real_clips_are_the_published_ones(tmp_path):
     result = scan(task.clips, tmp_path / "scan.sqlite")
     assert len(result.usable) == 120
     assert result.duplicates == (("03-01-03-01-02-01-07", "03-01-03-01-02-02-07"),)
-    assert altered((one.clip.id, one.pcm_sha256) for one in result.usable) == ()
+    assert task.altered({one.clip.id: one.pcm_sha256 for one in result.usable}) == ()
     stereo = {one.clip.id for one in result.usable if one.channels == 2}
     assert stereo == {"03-01-02-01-01-02-01", "03-01-08-01-02-02-01"}

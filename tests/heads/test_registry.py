@@ -100,9 +100,13 @@ def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
         registry._discovered.cache_clear()
 
 
-def test_a_broken_plugin_is_left_out_with_its_reason():
-    point = EntryPoint("broken", "no_such_module_of_ours", registry.GROUP)
-    with pytest.warns(UserWarning, match="'broken'.*left out.*no_such_module_of_ours"):
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("no_such_module_of_ours", "no_such_module_of_ours"), ("json", "needs a module-level `INFO")],
+)
+def test_a_broken_plugin_is_left_out_with_its_reason(module, reason):
+    point = EntryPoint("broken", module, registry.GROUP)
+    with pytest.warns(UserWarning, match=f"'broken'.*left out.*{reason}"):
         assert registry._load_plugins([point]) == []
 
 

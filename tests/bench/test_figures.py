@@ -1,0 +1,79 @@
+"""Confusion matrices: which are drawn, when they are drawn again, and that they are images."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+
+from bench.report import figures
+from tests.bench.make_records import make_record, right_of_ten, unfinished
+
+
+def test_the_best_row_is_drawn_for_a_grouped_and_for_a_leaking_protocol() -> None:
+    found = [
+        make_record("good", confusion=right_of_ten(9, 9)),
+        make_record("bad", confusion=right_of_ten(6, 6)),
+        make_record("other", confusion=right_of_ten(7, 7), protocol="random-80-20"),
+    ]
+    wanted = figures.wanted(found)
+    assert [figure.name for figure in wanted] == [
+        "ravdess__speaker-6fold__confusion",
+        "ravdess__random-80-20__confusion",
+    ]
+    assert "good" in wanted[0].title
+    assert wanted[0].confusion == ((9, 1), (1, 9))
+
+
+def test_controls_samples_and_cells_without_scores_are_not_drawn() -> None:
+    found = [
+        make_record("control", control="random-init", weights="random-init"),
+        make_record("sample", task="sample-emotion", protocol="speaker-3fold"),
+        unfinished("no weights"),
+    ]
+    assert figures.wanted(found) == []
+
+
+@pytest.mark.parametrize("classes", [2, 8])
+def test_a_figure_is_a_small_png_and_the_same_bytes_each_time(classes: int, tmp_path: Path) -> None:
+    figure = figures.wanted([make_record(confusion=right_of_ten(*[7] * classes))])[0]
+    content = figures.draw(figure)
+    assert content == figures.draw(figure)
+    assert len(content) < 80_000
+    (tmp_path / "figure.png").write_bytes(content)
+    height, width, _ = image.imread(tmp_path / "figure.png").shape
+    assert 250 < height <= width < 1000
+
+
+def test_a_class_without_test_clips_is_drawn_without_dividing_by_zero() -> None:
+    figure = figures.wanted([make_record()])[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.draw(replace(figure, confusion=((4, 1), (0, 0))))
+
+
+def test_a_figure_is_outdated_once_its_records_change_and_current_after_writing(
+    tmp_path: Path,
+) -> None:
+    old = figures.wanted([make_record(confusion=right_of_ten(6, 6))])
+    new = figures.wanted([make_record(confusion=right_of_ten(7, 7))])
+    path = new[0].path(tmp_path)
+    assert figures.outdated(tmp_path, new) == [path]
+    figures.write(tmp_path, old)
+    assert figures.outdated(tmp_path, old) == []
+    assert figures.outdated(tmp_path, new) == [path]
+    figures.write(tmp_path, new)
+    assert figures.outdated(tmp_path, new) == []
+
+
+def test_figures_of_records_that_are_gone_are_removed_and_other_files_kept(tmp_path: Path) -> None:
+    figures.write(tmp_path, figures.wanted([make_record(), make_record(protocol="random-80-20")]))
+    (tmp_path / "figures" / "mine.png").write_bytes(b"")
+    figures.write(tmp_path, figures.wanted([make_record()]))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        "mine.png",
+        "ravdess__speaker-6fold__confusion.png",
+    ]

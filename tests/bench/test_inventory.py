@@ -1,0 +1,89 @@
+"""`voxgrid list` names everything there is and whether it can be used here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backbones import registry as backbone_registry
+from bench import tasks
+from bench.features.pooling import POOLINGS
+from bench.protocols import PROTOCOLS
+from bench.report import inventory
+from heads import registry as head_registry
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No data, no weights, an empty cache, 80 columns."""
+    for name in ("VOXGRID_DATA", "VOXGRID_WEIGHTS", "VOXGRID_CACHE", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def by_name(found: list[inventory.Entry]) -> dict[str, inventory.Entry]:
+    return {entry["name"]: entry for entry in found}
+
+
+def test_what_is_listed_is_what_is_registered() -> None:
+    found = inventory.collect()
+    assert {kind: [entry["name"] for entry in entries] for kind, entries in found.items()} == {
+        "tasks": tasks.names(),
+        "protocols": list(PROTOCOLS),
+        "backbones": list(backbone_registry.infos()),
+        "poolings": list(POOLINGS),
+        "heads": [info.name for info in head_registry.infos()],
+    }
+
+
+def test_the_listing_is_strict_json() -> None:
+    text = json.dumps(inventory.collect(), allow_nan=False)
+    assert json.loads(text) == inventory.collect()
+
+
+def test_a_bare_machine_says_what_is_missing_and_how_to_get_it_and_writes_nothing(
+    bare_machine: Path,
+) -> None:
+    found = inventory.collect()
+    ravdess = by_name(found["tasks"])["ravdess"]
+    assert (ravdess["state"], "voxgrid fetch ravdess" in ravdess["detail"]) == ("missing", True)
+    assert by_name(found["tasks"])["sample-emotion"]["state"] == "generated"
+    whisper = by_name(found["backbones"])["whisper-base"]
+    assert whisper["state"] == "missing"
+    assert "hf download openai/whisper-base" in whisper["detail"]
+    assert by_name(found["backbones"])["logmel"]["state"] == "not needed"
+    assert list(bare_machine.iterdir()) == []
+
+
+def test_a_data_folder_without_clips_is_broken_and_not_missing(bare_machine: Path) -> None:
+    (bare_machine / "voxgrid_data" / "ravdess").mkdir(parents=True)
+    ravdess = by_name(inventory.collect()["tasks"])["ravdess"]
+    assert ravdess["state"] == "broken"
+    assert "holds no RAVDESS clip" in ravdess["detail"]
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(backbone_registry.EXTRA_MODULES, "egemaps", ("not_a_module",))
+    egemaps = by_name(inventory.collect()["backbones"])["egemaps"]
+    assert egemaps["state"] == "missing extra"
+    assert "voxgrid[egemaps]" in egemaps["detail"]
+
+
+def test_tables_fit_80_columns_with_whole_names_and_commands_stay_on_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = inventory.collect()
+    inventory.render(found)
+    lines = capsys.readouterr().out.splitlines()
+    tables = [line for line in lines if not line.startswith(("ravdess:", "whisper-base:"))]
+    for entries in found.values():
+        for entry in entries:
+            assert any(line.split()[:1] == [entry["name"]] for line in tables), entry["name"]
+    hint = next(line for line in lines if line.startswith("whisper-base: missing"))
+    assert "--local-dir" in hint
+    heading = next(i for i, line in enumerate(lines) if line.startswith("ravdess: missing"))
+    assert max(map(len, lines[:heading])) <= 80

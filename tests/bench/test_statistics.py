@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backbones import Frames
+from bench.features import statistics
+
+
+def _frames(rows: list[np.ndarray], *, pad: int) -> Frames:
+    longest = max(map(len, rows)) + pad
+    hidden = torch.full((len(rows), longest, rows[0].shape[1]), 1e6)
+    for i, row in enumerate(rows):
+        hidden[i, : len(row)] = torch.from_numpy(row)
+    lengths = torch.tensor([len(row) for row in rows])
+    return Frames.same_lengths([hidden], lengths)
+
+
+def test_padding_is_never_pooled() -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, 5)).astype(np.float32) for n in (3, 17, 8)]
+    for found, row in zip(statistics.of_batch(_frames(rows, pad=4)), rows, strict=True):
+        layer = found[0]
+        assert layer.frames == len(row)
+        np.testing.assert_allclose(layer.mean, row.mean(0), atol=1e-6)
+        np.testing.assert_allclose(layer.std, row.std(0), atol=1e-6)
+        np.testing.assert_array_equal(layer.max, row.max(0))
+        np.testing.assert_array_equal(layer.min, row.min(0))
+
+
+def test_std_keeps_its_digits_far_from_zero() -> None:
+    row = (1e4 + np.random.default_rng(0).normal(size=(400, 2))).astype(np.float32)
+    (found,) = statistics.of_batch(_frames([row], pad=0))
+    np.testing.assert_allclose(found[0].std, row.astype(np.float64).std(0), rtol=1e-3)
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    st.integers(0, 2**32 - 1),
+)
+def test_windows_merge_to_the_statistics_of_the_whole(counts: list[int], seed: int) -> None:
+    rows = [
+        np.random.default_rng([seed, i]).normal(3.0, 2.0, size=(n, 4)).astype(np.float32)
+        for i, n in enumerate(counts)
+    ]
+    whole = np.concatenate(rows)
+    merged = statistics.merge(statistics.of_batch(_frames(rows, pad=1)))[0]
+    assert merged.frames == len(whole)
+    np.testing.assert_allclose(merged.mean, whole.mean(0), atol=1e-5)
+    np.testing.assert_allclose(merged.std, whole.std(0), atol=1e-5)
+    np.testing.assert_array_equal(merged.max, whole.max(0))
+    np.testing.assert_array_equal(merged.min, whole.min(0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_by_name(bad: float) -> None:
+    row = np.zeros((3, 2), dtype=np.float32)
+    row[1, 1] = bad
+    with pytest.raises(FloatingPointError, match=r"row 1 .* layer 0"):
+        statistics.of_batch(_frames([np.zeros((4, 2), dtype=np.float32), row], pad=0))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import StorageError
+from bench.features.pooling import POOLINGS
+from bench.features.statistics import ClipStatistics, LayerStatistics
+from bench.features.store import FeatureSet, ShardTiming, digest
+
+TIMING = ShardTiming(10.0, 1.0, 1.2, 8, 2, "a machine", 5, 100.0)
+SETTINGS = {"weights_sha": "abc", "dtype": "float32"}
+
+
+def _clip(rng: np.random.Generator, frames: int, widths: tuple[int, ...]) -> ClipStatistics:
+    layers = []
+    for width in widths:
+        values = rng.normal(size=(frames, width)).astype(np.float32)
+        layers.append(
+            LayerStatistics(frames, values.mean(0), values.std(0), values.max(0), values.min(0))
+        )
+    return tuple(layers)
+
+
+def test_vectors_come_back_in_the_order_asked_for_across_shards(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = {name: _clip(rng, 3 + i, (4, 6)) for i, name in enumerate("abcde")}
+    features = FeatureSet(tmp_path, "quartznet", SETTINGS)
+    features.add(["a", "b"], [clips["a"], clips["b"]], TIMING)
+    features.add(["c", "d", "e"], [clips[n] for n in "cde"], TIMING)
+    reopened = FeatureSet(tmp_path, "quartznet", SETTINGS)
+    assert len(reopened) == 5
+    assert reopened.layers == 2
+    order = ["d", "a", "e", "d"]
+    view = reopened.view(order)
+    for layer in (0, 1):
+        expected = {
+            "mean": [clips[n][layer].mean for n in order],
+            "sum": [clips[n][layer].mean * clips[n][layer].frames for n in order],
+            "max": [clips[n][layer].max for n in order],
+            "mean_std": [np.r_[clips[n][layer].mean, clips[n][layer].std] for n in order],
+            "mean_max": [np.r_[clips[n][layer].mean, clips[n][layer].max] for n in order],
+        }
+        assert set(expected) == set(POOLINGS)
+        for pooling, rows in expected.items():
+            np.testing.assert_allclose(view.vectors(layer, pooling), np.stack(rows), rtol=1e-6)
+
+
+def test_other_settings_are_another_feature_set(tmp_path: Path) -> None:
+    features = FeatureSet(tmp_path, "quartznet", SETTINGS)
+    features.add(["a"], [_clip(np.random.default_rng(0), 3, (4,))], TIMING)
+    other = FeatureSet(tmp_path, "quartznet", SETTINGS | {"weights_sha": "abd"})
+    assert "a" in features
+    assert "a" not in other
+    assert features.folder != other.folder
+
+
+def test_the_key_does_not_depend_on_the_order_of_settings() -> None:
+    assert digest({"a": 1, "b": [2, {"c": 3, "d": 4}]}) == digest(
+        {"b": [2, {"d": 4, "c": 3}], "a": 1}
+    )
+
+
+def test_a_damaged_shard_is_computed_again_and_the_others_stay(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features = FeatureSet(tmp_path, "logmel", SETTINGS)
+    features.add(["a"], [_clip(rng, 3, (4,))], TIMING)
+    features.add(["b"], [_clip(rng, 3, (4,))], TIMING)
+    shard = next(iter(features.folder.glob("*.safetensors")))
+    shard.write_bytes(shard.read_bytes()[:40])
+    reopened = FeatureSet(tmp_path, "logmel", SETTINGS)
+    assert len(reopened) == 1
+    assert not shard.exists()
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "logmel").write_text("a file where a folder should be")
+    features = FeatureSet(tmp_path, "logmel", SETTINGS)
+    with pytest.raises(StorageError, match="VOXGRID_CACHE"):
+        features.add(["a"], [_clip(np.random.default_rng(0), 3, (4,))], TIMING)
