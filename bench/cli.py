@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -75,19 +77,30 @@ def _reporter() -> Reporter:
 def _plan(config: GridConfig, control: str | None, reporter: Reporter, download: bool) -> Plan:
     from bench.planning import make_plan
 
-    with reporter.phase("scan clips", 1) as advance:
-        seen = [0]
-
-        def on_scan(done: int, total: int) -> None:
-            advance(done / total - seen[0])
-            seen[0] = done // total
-
+    with reporter.phase("scan clips", 0) as phase:
         return make_plan(
-            config, control=_control(control), allow_download=download, on_scan=on_scan
+            config, control=_control(control), allow_download=download, on_scan=phase.at
         )
 
 
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _interruptible(command: Command) -> Command:
+    """Ctrl-C ends a long command with a sentence and code 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _fail("interrupted; what is finished is kept, the same command goes on from there", 130)
+
+    return cast(Command, wrapped)
+
+
 @app.command()
+@_interruptible
 def run(
     task: TaskOption = None,
     protocol: ProtocolOption = None,
@@ -209,6 +222,7 @@ def leaderboard(
 
 
 @fetch_app.command()
+@_interruptible
 def ravdess(
     to: Annotated[
         Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/ravdess, else the cache.")
@@ -230,8 +244,6 @@ def main() -> None:
         _fail(str(error), 2)
     except (VoxgridError, BackboneError) as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted; what is finished is kept, and the same command goes on from there", 130)
 
 
 def _fail(message: str, code: int) -> None:

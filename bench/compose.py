@@ -67,8 +67,8 @@ def finished(
     predictions = _predictions(planned.cell, plan, outcome)
     labels = plan.planned.task.labels
     index = {label: position for position, label in enumerate(labels)}
-    truth = predictions["label"].map(index).to_numpy(dtype=np.int64)
-    predicted = predictions["predicted"].map(index).to_numpy(dtype=np.int64)
+    truth = np.array([index[label] for label in predictions["label"]], dtype=np.int64)
+    predicted = np.array([index[label] for label in predictions["predicted"]], dtype=np.int64)
     fold_of = predictions["fold"].to_numpy()
     timings = _comparable(features.timings)
     record = Record.model_validate(

@@ -150,7 +150,7 @@ def make_plan(
         UserError: no task can be folded as asked.
     """
     notes: list[str] = []
-    plans = []
+    plans: list[TaskPlan] = []
     for name in config.tasks:
         task = _resolve_task(name, allow_download, notes)
         if any(plan.planned.task.name == task.name for plan in plans):
@@ -172,7 +172,7 @@ def _resolve_task(name: str, allow_download: bool, notes: list[str]) -> Task:
         if twin is None:
             raise
         notes.append(
-            f"{error} Until then the generated sample task '{twin}' runs in its place: it shows "
+            f"{str(error).rstrip('.')}. Until then the generated sample task '{twin}' runs in its place: it shows "
             "that everything works and says nothing about any backbone."
         )
         return tasks.resolve(twin, allow_download=False)

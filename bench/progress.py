@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,7 +16,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Advance = Callable[[float], None]
+
+class Phase:
+    """A phase under way; call it with how much more is done."""
+
+    def __init__(self, bars: Progress, label: str, total: float, done: float) -> None:
+        self._bars = bars
+        self._done = done
+        self._task = bars.add_task(label, total=round(total), completed=round(done))
+
+    def __call__(self, amount: float) -> None:
+        """So much more is done."""
+        self._done += amount
+        self._bars.update(self._task, completed=round(self._done))
+
+    def at(self, done: float, total: float) -> None:
+        """So much is done of so much in all, where the total was not known before."""
+        self._done = done
+        self._bars.update(self._task, completed=round(done), total=round(total))
 
 
 class Reporter:
@@ -34,7 +51,7 @@ class Reporter:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def phase(self, label: str, total: float, *, done: float = 0) -> Iterator[Advance]:
+    def phase(self, label: str, total: float, *, done: float = 0) -> Iterator[Phase]:
         """A phase of known size.
 
         Args:
@@ -43,7 +60,7 @@ class Reporter:
             done: how much earlier runs did.
 
         Yields:
-            A function that is told how much more is done.
+            The phase, to be called with how much more is done.
         """
         with Progress(
             SpinnerColumn(),
@@ -60,12 +77,4 @@ class Reporter:
             speed_estimate_period=600,
             transient=True,
         ) as bars:
-            task = bars.add_task(label, total=round(total), completed=round(done))
-            exact = done
-
-            def advance(amount: float) -> None:
-                nonlocal exact
-                exact += amount
-                bars.update(task, completed=round(exact))
-
-            yield advance
+            yield Phase(bars, label, total, done)

@@ -14,8 +14,6 @@ from bench.errors import StorageError
 from bench.files import replacing
 from bench.grid import Cell
 
-SCHEMA = 1
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -120,7 +118,7 @@ class Provenance(_Strict):
 class Record(_Strict):
     """The stored result of one cell."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     status: Literal["ok", "skipped", "failed"]
     reason: str | None = None
     task: str
@@ -182,12 +180,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def record_path(results: Path, cell: Cell) -> Path:
     """Where the record of a cell lives below the results folder."""
-    return results / cell.relative_path.with_suffix(".json")
+    return results / f"{cell.relative_path}.json"
 
 
 def predictions_path(results: Path, cell: Cell) -> Path:
     """Where the per-clip predictions of a cell live, beside its record."""
-    return results / cell.relative_path.with_suffix(".parquet")
+    return results / f"{cell.relative_path}.parquet"
 
 
 def write(results: Path, record: Record) -> Path:
@@ -220,7 +218,9 @@ def read_all(results: Path) -> Iterator[Record]:
 def record_files(results: Path) -> Iterable[Path]:
     """Files that should be records: `<task>/<protocol>/…/<a>__<b>__<c>.json`."""
     return sorted(
-        p for p in results.rglob("*__*__*.json") if not any(q.startswith(".") for q in p.parts)
+        path
+        for path in results.rglob("*__*__*.json")
+        if not any(part.startswith(".") for part in path.relative_to(results).parts)
     )
 
 

@@ -116,7 +116,7 @@ def draw(figure: Figure) -> bytes:
 
     counts = np.array(figure.confusion, dtype=np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 2.2 + 0.58 * len(figure.labels)
+    side = max(4.0, 2.2 + 0.58 * len(figure.labels))  # the title needs four inches
     canvas = Canvas(figsize=(side + 0.6, side), dpi=110, layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.subplots()
@@ -143,7 +143,7 @@ def draw(figure: Figure) -> bytes:
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
-    axes.set_title(figure.title.replace(": ", "\n"), fontsize=10, loc="left")
+    canvas.suptitle(figure.title.replace(": ", "\n"), fontsize=10, x=0.02, ha="left")
     buffer = io.BytesIO()
     canvas.savefig(
         buffer, format="png", metadata={"Software": None, "Description": f"voxgrid {figure.mark}"}

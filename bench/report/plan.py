@@ -148,10 +148,11 @@ def _totals(rows: list[_Row], workers: int) -> Iterator[str]:
     extraction = sum((row.extraction for row in rows), Estimate())
     tuning = sum((row.tuning for row in rows), Estimate())
     used = min(workers, todo)
+    disk = sum(row.disk for row in rows)
+    stored = f", features of about {size(disk)} at most in {paths.cache_dir()}" if disk else ""
     yield (
         f"\nIn all about {duration(extraction.seconds + tuning.seconds / used)}: "
-        f"{plural(todo, 'cell')} to tune with {plural(used, 'worker')}, features of about "
-        f"{size(sum(row.disk for row in rows))} at most in {paths.cache_dir()}."
+        f"{plural(todo, 'cell')} to tune with {plural(used, 'worker')}{stored}."
     )
     for what, estimates in (
         ("extraction", {row.backbone.info.name: row.extraction for row in rows}),

@@ -1,0 +1,316 @@
+"""The whole command, as a user runs it, on the generated sample task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import records
+from bench.scoring import score
+from tests.conftest import Voxgrid
+
+TASK = ("--task", "sample-emotion", "--protocol", "speaker-3fold")
+
+# A plugin as somebody else would ship it: a module, and an entry point in its distribution.
+COUNTING_PLUGIN = """
+import hashlib
+import os
+
+from backbones import Backbone, BackboneInfo, Frames
+
+INFO = BackboneInfo(
+    name="counting", summary="writes down each clip it sees", weights_id=None, revision=None,
+    licence="MIT", sample_rate=16000, layers=2, width=4, frame_rate=100.0, max_seconds=30.0,
+    attention_mask=True, normalised=False,
+)
+
+
+class Counting(Backbone):
+    info = INFO
+
+    def load(self, device="cpu", dtype="float32"):
+        pass
+
+    def encode(self, waves, lengths):
+        import torch
+
+        with open(os.environ["COUNT_FILE"], "a") as file:
+            for wave, length in zip(waves, lengths):
+                digest = hashlib.sha256(wave[:length].numpy().tobytes()).hexdigest()
+                file.write(digest + "\\n")
+        frames = lengths // 160
+        hidden = torch.zeros(len(waves), int(frames.max()), 4)
+        for row, wave in enumerate(waves):
+            for frame in range(int(frames[row])):
+                piece = wave[frame * 160 : (frame + 1) * 160]
+                hidden[row, frame] = torch.stack(
+                    [piece.abs().mean(), piece.std(), piece.max(), piece.min()]
+                )
+        return Frames.same_lengths([hidden, hidden.log1p()], frames)
+"""
+
+
+@pytest.fixture
+def counting_plugin(tmp_path: Path) -> dict[str, str]:
+    site = tmp_path / "site"
+    metadata = site / "counting-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "counting.py").write_text(COUNTING_PLUGIN)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[voxgrid.backbones]\ncounting = counting\n")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+        "COUNT_FILE": str(tmp_path / "seen"),
+        "VOXGRID_CACHE": str(tmp_path / "cache"),
+    }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.parts)
+    }
+
+
+def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
+    voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
+) -> None:
+    grid = (*TASK, "--protocol", "random-80-20", "--backbone", "counting", "--trials", "2")
+    sample = tmp_path / "grid.toml"
+    sample.write_text("[sample]\ntrials = 2\n")
+    first = voxgrid("run", *grid, **counting_plugin)
+    assert first.returncode == 0, first.stderr
+    seen = Counter((tmp_path / "seen").read_text().split())
+    # the untimed warm-up call encodes one clip more
+    assert len(seen) == 120
+    assert sum(seen.values()) == 121
+    stored = list(records.read_all(tmp_path / "results"))
+    assert len(stored) == 2 * 3 * 3
+    assert all(record.status == "ok" for record in stored)
+    before = _digests(tmp_path / "results")
+
+    again = voxgrid("run", *grid, **counting_plugin)
+    assert "18 were done" in again.stderr
+    assert _digests(tmp_path / "results") == before
+
+    # another head, pooling or trial later runs no backbone again, and the record says so
+    more = voxgrid("run", *grid, "--pooling", "mean_max", "--head", "mlp", **counting_plugin)
+    assert more.returncode == 0, more.stderr
+    assert sum(Counter((tmp_path / "seen").read_text().split()).values()) == 121
+    added = [r for r in records.read_all(tmp_path / "results") if r.pooling == "mean_max"]
+    assert [r.provenance.cache_hit for r in added] == [True, True]
+    assert {r.provenance.cache_hit for r in stored} == {False}
+
+
+def test_scores_can_be_recomputed_from_the_stored_predictions(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
+    done = voxgrid("run", *TASK, "--backbone", "logmel", "--head", "logistic_regression")
+    assert done.returncode == 0, done.stderr
+    for record in records.read_all(tmp_path / "results"):
+        table = pd.read_parquet(records.predictions_path(tmp_path / "results", record.cell))
+        assert table["clip"].is_unique
+        assert len(table) == record.clips == 120
+        index = {label: i for i, label in enumerate(record.labels)}
+        again = score(
+            table["label"].map(index).to_numpy(),
+            table["predicted"].map(index).to_numpy(),
+            record.labels,
+        )
+        assert again == record.scores
+        probabilities = table[[f"p_{label}" for label in record.labels]].to_numpy()
+        assert (probabilities.argmax(axis=1) == table["predicted"].map(index)).all()
+        for fold, part in zip(record.folds, range(3), strict=True):
+            assert set(table.loc[table["fold"] == part, "group"]) == set(fold.test_groups)
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 12\n")
+    cell = (*TASK, "--backbone", "logmel", "--pooling", "mean", "--head", "mlp", "--jobs", "1")
+    whole = voxgrid("run", *cell, "--results", "whole")
+    assert whole.returncode == 0, whole.stderr
+
+    arguments = [sys.executable, "-m", "bench", "run", *cell, "--results", "killed"]
+    kills = 0
+    for kill_at in (3, 17):
+        process = subprocess.Popen(
+            arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+        )
+        if _wait_for_trials(tmp_path / "killed", kill_at, process):
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills, "the run ended before it could be killed"
+    journal = next((tmp_path / "killed" / ".studies").rglob("*.journal"))
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "worker_id": "torn')  # a write cut short by the kill
+
+    resumed = voxgrid("run", *cell, "--results", "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    (expected,) = records.read_all(tmp_path / "whole")
+    (found,) = records.read_all(tmp_path / "killed")
+    assert found.scores == expected.scores
+    assert found.folds == expected.folds
+    assert all(fold.trials.complete == 12 for fold in found.folds)
+
+
+def _wait_for_trials(results: Path, trials: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the journal holds so many finished trials; False where the run ended first."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        text = "".join(p.read_text() for p in results.rglob("*.journal"))
+        if text.count('"val_accuracy"') >= trials:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_worker(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 400\n")
+    arguments = [sys.executable, "-m", "bench", "run", *TASK, "--backbone", "logmel"]
+    process = subprocess.Popen(
+        [*arguments, "--head", "mlp"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert _wait_for_trials(tmp_path / "results", 2, process)  # type: ignore[arg-type]
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        _wait_until_gone(process.pid)
+
+
+def _wait_until_gone(group: int) -> None:
+    for _ in range(200):
+        os.killpg(group, 0)
+        time.sleep(0.05)
+
+
+def test_two_runs_do_not_share_a_results_folder(
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 400\n")
+    cell = (*TASK, "--backbone", "logmel", "--head", "mlp", "--pooling", "mean")
+    first = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", *cell],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert _wait_for_trials(tmp_path / "results", 1, first)
+        second = voxgrid("run", *cell)
+    finally:
+        first.kill()
+        first.wait()
+    assert second.returncode == 2
+    assert "another voxgrid run" in second.stderr
+
+
+def test_a_spent_budget_leaves_the_rest_for_the_next_run(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 4\n")
+    cell = (*TASK, "--backbone", "logmel", "--head", "mlp", "--pooling", "mean")
+    cut = voxgrid("run", *cell, "--budget", "0s")
+    assert cut.returncode == 0, cut.stderr
+    assert "1 left for the next run" in cut.stderr
+    assert list(records.read_all(tmp_path / "results")) == []
+    done = voxgrid("run", *cell)
+    assert "1 cells ran" in done.stderr
+
+
+def test_more_trials_continue_the_studies_they_extend(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    cell = (*TASK, "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean")
+    for trials in (2, 5):
+        (tmp_path / "grid.toml").write_text(f"[sample]\ntrials = {trials}\n")
+        done = voxgrid("run", *cell)
+        assert done.returncode == 0, done.stderr
+        (record,) = records.read_all(tmp_path / "results")
+        assert record.trials == trials
+        assert all(fold.trials.complete == trials for fold in record.folds)
+
+
+def test_without_data_the_sample_task_runs_and_says_so(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    done = voxgrid(
+        "run", "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sample-emotion" in done.stderr
+    assert "says nothing about any backbone" in done.stderr
+    assert {r.task for r in records.read_all(tmp_path / "results")} == {"sample-emotion"}
+    assert "Sample tasks" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_leaderboard_check_fails_where_the_file_differs(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    cell = (*TASK, "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean")
+    assert voxgrid("run", *cell).returncode == 0
+    assert voxgrid("leaderboard", "--check").returncode == 0
+    board = tmp_path / "leaderboard.md"
+    board.write_text(board.read_text().replace("logmel", "log-mel"))
+    check = voxgrid("leaderboard", "--check")
+    assert check.returncode == 1
+    assert "leaderboard.md" in check.stderr
+    assert voxgrid("leaderboard").returncode == 0
+    assert voxgrid("leaderboard", "--check").returncode == 0
+
+
+def test_the_record_of_a_skip_says_how_to_get_the_weights(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    _ravdess_like(data / "ravdess", environment_sample(tmp_path))
+    done = voxgrid(
+        "run", "--backbone", "wav2vec2", "--backbone", "logmel", "--pooling", "mean",
+        "--head", "logistic_regression", "--trials", "2", VOXGRID_DATA=str(data),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    by_backbone = {}
+    for path in sorted((tmp_path / "results" / "ravdess" / "speaker-6fold").glob("*.json")):
+        record = json.loads(path.read_text())
+        by_backbone[record["backbone"]] = record
+    assert by_backbone["logmel"]["status"] == "ok"
+    assert by_backbone["wav2vec2"]["status"] == "skipped"
+    assert "hf download facebook/wav2vec2-base" in by_backbone["wav2vec2"]["reason"]
+
+
+def environment_sample(tmp_path: Path) -> list[Path]:
+    """Generated clips to lay out as RAVDESS is."""
+    from bench.tasks.sample import resolve
+
+    return [clip.path for clip in resolve(None, tmp_path / "cache", False).clips]
+
+
+def _ravdess_like(folder: Path, clips: list[Path]) -> None:
+    """Every emotion of every actor, with the folder layout and names of RAVDESS."""
+    import soundfile
+
+    waves = [soundfile.read(path) for path in clips]
+    number = 0
+    for actor in range(1, 25):
+        target = folder / f"Actor_{actor:02d}"
+        target.mkdir(parents=True)
+        for emotion in range(1, 9):
+            samples, rate = waves[number % len(waves)]
+            # every recording differs a little, or they would count as duplicates
+            samples = samples * (0.5 + 0.4 * number / 192)
+            name = f"03-01-{emotion:02d}-01-01-01-{actor:02d}.wav"
+            soundfile.write(target / name, samples, rate)
+            number += 1
