@@ -221,6 +221,29 @@ def leaderboard(
     typer.echo(f"wrote {target}")
 
 
+@app.command()
+def check(
+    backbone: Annotated[str, typer.Argument(help="Name of a registered backbone.")],
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="With its real weights, not a small network.")
+    ] = False,
+) -> None:
+    """Check that a backbone keeps the contract: padding, lengths, determinism and more."""
+    from backbones import registry, weights
+    from backbones.checks import check_backbone
+
+    chosen = registry.get(backbone)
+    found = weights.resolve(chosen.info, allow_download=False) if pretrained else None
+    problems = 0
+    for result in check_backbone(backbone, found):
+        typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
+        if result.problem:
+            problems += 1
+            typer.echo(f"     {result.problem}")
+    if problems:
+        raise typer.Exit(1)
+
+
 @fetch_app.command()
 @_interruptible
 def ravdess(
@@ -240,9 +263,9 @@ def main() -> None:
 
     try:
         app()
-    except (UserError, DataUnavailable) as error:
+    except (UserError, DataUnavailable, BackboneError) as error:
         _fail(str(error), 2)
-    except (VoxgridError, BackboneError) as error:
+    except VoxgridError as error:
         _fail(str(error), 1)
 
 

@@ -172,8 +172,8 @@ def _resolve_task(name: str, allow_download: bool, notes: list[str]) -> Task:
         if twin is None:
             raise
         notes.append(
-            f"{str(error).rstrip('.')}. Until then the generated sample task '{twin}' runs in its place: it shows "
-            "that everything works and says nothing about any backbone."
+            f"{str(error).rstrip('.')}. Until then the generated sample task '{twin}' runs in its "
+            "place: it shows that everything works and says nothing about any backbone."
         )
         return tasks.resolve(twin, allow_download=False)
 

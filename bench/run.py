@@ -67,14 +67,14 @@ def execute(plan: Plan, config: GridConfig, reporter: Reporter) -> Summary:
     """
     summary = Summary()
     deadline = time.time() + parse_duration(config.budget) if config.budget else None
-    with _exclusive(config.results):
+    with exclusive(config.results):
         for task_plan in plan.tasks:
             _execute_task(task_plan, config, reporter, deadline, summary)
     return summary
 
 
 @contextmanager
-def _exclusive(results: Path) -> Iterator[None]:
+def exclusive(results: Path) -> Iterator[None]:
     """Only one run at a time writes a results folder; the lock ends with the process."""
     try:
         results.mkdir(parents=True, exist_ok=True)

@@ -110,15 +110,20 @@ def extract(job: Extraction, on_progress: Callable[[float], None]) -> None:
         ExtractionError: NaN or infinite features; names the clip.
         StorageError: the cache cannot be written; whole shards are kept.
     """
-    features = job.features()
-    todo = pending(features, job.sources)
-    if not todo:
+    if not pending(job.features(), job.sources):
         return
     import torch
 
     torch.set_num_threads(job.threads)
     backbone = backbone_registry.create(job.backbone, job.weights)
     backbone.load(job.device, job.dtype)
+    extract_with(backbone, job, on_progress)
+
+
+def extract_with(backbone: Backbone, job: Extraction, on_progress: Callable[[float], None]) -> None:
+    """`extract` with a backbone that is loaded already."""
+    features = job.features()
+    todo = pending(features, job.sources)
     _warm_up(backbone, job, todo[0])
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:

@@ -17,6 +17,7 @@ import pytest
 
 from bench import records
 from bench.scoring import score
+from tests.bench.make_ravdess import ravdess_like, spoil, vary
 from tests.conftest import Voxgrid
 
 TASK = ("--task", "sample-emotion", "--protocol", "speaker-3fold")
@@ -276,7 +277,7 @@ def test_leaderboard_check_fails_where_the_file_differs(voxgrid: Voxgrid, tmp_pa
 
 def test_the_record_of_a_skip_says_how_to_get_the_weights(voxgrid: Voxgrid, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    _ravdess_like(data / "ravdess", environment_sample(tmp_path))
+    ravdess_like(data / "ravdess", session_cache)
     done = voxgrid(
         "run", "--backbone", "wav2vec2", "--backbone", "logmel", "--pooling", "mean",
         "--head", "logistic_regression", "--trials", "2", VOXGRID_DATA=str(data),
@@ -291,26 +292,125 @@ def test_the_record_of_a_skip_says_how_to_get_the_weights(voxgrid: Voxgrid, tmp_
     assert "hf download facebook/wav2vec2-base" in by_backbone["wav2vec2"]["reason"]
 
 
-def environment_sample(tmp_path: Path) -> list[Path]:
-    """Generated clips to lay out as RAVDESS is."""
-    from bench.tasks.sample import resolve
+BAD = {
+    "empty": "empty",
+    "truncated": "promises",
+    "silent": "silent",
+    "nan": "NaN",
+    "short": "less than",
+    "text": "audio",
+}
+UNUSUAL = ("8 kHz", "96 kHz", "stereo", "24 bit", "float", "MP3 named WAV")
 
-    return [clip.path for clip in resolve(None, tmp_path / "cache", False).clips]
+
+def test_bad_clips_are_left_out_by_name_and_unusual_ones_are_used(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    spoilt = dict(zip(list(clips)[::31], BAD, strict=False))
+    unusual = dict(zip(list(clips)[7::31], UNUSUAL, strict=False))
+    for clip, how in spoilt.items():
+        spoil(clips[clip], how)
+    for clip, how in unusual.items():
+        vary(clips[clip], how)
+    wrong_name = tmp_path / "data" / "ravdess" / "Actor_01" / "my favourite.wav"
+    wrong_name.write_bytes(clips[list(clips)[1]].read_bytes())
+    done = voxgrid(
+        "run", "--backbone", "logmel", "--pooling", "mean", "--head", "logistic_regression",
+        "--trials", "2", VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(spoilt) == len(BAD)
+    for record in records.read_all(tmp_path / "results"):
+        reasons = {excluded.clip: excluded.reason for excluded in record.excluded}
+        assert set(reasons) == {*spoilt, "Actor_01/my favourite.wav"}
+        for clip, how in spoilt.items():
+            assert BAD[how] in reasons[clip], (how, reasons[clip])
+        assert record.clips == 192 - len(BAD)
+        table = pd.read_parquet(records.predictions_path(tmp_path / "results", record.cell))
+        if record.protocol == "speaker-6fold":
+            assert set(unusual) <= set(table["clip"])
 
 
-def _ravdess_like(folder: Path, clips: list[Path]) -> None:
-    """Every emotion of every actor, with the folder layout and names of RAVDESS."""
-    import soundfile
+def test_a_class_with_too_few_clips_is_the_users_mistake_in_one_sentence(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    for clip, path in clips.items():
+        if clip.split("-")[2] == "05" and int(clip[-2:]) > 4:
+            path.unlink()
+    done = voxgrid(
+        "run", "--backbone", "logmel", "--trials", "1", VOXGRID_DATA=str(tmp_path / "data")
+    )
+    assert done.returncode == 2
+    assert "class 'angry' has 4 usable clips" in done.stderr
+    assert "Traceback" not in done.stderr
 
-    waves = [soundfile.read(path) for path in clips]
-    number = 0
-    for actor in range(1, 25):
-        target = folder / f"Actor_{actor:02d}"
-        target.mkdir(parents=True)
-        for emotion in range(1, 9):
-            samples, rate = waves[number % len(waves)]
-            # every recording differs a little, or they would count as duplicates
-            samples = samples * (0.5 + 0.4 * number / 192)
-            name = f"03-01-{emotion:02d}-01-01-01-{actor:02d}.wav"
-            soundfile.write(target / name, samples, rate)
-            number += 1
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--backbone", "wav2vec"), "did you mean 'wav2vec2'"),
+        (("run", "--head", "mpl"), "did you mean 'mlp'"),
+        (("run", "--trials", "0"), "trials"),
+        (("run", "--budget", "soon"), "no duration"),
+        (("run", "--control", "random"), "random-init"),
+        (("run", "--config", "nowhere.toml"), "check --config"),
+        (("plan", "--protocol", "speaker"), "did you mean 'speaker-"),
+        (("check", "logmell"), "did you mean 'logmel'"),
+    ],
+)
+def test_the_users_mistakes_are_one_sentence_and_code_2(
+    voxgrid: Voxgrid, arguments: tuple[str, ...], said: str
+) -> None:
+    done = voxgrid(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No file may grow past 12 kB: predictions do, the first records do not."""
+    cell = (*TASK, "--backbone", "logmel", "--head", "logistic_regression")
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 12; exec "$@"', "-", sys.executable, "-m", "bench", "run", *cell],
+        cwd=tmp_path,
+        env=environment | {"VOXGRID_CACHE": str(tmp_path / "elsewhere")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.partial"))
+    again = subprocess.run(
+        [sys.executable, "-m", "bench", "run", *cell],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert again.returncode == 0, again.stderr
+    assert all(r.status == "ok" for r in records.read_all(tmp_path / "results"))
+
+
+def test_a_read_only_results_folder_is_said_before_any_work(tmp_path: Path) -> None:
+    from bench.errors import UserError
+    from bench.run import exclusive
+
+    results = tmp_path / "results"
+    results.mkdir()
+    results.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        tmp_path.chmod(0o755)
+        os.seteuid(65534)  # root may write anywhere
+    try:
+        with pytest.raises(UserError, match="choose another with --results"), exclusive(results):
+            pass
+    finally:
+        os.seteuid(user)
