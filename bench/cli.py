@@ -138,9 +138,9 @@ def run(
     for note in plan.notes:
         reporter.say(f"note: {note}")
     for task_plan in plan.tasks:
-        for name, planned in task_plan.backbones.items():
+        for planned in task_plan.backbones.values():
             if planned.reason:
-                reporter.say(f"skipped {name}: {planned.reason}")
+                reporter.say(f"skipped: {planned.reason}")
     summary = execute(plan, settings, reporter)
     target = leaderboard.update(settings.results, settings.leaderboard)
     reporter.say(

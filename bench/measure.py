@@ -87,24 +87,26 @@ def git_sha() -> str | None:
     None where voxgrid was installed without its repository.
     """
     root = Path(__file__).resolve().parent.parent
+    if _git(root, "rev-parse", "--show-toplevel") != str(root):
+        return None  # installed somewhere inside another repository
+    head = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--", "*.py")
+    return f"{head}-dirty" if head and changed else head
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints, or None where there is no git, no repository or no commit."""
     try:
-        head = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
             capture_output=True,
             text=True,
             check=True,
             timeout=10,
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain", "--", "*.py"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return f"{head}-dirty" if changed else head
+    return done.stdout.strip()
 
 
 def utc_now() -> str:

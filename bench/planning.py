@@ -249,7 +249,7 @@ def _plan_backbone(
     info = backbone_registry.infos()[name]
     missing = backbone_registry.missing_extra(info)
     if missing:
-        return PlannedBackbone(info, None, missing, None, 0.0)
+        return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
     try:
         weights = backbone_weights.resolve(
             info,

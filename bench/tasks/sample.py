@@ -105,7 +105,7 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not all(clip.path.is_file() for clip in clips):
                 _write(folder, clips)
-    except OSError as error:
+    except (OSError, soundfile.LibsndfileError) as error:
         raise StorageError(
             f"the sample clips cannot be written to {folder} ({error}): "
             "free some space or set VOXGRID_CACHE to a writable folder"
