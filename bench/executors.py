@@ -33,6 +33,10 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 
+# oneDNN keeps what it compiled for up to 1024 tensor shapes, workspaces included. Clips come in
+# hundreds of lengths: wav2vec2-base grew past 3 GB, and is no slower with the last 32 only.
+_SHAPES_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
+
 _events: Queue[Any] | None = None
 
 
@@ -76,7 +80,7 @@ def run_jobs(
     finished = threading.Event()
     listener = threading.Thread(target=_listen, args=(events, finished, on_event), daemon=True)
     listener.start()
-    with _thread_limits(threads):
+    with _child_environment(threads):
         pool = ProcessPoolExecutor(
             max_workers=min(workers, len(jobs)),
             mp_context=context,
@@ -116,10 +120,11 @@ def _done(index: int, future: Future[Result]) -> Done[Result]:
 
 
 @contextmanager
-def _thread_limits(threads: int) -> Iterator[None]:
-    """Thread counts as children read them when their libraries load."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+def _child_environment(threads: int) -> Iterator[None]:
+    """What children's libraries read when they load: thread counts and cache sizes."""
+    settings = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SHAPES_KEPT
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:

@@ -124,7 +124,7 @@ def extract_with(backbone: Backbone, job: Extraction, on_progress: Callable[[flo
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     todo = pending(features, job.sources)
-    _warm_up(backbone, job, todo[0])
+    _warm_up(backbone, job)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
         for shard, waves in _prefetched(pool, list(_shards(todo)), backbone.info.sample_rate):
@@ -146,10 +146,11 @@ def extract_with(backbone: Backbone, job: Extraction, on_progress: Callable[[flo
             on_progress(seconds)
 
 
-def _warm_up(backbone: Backbone, job: Extraction, source: Source) -> None:
-    """Encode one clip untimed: first calls pay for lazy initialisation."""
-    wave = decode.load(source.path, backbone.info.sample_rate).samples
-    _encode(backbone, [wave[: backbone.info.sample_rate * 2]], job)
+def _warm_up(backbone: Backbone, job: Extraction) -> None:
+    """Encode noise untimed: first calls pay for lazy initialisation, and no clip passes twice."""
+    rate = backbone.info.sample_rate
+    noise = np.random.default_rng(0).normal(scale=0.1, size=2 * rate).astype(np.float32)
+    _encode(backbone, [noise], job)
 
 
 def _shards(sources: Sequence[Source]) -> Iterator[list[Source]]:

@@ -93,9 +93,9 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     first = voxgrid("run", *grid, **counting_plugin)
     assert first.returncode == 0, first.stderr
     seen = Counter((tmp_path / "seen").read_text().split())
-    # the untimed warm-up call encodes one clip more
-    assert len(seen) == 120
-    assert sum(seen.values()) == 121
+    # 120 clips, and the noise of the untimed warm-up
+    assert len(seen) == 121
+    assert set(seen.values()) == {1}
     stored = list(records.read_all(tmp_path / "results"))
     assert len(stored) == 2 * 3 * 3
     assert all(record.status == "ok" for record in stored)
