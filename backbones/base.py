@@ -86,6 +86,7 @@ class Weights:
         id: the Hugging Face repository or URL, as in the metadata record; None for `none`.
         path: folder or file of pretrained weights.
         sha: sha256 of the weight file; None unless pretrained.
+        config_sha: sha256 of the config.json beside it, which decides what the tensors mean.
         size: `small` shrinks a random-init model to seconds of work, for the sample tasks.
         seed: of random initialisation.
     """
@@ -94,6 +95,7 @@ class Weights:
     id: str | None = None
     path: Path | None = None
     sha: str | None = None
+    config_sha: str | None = None
     size: Size = "full"
     seed: int = 0
 

@@ -20,6 +20,8 @@ NOT_PLUGINS = frozenset({"base", "registry", "weights", "checks"})
 
 # What an extra of voxgrid installs.
 EXTRA_MODULES = {"egemaps": ("opensmile",)}
+# How to get an extra of voxgrid's own.
+EXTRA_COMMANDS = {"egemaps": "pip install 'opensmile>=2.5' (or run `tox -e bench-egemaps`)"}
 
 
 class UnknownBackbone(BackboneError):
@@ -86,7 +88,8 @@ def missing_extra(info: BackboneInfo) -> str | None:
     modules = EXTRA_MODULES.get(info.extra, (info.extra,))
     if all(importlib.util.find_spec(module) is not None for module in modules):
         return None
-    return f"install with: pip install 'voxgrid[{info.extra}]'"
+    command = EXTRA_COMMANDS.get(info.extra, f"pip install {info.extra}")
+    return f"not installed, since it is optional; get it with: {command}"
 
 
 def collect(found: Iterable[Plugin]) -> dict[str, Plugin]:

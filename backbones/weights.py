@@ -58,7 +58,15 @@ def resolve(
     file = path if path.is_file() else weight_file(path)
     if file is None:
         raise _unavailable(info, f"{path} holds no weight file")
-    return Weights("pretrained", id=info.weights_id, path=path, sha=sha256(file))
+    config = file.parent / "config.json"
+    return Weights(
+        "pretrained",
+        id=info.weights_id,
+        path=path,
+        sha=sha256(file),
+        # an archive holds its own configuration
+        config_sha=sha256(config) if path.is_dir() else None,
+    )
 
 
 def availability(info: BackboneInfo, root: Path | None = None) -> tuple[Availability, str]:
@@ -83,7 +91,11 @@ def how_to_get(info: BackboneInfo) -> str:
     """
     if info.weights_id is not None and _is_url(info.weights_id):
         return f"get them with: curl -L -o $VOXGRID_WEIGHTS/{info.name}.nemo {info.weights_id}"
-    return f"get them with: hf download {info.weights_id} --local-dir $VOXGRID_WEIGHTS/{info.name}"
+    pinned = f" --revision {info.revision}" if info.revision not in (None, "main") else ""
+    return (
+        f"get them with: hf download {info.weights_id}{pinned} "
+        f"--local-dir $VOXGRID_WEIGHTS/{info.name}"
+    )
 
 
 def weight_file(folder: Path) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,11 +44,16 @@ class TrialsKnown:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """What a cell gave: one outcome per fold, and the wall seconds this run spent on it."""
+    """What a cell gave: one outcome per fold; `threads` are those it was fitted with."""
 
     folds: tuple[FoldOutcome, ...]
     layers: int
-    seconds: float
+    threads: int
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all trials and refits."""
+        return sum(fold.seconds for fold in self.folds)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,6 @@ class CellJob:
             BudgetSpent: the deadline passed; finished trials are kept.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        began = time.perf_counter()
         features = FeatureSet(self.source.root, self.cell.backbone, self.source.settings)
         view = features.view(self.source.clips)
         problem = Problem(
@@ -113,4 +116,4 @@ class CellJob:
                 )
                 for fold in self.folds
             )
-        return CellOutcome(folds, view.layers, time.perf_counter() - began)
+        return CellOutcome(folds, view.layers, self.threads)

@@ -57,6 +57,11 @@ def _config(config: Path | None, **asked: Any) -> GridConfig:
     from bench.planning import choose
 
     overrides = {name: value for name, value in asked.items() if value not in (None, [])}
+    if "results" in overrides:
+        # a run on the side must not replace the leaderboard of the records in results/
+        overrides["leaderboard"] = overrides["results"] / "leaderboard.md"
+    if "trials" in overrides:
+        overrides["sample"] = {"trials": overrides["trials"]}
     return choose(grid_config.load(config, overrides))
 
 
@@ -77,10 +82,7 @@ def _reporter() -> Reporter:
 def _plan(config: GridConfig, control: str | None, reporter: Reporter, download: bool) -> Plan:
     from bench.planning import make_plan
 
-    with reporter.phase("scan clips", 0) as phase:
-        return make_plan(
-            config, control=_control(control), allow_download=download, on_scan=phase.at
-        )
+    return make_plan(config, control=_control(control), allow_download=download, reporter=reporter)
 
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -129,20 +131,20 @@ def run(
         seed=seed,
         jobs=jobs,
     )
-    reporter = _reporter()
-    plan = _plan(settings, control, reporter, download=True)
-
     from bench.report import leaderboard
-    from bench.run import execute
+    from bench.run import exclusive, execute
 
-    for note in plan.notes:
-        reporter.say(f"note: {note}")
-    for task_plan in plan.tasks:
-        for planned in task_plan.backbones.values():
-            if planned.reason:
-                reporter.say(f"skipped: {planned.reason}")
-    summary = execute(plan, settings, reporter)
-    target = leaderboard.update(settings.results, settings.leaderboard)
+    reporter = _reporter()
+    with exclusive(settings.results):
+        plan = _plan(settings, control, reporter, download=True)
+        for note in plan.notes:
+            reporter.say(f"note: {note}")
+        for task_plan in plan.tasks:
+            for planned in task_plan.backbones.values():
+                if planned.reason:
+                    reporter.say(f"skipped: {planned.reason}")
+        summary = execute(plan, settings, reporter)
+        target = leaderboard.update(settings.results, settings.leaderboard)
     reporter.say(
         f"{summary.ok} cells ran, {summary.done_before} were done, {summary.skipped} skipped, "
         f"{summary.failed} failed, {summary.unfinished} left for the next run; see {target}"

@@ -25,7 +25,7 @@ from bench.records import (
     WeightsRecord,
     as_json,
 )
-from bench.scoring import macro_f1, score
+from bench.scoring import Scores, macro_f1, score
 from bench.throughput import Benchmark
 
 
@@ -70,7 +70,7 @@ def finished(
     truth = np.array([index[label] for label in predictions["label"]], dtype=np.int64)
     predicted = np.array([index[label] for label in predictions["predicted"]], dtype=np.int64)
     fold_of = predictions["fold"].to_numpy()
-    timings = _comparable(features.timings)
+    timings = _comparable(features.timings([c.pcm_sha256 for c in plan.planned.clips]))
     record = Record.model_validate(
         {
             **_common(planned.cell, plan, config),
@@ -92,9 +92,21 @@ def finished(
     return record, buffer.getvalue()
 
 
+def scores_of(record: Record) -> Scores:
+    """The scores of a record of status ok.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if record.scores is None:
+        raise ValueError(f"{record.cell} has no scores: {record.reason}")
+    return record.scores
+
+
 def _common(cell: Cell, plan: TaskPlan, config: GridConfig) -> dict[str, object]:
-    split = plan.planned.splits[cell.protocol]
-    left_out = sorted({(e.clip, e.reason) for e in (*plan.planned.excluded, *split.excluded)})
+    split = plan.planned.splits.get(cell.protocol)  # None where the protocol does not fit
+    excluded = (*plan.planned.excluded, *(split.excluded if split else ()))
+    left_out = sorted({(e.clip, e.reason) for e in excluded})
     backbone = plan.backbones[cell.backbone]
     return {
         "task": cell.task,
@@ -108,6 +120,7 @@ def _common(cell: Cell, plan: TaskPlan, config: GridConfig) -> dict[str, object]
         "labels": list(plan.planned.task.labels),
         "clips": len(plan.planned.clips),
         "weights": _weights(backbone, cell),
+        "notes": [*plan.planned.notes, *(split.notes if split else ())],
         "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
     }
 
@@ -224,6 +237,7 @@ def _throughput(
         threads=timings[-1].threads,
         hardware=timings[-1].hardware,
         predict_clips_per_s=round(float(np.median(speeds)), 1),
+        tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
         benchmark_batch1_rtfx=measured.batch1_rtfx if measured else None,
         benchmark_best_rtfx=measured.best_rtfx if measured else None,

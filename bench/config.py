@@ -42,7 +42,7 @@ class GridConfig(BaseModel):
     budget: str | None = None
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch: Annotated[int, Field(ge=1)] = 8
+    batch: Annotated[int, Field(ge=1)] = 4
     results: Path = Path("results")
     leaderboard: Path = Path("leaderboard.md")
     download: bool = True

@@ -40,8 +40,19 @@ _SHAPES_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 _events: Queue[Any] | None = None
 
 
+_DIED = (
+    "its worker process died, most often because memory ran out; run again with --jobs 1 or a "
+    "smaller batch: what is finished is kept"
+)
+
+
 class WorkerDied(VoxgridError):
     """A child process ended without a result, most often for lack of memory."""
+
+
+@dataclass(frozen=True)
+class _Started:
+    index: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,10 @@ def run_jobs(
 ) -> Iterator[Done[Result]]:
     """Run jobs in child processes and yield each as it finishes.
 
+    A child that dies (killed for memory, crashed) takes its pool along. The jobs that were under
+    way then run again, each alone; one whose child dies a second time gives `WorkerDied`, and
+    all the others go on.
+
     Args:
         jobs: picklable callables.
         workers: processes at once.
@@ -69,16 +84,59 @@ def run_jobs(
         on_event: called in this process, from one thread, with what jobs emit.
 
     Yields:
-        One `Done` per job. An error raised by a job is handed over, not raised; a child that
-        died gives `WorkerDied` to the jobs it took down with it.
+        One `Done` per job. An error raised by a job is handed over, not raised.
     """
-    if not jobs:
-        return
+    waiting = dict(enumerate(jobs))
+    suspects: dict[int, Job[Result]] = {}
+    while waiting or suspects:
+        if waiting:
+            batch, at_once = waiting, workers
+        else:
+            index, job = suspects.popitem()
+            batch, at_once = {index: job}, 1
+        alone = not waiting
+        started: set[int] = set()
+        for done in _run_pool(batch, at_once, threads, on_event, started):
+            batch.pop(done.index, None)
+            yield done
+        if not batch:
+            continue
+        if alone:
+            yield Done(next(iter(batch)), None, WorkerDied(_DIED))
+            continue
+        suspects |= {index: batch.pop(index) for index in started if index in batch}
+        if not suspects:  # the pool broke before any job began
+            for index in batch:
+                yield Done(index, None, WorkerDied(_DIED))
+            batch.clear()
+
+
+def _run_pool(
+    jobs: dict[int, Job[Result]],
+    workers: int,
+    threads: int,
+    on_event: Callable[[Any], None],
+    started: set[int],
+) -> Iterator[Done[Result]]:
+    """Run jobs in one pool; those a broken pool took down yield nothing.
+
+    Args:
+        jobs: by position; read only.
+        workers, threads, on_event: as for `run_jobs`.
+        started: receives the positions of jobs that began.
+    """
     context = get_context("spawn")
     events: Queue[Any] = context.Queue()
     stop_reader, stop_writer = context.Pipe(duplex=False)
     finished = threading.Event()
-    listener = threading.Thread(target=_listen, args=(events, finished, on_event), daemon=True)
+
+    def dispatch(event: Any) -> None:
+        if isinstance(event, _Started):
+            started.add(event.index)
+        else:
+            on_event(event)
+
+    listener = threading.Thread(target=_listen, args=(events, finished, dispatch), daemon=True)
     listener.start()
     with _child_environment(threads):
         pool = ProcessPoolExecutor(
@@ -89,10 +147,15 @@ def run_jobs(
         )
         try:
             futures: dict[Future[Result], int] = {
-                pool.submit(_call, job): index for index, job in enumerate(jobs)
+                pool.submit(_call, index, job): index for index, job in jobs.items()
             }
             for future in as_completed(futures):
-                yield _done(futures[future], future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    continue
+                if error is not None and not isinstance(error, Exception):
+                    raise error
+                yield Done(futures[future], None if error else future.result(), error)
         except (KeyboardInterrupt, GeneratorExit):
             stop_writer.send(True)  # never received: every child sees it and ends at once
             raise
@@ -102,21 +165,6 @@ def run_jobs(
             # a child killed half-way through an event may have left the listener blocked
             listener.join(timeout=2.0)
             stop_writer.close()
-
-
-def _done(index: int, future: Future[Result]) -> Done[Result]:
-    error = future.exception()
-    if error is None:
-        return Done(index, future.result(), None)
-    if isinstance(error, BrokenProcessPool):
-        died = WorkerDied(
-            "a worker process died, most often because memory ran out; run again with --jobs 1 "
-            "or a smaller batch: what is finished is kept"
-        )
-        return Done(index, None, died)
-    if not isinstance(error, Exception):
-        raise error
-    return Done(index, None, error)
 
 
 @contextmanager
@@ -157,7 +205,8 @@ def _end_with_parent(stop: Connection) -> None:
     os._exit(1)
 
 
-def _call(job: Job[Result]) -> Result:
+def _call(index: int, job: Job[Result]) -> Result:
     if _events is None:
         raise RuntimeError("a job ran outside a worker process")
+    _events.put(_Started(index))
     return job(_events.put)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from bench.features.pooling import POOLINGS, get_pooling
 from bench.features.store import FeatureSet, digest
 from bench.grid import Cell, Control, expand
 from bench.measure import usable_cores
+from bench.progress import Reporter
 from bench.protocols import Split
 from bench.tasks.base import Exclusion, Task
 from heads import HeadError
@@ -40,6 +41,7 @@ class PlannedTask:
         excluded: clips left out by the task, the scan or a protocol.
         splits: folds by protocol.
         unfit: protocols that cannot fold these clips, with the reason.
+        notes: what a reader of the results should know about the clips.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class PlannedTask:
     excluded: tuple[Exclusion, ...]
     splits: dict[str, Split]
     unfit: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -136,7 +139,7 @@ def make_plan(
     *,
     control: Control | None,
     allow_download: bool,
-    on_scan: Callable[[int, int], None] | None = None,
+    reporter: Reporter,
 ) -> Plan:
     """Resolve everything a run needs.
 
@@ -144,7 +147,7 @@ def make_plan(
         config: as returned by `choose`.
         control: `random-init` to use random weights on purpose.
         allow_download: False keeps off the network (as `voxgrid plan` does).
-        on_scan: called with (clips scanned, clips in all).
+        reporter: told of each download and of the scan's progress.
 
     Raises:
         UserError: no task can be folded as asked.
@@ -152,42 +155,57 @@ def make_plan(
     notes: list[str] = []
     plans: list[TaskPlan] = []
     for name in config.tasks:
-        task = _resolve_task(name, allow_download, notes)
+        task = _resolve_task(name, allow_download and config.download, config, reporter, notes)
         if any(plan.planned.task.name == task.name for plan in plans):
             continue
-        planned = _plan_task(task, config, on_scan)
-        plans.append(_plan_cells(planned, config, control, allow_download))
-        notes.extend(task.notes)
-        notes.extend(task.altered({c.clip.id: c.pcm_sha256 for c in planned.clips}))
+        planned = _plan_task(task, config, reporter)
+        plans.append(
+            _plan_cells(planned, config, control, allow_download and config.download, reporter)
+        )
+        notes.extend(planned.notes)
         notes.extend(note for split in planned.splits.values() for note in split.notes)
         notes.extend(f"{protocol}: {reason}" for protocol, reason in planned.unfit.items())
     return Plan(tuple(plans), tuple(notes))
 
 
-def _resolve_task(name: str, allow_download: bool, notes: list[str]) -> Task:
+def _resolve_task(
+    name: str, allow_download: bool, config: GridConfig, reporter: Reporter, notes: list[str]
+) -> Task:
+    """The task's clips, downloaded if need be and allowed, or its sample twin."""
+    entry = tasks.find(name)
     try:
-        return tasks.resolve(name, allow_download=allow_download)
+        return tasks.resolve(name, allow_download=False)
     except DataUnavailable as error:
-        twin = tasks.find(name).twin
-        if twin is None:
-            raise
+        missing = error
+    if allow_download and entry.download:
+        reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
+        try:
+            return tasks.resolve(name, allow_download=True)
+        except DataUnavailable as error:
+            missing = error
+    elif config.download and entry.download:
         notes.append(
-            f"{str(error).rstrip('.')}. Until then the generated sample task '{twin}' runs in its "
-            "place: it shows that everything works and says nothing about any backbone."
+            f"`voxgrid run` first tries to get {entry.download}; where that succeeds, it runs "
+            f"{name} and this plan does not hold."
         )
-        return tasks.resolve(twin, allow_download=False)
+    if entry.twin is None:
+        raise missing
+    notes.append(
+        f"{str(missing).rstrip('.')}. Until then the generated sample task '{entry.twin}' runs in "
+        "its place: it shows that everything works and says nothing about any backbone."
+    )
+    return tasks.resolve(entry.twin, allow_download=False)
 
 
-def _plan_task(
-    task: Task, config: GridConfig, on_scan: Callable[[int, int], None] | None
-) -> PlannedTask:
+def _plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask:
     wanted = [p for p in config.protocols if p in task.protocols] or list(task.protocols)
     if config.protocols and not task.sample and not set(config.protocols) & set(task.protocols):
         raise UserError(
             f"task '{task.name}' has no protocol {', '.join(config.protocols)}; "
             f"it has: {', '.join(task.protocols)}"
         )
-    found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", on_scan)
+    with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:
+        found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", phase.at)
     clips = found.usable
     if not clips:
         raise UserError(f"task '{task.name}' has no usable clip: {found.excluded[0].reason}")
@@ -202,20 +220,25 @@ def _plan_task(
             unfit[protocol] = str(error)
     if not splits:
         raise UserError(next(iter(unfit.values())))
-    return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit)
+    notes = (*task.notes, *task.altered({c.clip.id: c.pcm_sha256 for c in clips}))
+    return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
 
 
 def _plan_cells(
-    planned: PlannedTask, config: GridConfig, control: Control | None, allow_download: bool
+    planned: PlannedTask,
+    config: GridConfig,
+    control: Control | None,
+    allow_download: bool,
+    reporter: Reporter,
 ) -> TaskPlan:
     trials = config.sample.trials if planned.task.sample else config.trials
     resolved = {
-        name: _plan_backbone(name, planned, config, control, allow_download)
+        name: _plan_backbone(name, planned, config, control, allow_download, reporter)
         for name in config.backbones
     }
     cells = expand(
         planned.task.name,
-        list(planned.splits),
+        [*planned.splits, *planned.unfit],
         config.backbones,
         config.poolings,
         config.heads,
@@ -245,17 +268,24 @@ def _plan_backbone(
     config: GridConfig,
     control: Control | None,
     allow_download: bool,
+    reporter: Reporter,
 ) -> PlannedBackbone:
     info = backbone_registry.infos()[name]
     missing = backbone_registry.missing_extra(info)
     if missing:
         return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
+    pretrained = control is None and not planned.task.sample
+    if allow_download and pretrained and backbone_weights.availability(info)[0] == "missing":
+        size = info.parameters * 4 / 1e9
+        reporter.say(
+            f"{name}: no weights on this machine; trying {info.weights_id} ({size:.1f} GB)"
+        )
     try:
         weights = backbone_weights.resolve(
             info,
             control=control,
             sample=planned.task.sample,
-            allow_download=allow_download and config.download,
+            allow_download=allow_download,
             seed=config.seed,
         )
     except BackboneError as error:
@@ -286,6 +316,8 @@ def _plan_cell(
     config: GridConfig,
     trials: int,
 ) -> PlannedCell:
+    if cell.protocol in planned.unfit:
+        return PlannedCell(cell, "skipped", reason=planned.unfit[cell.protocol])
     if backbone.reason is not None:
         return PlannedCell(cell, "skipped", reason=backbone.reason)
     mark = fingerprint(cell, planned, keys[cell.backbone], config.seed)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import StorageError
 from bench.files import replacing
 from bench.grid import Cell
+from bench.scoring import Scores
 
 
 class _Strict(BaseModel):
@@ -27,16 +28,6 @@ class WeightsRecord(_Strict):
     kind: Literal["pretrained", "random-init", "none"]
     size: Literal["full", "small"] = "full"
     seed: int | None = None
-
-
-class Scores(_Strict):
-    """Scores over all test clips of a cell, each tested once."""
-
-    accuracy: float
-    macro_f1: float
-    uar: float
-    per_class_f1: dict[str, float]
-    confusion: list[list[int]]
 
 
 class TrialCounts(_Strict):
@@ -67,8 +58,10 @@ class Throughput(_Strict):
 
     `backbone_rtfx` counts time inside the encoder only; `end_to_end_rtfx` also decoding,
     resampling, batching, statistics and cache writes. `predict_clips_per_s` is the fitted head on
-    ready vectors. The `benchmark_*` fields come from `tox -e perf`, None until it has been run
-    on the same hardware.
+    ready vectors, in a tuning worker of this run (`tuning_threads`). `tuning_seconds` is the sum
+    over all trials and refits, earlier runs' trials included. `batch` is the most windows per
+    batch; backbones that must not be padded often have fewer. The `benchmark_*` fields come from
+    `tox -e perf`, None until it has been run on the same hardware.
     """
 
     backbone_rtfx: float
@@ -79,6 +72,7 @@ class Throughput(_Strict):
     threads: int
     hardware: str
     predict_clips_per_s: float
+    tuning_threads: int
     tuning_seconds: float
     benchmark_batch1_rtfx: float | None = None
     benchmark_best_rtfx: float | None = None
@@ -86,7 +80,7 @@ class Throughput(_Strict):
 
 
 class Memory(_Strict):
-    """Largest resident size of the process that extracted the features, MiB."""
+    """Largest resident size of the child process that extracted the features, MiB."""
 
     peak_rss_mb: float
 
@@ -101,7 +95,8 @@ class Excluded(_Strict):
 class Provenance(_Strict):
     """Where and when the numbers came about.
 
-    `cache_hit` is True where no clip went through the backbone for this record.
+    `cache_hit` is True where the run that finished this record passed no clip through the
+    backbone, since all vectors were in the cache.
     `fingerprint` is the digest of everything that decides the scores; a record with the same
     fingerprint is finished and never computed again.
     """
@@ -139,6 +134,7 @@ class Record(_Strict):
     throughput: Throughput | None = None
     memory: Memory | None = None
     excluded: list[Excluded] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
     provenance: Provenance
 
     @property
@@ -189,10 +185,18 @@ def predictions_path(results: Path, cell: Cell) -> Path:
 
 
 def write(results: Path, record: Record) -> Path:
-    """Store a record; an outcome already stored keeps its file byte for byte."""
+    """Store a record.
+
+    A skip or a failure never takes the place of a result that was measured before, and the same
+    skip or failure again keeps its file byte for byte.
+    """
     path = record_path(results, record.cell)
     stored = read(path) if path.exists() else None
-    if stored is not None and record.status != "ok" and stored.same_outcome(record):
+    if (
+        stored is not None
+        and record.status != "ok"
+        and (stored.status == "ok" or stored.same_outcome(record))
+    ):
         return path
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
@@ -222,11 +226,6 @@ def record_files(results: Path) -> Iterable[Path]:
         for path in results.rglob("*__*__*.json")
         if not any(part.startswith(".") for part in path.relative_to(results).parts)
     )
-
-
-def unreadable(results: Path) -> list[Path]:
-    """Record files that cannot be read, for a warning."""
-    return [path for path in record_files(results) if read(path) is None]
 
 
 def as_json(value: Any) -> float | int | str | bool | None:

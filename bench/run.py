@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,10 +14,11 @@ from bench import compose, records, throughput
 from bench.cells import CellJob, CellOutcome, FeatureSource, TrialsKnown
 from bench.config import GridConfig, parse_duration
 from bench.errors import UserError
-from bench.executors import Emit, run_jobs
+from bench.executors import Done, Emit, run_jobs
 from bench.features.extract import Extraction, extract
+from bench.features.store import FeatureSet
 from bench.measure import usable_cores
-from bench.planning import Plan, PlannedBackbone, PlannedCell, TaskPlan, feature_set
+from bench.planning import Plan, PlannedBackbone, PlannedCell, TaskPlan
 from bench.progress import Reporter
 from bench.tuning import BudgetSpent
 
@@ -47,35 +48,72 @@ class ExtractJob:
     """Fills a feature set in a child process, so that its memory goes back when it is done."""
 
     extraction: Extraction
+    deadline: float | None
 
     def __call__(self, emit: Emit) -> None:
         """Run the extraction."""
-        extract(self.extraction, lambda seconds: emit(AudioDone(seconds)))
+        extract(self.extraction, lambda seconds: emit(AudioDone(seconds)), self.deadline)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same for all cells of a task.
+
+    Attributes:
+        plan: of the task.
+        config: of the run.
+        reporter: where progress goes.
+        deadline: `time.time()` to stop at, or None.
+        benchmarks: what `tox -e perf` measured.
+        summary: counted up as cells end.
+    """
+
+    plan: TaskPlan
+    config: GridConfig
+    reporter: Reporter
+    deadline: float | None
+    benchmarks: Mapping[tuple[str, str], throughput.Benchmark]
+    summary: Summary = field(default_factory=Summary)
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.deadline is not None and time.time() > self.deadline
+
+    def store(self, record: records.Record) -> None:
+        records.write(self.config.results, record)
 
 
 def execute(plan: Plan, config: GridConfig, reporter: Reporter) -> Summary:
     """Run every cell of a plan that is not done.
 
     Args:
-        plan: from `planning.make_plan`.
+        plan: from `planning.make_plan`, made while holding `exclusive`.
         config: of the run.
         reporter: where progress goes.
 
     Raises:
-        StorageError: results cannot be written.
-        UserError: another run holds the results folder.
+        StorageError: results cannot be written; what is stored stays.
     """
     summary = Summary()
     deadline = time.time() + parse_duration(config.budget) if config.budget else None
-    with exclusive(config.results):
-        for task_plan in plan.tasks:
-            _execute_task(task_plan, config, reporter, deadline, summary)
+    benchmarks = throughput.read(config.results)
+    for task_plan in plan.tasks:
+        run = _Run(task_plan, config, reporter, deadline, benchmarks, summary)
+        # backbone by backbone, so that a run cut short leaves whole rows behind
+        for backbone in task_plan.backbones.values():
+            _run_backbone(run, backbone)
     return summary
 
 
 @contextmanager
 def exclusive(results: Path) -> Iterator[None]:
-    """Only one run at a time writes a results folder; the lock ends with the process."""
+    """Hold a results folder: only one run at a time writes it.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        UserError: another run holds the folder, or it cannot be written.
+    """
     try:
         results.mkdir(parents=True, exist_ok=True)
         lock = FileLock(results / ".lock")
@@ -95,75 +133,60 @@ def exclusive(results: Path) -> Iterator[None]:
         lock.release()
 
 
-def _execute_task(
-    plan: TaskPlan,
-    config: GridConfig,
-    reporter: Reporter,
-    deadline: float | None,
-    summary: Summary,
-) -> None:
-    benchmarks = throughput.read(config.results)
-    extracted: set[str] = set()
-    failed: dict[str, str] = {}
-    for name, backbone in plan.backbones.items():
-        waiting = [c for c in plan.cells if c.cell.backbone == name and c.state == "todo"]
-        if backbone.extraction is None or not waiting or not backbone.pending_seconds:
-            continue
-        if deadline is not None and time.time() > deadline:
-            continue
-        error = _extract(backbone, backbone.extraction, plan.planned.seconds, reporter)
-        if error is None:
-            extracted.add(name)
-        else:
-            failed[name] = str(error)
+def _run_backbone(run: _Run, backbone: PlannedBackbone) -> None:
+    cells = [c for c in run.plan.cells if c.cell.backbone == backbone.info.name]
     todo = []
-    for planned in plan.cells:
+    for planned in cells:
         if planned.state == "done":
-            summary.done_before += 1
-            benchmark = _benchmark_of(plan.backbones[planned.cell.backbone], benchmarks)
-            if benchmark is not None:
-                _refresh_throughput(planned, config, benchmark)
+            run.summary.done_before += 1
+            _refresh_throughput(run, planned, backbone)
         elif planned.state == "skipped":
-            summary.skipped += 1
-            _store(
-                compose.unfinished(planned, plan, config, "skipped", planned.reason or ""), config
-            )
-        elif planned.cell.backbone in failed:
-            summary.failed += 1
-            reason = failed[planned.cell.backbone]
-            _store(compose.unfinished(planned, plan, config, "failed", reason), config)
-        elif _missing_features(plan.backbones[planned.cell.backbone]):
-            summary.unfinished += 1
+            run.summary.skipped += 1
+            reason = planned.reason or ""
+            run.store(compose.unfinished(planned, run.plan, run.config, "skipped", reason))
         else:
             todo.append(planned)
-    _tune(todo, plan, config, reporter, deadline, summary, extracted, benchmarks)
+    if not todo or backbone.extraction is None:
+        return
+    extracts = backbone.pending_seconds > 0
+    if extracts and not run.out_of_time:
+        error = _extract(run, backbone, backbone.extraction)
+        if error is not None:
+            for planned in todo:
+                _fail(run, planned, error)
+            return
+    features = backbone.extraction.features()
+    if any(source.pcm_sha256 not in features for source in backbone.extraction.sources):
+        run.summary.unfinished += len(todo)  # the budget ended before the features did
+        return
+    _tune(run, backbone, features, todo, cache_hit=not extracts)
 
 
-def _missing_features(backbone: PlannedBackbone) -> bool:
-    """Whether the budget ended before the backbone's features were complete."""
-    features = feature_set(backbone)
-    sources = backbone.extraction.sources if backbone.extraction else ()
-    return any(source.pcm_sha256 not in features for source in sources)
+def _fail(run: _Run, planned: PlannedCell, error: Exception | None) -> None:
+    run.summary.failed += 1
+    reason = f"{type(error).__name__}: {error}"
+    run.store(compose.unfinished(planned, run.plan, run.config, "failed", reason))
 
 
-def _extract(
-    backbone: PlannedBackbone, job: Extraction, total: float, reporter: Reporter
-) -> Exception | None:
+def _extract(run: _Run, backbone: PlannedBackbone, job: Extraction) -> Exception | None:
     name = backbone.info.name
     began = time.perf_counter()
+    total = run.plan.planned.seconds
     label = f"extract {name} (seconds of audio)"
-    with reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
+    with run.reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
 
         def on_event(event: object) -> None:
             if isinstance(event, AudioDone):
                 advance(event.seconds)
 
-        for done in run_jobs([ExtractJob(job)], workers=1, threads=job.threads, on_event=on_event):
-            if done.error is not None:
-                reporter.say(f"extract {name}: failed: {done.error}")
-                return done.error
+        (done,) = run_jobs(
+            [ExtractJob(job, run.deadline)], workers=1, threads=job.threads, on_event=on_event
+        )
+    if done.error is not None:
+        run.reporter.say(f"extract {name}: failed: {done.error}")
+        return done.error
     elapsed = time.perf_counter() - began
-    reporter.say(
+    run.reporter.say(
         f"extract {name}: {backbone.pending_seconds:.0f} s of audio in {elapsed:.0f} s "
         f"({job.weights.kind})"
     )
@@ -171,68 +194,73 @@ def _extract(
 
 
 def _tune(
+    run: _Run,
+    backbone: PlannedBackbone,
+    features: FeatureSet,
     todo: Sequence[PlannedCell],
-    plan: TaskPlan,
-    config: GridConfig,
-    reporter: Reporter,
-    deadline: float | None,
-    summary: Summary,
-    extracted: set[str],
-    benchmarks: dict[tuple[str, str], throughput.Benchmark],
+    *,
+    cache_hit: bool,
 ) -> None:
-    workers = min(config.jobs or usable_cores(), max(1, len(todo)))
+    workers = min(run.config.jobs or usable_cores(), len(todo))
     threads = max(1, usable_cores() // workers)
-    jobs = [_cell_job(planned, plan, config, deadline, threads) for planned in todo]
-    total = sum(plan.trials * len(job.folds) for job in jobs)
-    with reporter.phase(f"tune {plan.planned.task.name} (trials)", total) as advance:
+    jobs = [_cell_job(run, planned, features, threads) for planned in todo]
+    total = sum(run.plan.trials * len(job.folds) for job in jobs)
+    label = f"tune {run.plan.planned.task.name} on {backbone.info.name} (trials)"
+    with run.reporter.phase(label, total) as advance:
 
         def on_event(event: object) -> None:
             if isinstance(event, TrialsKnown):
                 advance(event.trials)
 
-        finished = 0
-        for done in run_jobs(jobs, workers=workers, threads=threads, on_event=on_event):
-            planned = todo[done.index]
-            backbone = plan.backbones[planned.cell.backbone]
-            if isinstance(done.error, BudgetSpent):
-                summary.unfinished += 1
-                continue
-            finished += 1
-            position = f"[{finished}/{len(todo)}] {planned.cell}"
-            if done.error is not None or done.result is None:
-                summary.failed += 1
-                reason = f"{type(done.error).__name__}: {done.error}"
-                _store(compose.unfinished(planned, plan, config, "failed", reason), config)
-                reporter.say(f"{position}: failed: {done.error}")
-                continue
-            record = _store_finished(
-                planned,
-                plan,
-                config,
-                done.result,
-                backbone,
-                cache_hit=planned.cell.backbone not in extracted,
-                benchmarks=benchmarks,
-            )
-            summary.ok += 1
-            if record.scores is not None:
-                reporter.say(
-                    f"{position}: macro-F1 {record.scores.macro_f1:.3f}, "
-                    f"accuracy {record.scores.accuracy:.3f}, {done.result.seconds:.0f} s"
-                )
+        for count, done in enumerate(
+            run_jobs(jobs, workers=workers, threads=threads, on_event=on_event), start=1
+        ):
+            position = f"[{count}/{len(todo)}] {todo[done.index].cell}"
+            said = _settle(run, backbone, features, todo[done.index], done, cache_hit=cache_hit)
+            run.reporter.say(f"{position}: {said}")
 
 
-def _cell_job(
+def _settle(
+    run: _Run,
+    backbone: PlannedBackbone,
+    features: FeatureSet,
     planned: PlannedCell,
-    plan: TaskPlan,
-    config: GridConfig,
-    deadline: float | None,
-    threads: int,
-) -> CellJob:
+    done: Done[CellOutcome],
+    *,
+    cache_hit: bool,
+) -> str:
+    """Store what came of a cell and return it in a few words."""
+    if isinstance(done.error, BudgetSpent):
+        run.summary.unfinished += 1
+        return str(done.error)
+    if done.result is None:
+        _fail(run, planned, done.error)
+        return f"failed: {done.error}"
+    record, predictions = compose.finished(
+        planned,
+        run.plan,
+        run.config,
+        done.result,
+        features,
+        cache_hit=cache_hit,
+        benchmark=_benchmark_of(run, backbone),
+    )
+    # predictions first: a record on disk means that its predictions are there
+    path = records.predictions_path(run.config.results, planned.cell)
+    records.write_atomically(path, predictions)
+    run.store(record)
+    run.summary.ok += 1
+    scores = compose.scores_of(record)
+    return (
+        f"macro-F1 {scores.macro_f1:.3f}, accuracy {scores.accuracy:.3f}, "
+        f"{done.result.seconds:.0f} s"
+    )
+
+
+def _cell_job(run: _Run, planned: PlannedCell, features: FeatureSet, threads: int) -> CellJob:
     cell = planned.cell
-    clips = plan.planned.clips
-    index = {label: position for position, label in enumerate(plan.planned.task.labels)}
-    features = feature_set(plan.backbones[cell.backbone])
+    clips = run.plan.planned.clips
+    index = {label: position for position, label in enumerate(run.plan.planned.task.labels)}
     # the fingerprint in the path keeps a study from going on with other features or folds
     name = f"{cell.relative_path.name}.{(planned.fingerprint or '')[:16]}.journal"
     return CellJob(
@@ -244,57 +272,26 @@ def _cell_job(
         ),
         classes=tuple(index[clip.clip.label] for clip in clips),
         n_classes=len(index),
-        folds=plan.planned.splits[cell.protocol].folds,
-        trials=plan.trials,
-        seed=config.seed,
-        journal=config.results / STUDIES / cell.relative_path.parent / name,
-        deadline=deadline,
+        folds=run.plan.planned.splits[cell.protocol].folds,
+        trials=run.plan.trials,
+        seed=run.config.seed,
+        journal=run.config.results / STUDIES / cell.relative_path.parent / name,
+        deadline=run.deadline,
         threads=threads,
     )
 
 
-def _store_finished(
-    planned: PlannedCell,
-    plan: TaskPlan,
-    config: GridConfig,
-    outcome: CellOutcome,
-    backbone: PlannedBackbone,
-    *,
-    cache_hit: bool,
-    benchmarks: dict[tuple[str, str], throughput.Benchmark],
-) -> records.Record:
-    record, predictions = compose.finished(
-        planned,
-        plan,
-        config,
-        outcome,
-        feature_set(backbone),
-        cache_hit=cache_hit,
-        benchmark=_benchmark_of(backbone, benchmarks),
-    )
-    # predictions first: a record on disk means that its predictions are there
-    records.write_atomically(records.predictions_path(config.results, planned.cell), predictions)
-    _store(record, config)
-    return record
-
-
-def _store(record: records.Record, config: GridConfig) -> None:
-    records.write(config.results, record)
-
-
-def _benchmark_of(
-    backbone: PlannedBackbone, benchmarks: dict[tuple[str, str], throughput.Benchmark]
-) -> throughput.Benchmark | None:
+def _benchmark_of(run: _Run, backbone: PlannedBackbone) -> throughput.Benchmark | None:
     weights = backbone.weights
     if weights is None or weights.size != "full":
         return None  # the small models of the sample tasks are not what was benchmarked
-    return benchmarks.get((backbone.info.name, weights.kind))
+    found = run.benchmarks.get((backbone.info.name, weights.kind))
+    return found if found is not None and found.task == run.plan.planned.task.name else None
 
 
-def _refresh_throughput(
-    planned: PlannedCell, config: GridConfig, benchmark: throughput.Benchmark
-) -> None:
+def _refresh_throughput(run: _Run, planned: PlannedCell, backbone: PlannedBackbone) -> None:
     """Add the figures of a `tox -e perf` run after the record was written."""
-    record = records.read(records.record_path(config.results, planned.cell))
-    if record is not None:
-        records.write(config.results, compose.with_benchmark(record, benchmark))
+    benchmark = _benchmark_of(run, backbone)
+    record = records.read(records.record_path(run.config.results, planned.cell))
+    if benchmark is not None and record is not None:
+        run.store(compose.with_benchmark(record, benchmark))

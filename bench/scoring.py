@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -13,7 +14,17 @@ from sklearn.metrics import (
     f1_score,
 )
 
-from bench.records import Scores
+
+class Scores(BaseModel):
+    """Scores over all test clips of a cell, each tested once; confusion[truth][prediction]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    accuracy: float
+    macro_f1: float
+    uar: float
+    per_class_f1: dict[str, float]
+    confusion: list[list[int]]
 
 
 def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:

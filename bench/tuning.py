@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -52,6 +52,7 @@ class FoldOutcome:
         states: number of trials by final state.
         errors: reasons of failed trials.
         predict_clips_per_s: of the refitted head.
+        seconds: wall time of all trials, earlier runs' included, and of the refit.
     """
 
     best_params: dict[str, Any]
@@ -62,6 +63,7 @@ class FoldOutcome:
     states: dict[str, int]
     errors: list[str]
     predict_clips_per_s: float
+    seconds: float
 
 
 def open_storage(path: Path) -> JournalStorage:
@@ -79,7 +81,8 @@ def open_storage(path: Path) -> JournalStorage:
         if whole < len(content):
             with path.open("r+b") as file:
                 file.truncate(whole)
-    return JournalStorage(JournalFileBackend(str(path)))
+    # Optuna's default lock is a symbolic link, which Windows reserves to administrators
+    return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
 
 
 def open_study(storage: JournalStorage, name: str) -> optuna.Study:
@@ -170,7 +173,7 @@ def tune_fold(
     while len(done) < trials:
         if deadline is not None and time.time() > deadline:
             raise BudgetSpent(f"budget spent after {len(done)} of {trials} trials")
-        study.sampler = _sampler(trials, seed_for(fold.index, "sampler", len(done)))
+        study.sampler = _sampler(seed_for(fold.index, "sampler", len(done)))
         trial = study.ask()
         _run_trial(study, trial, problem, fold, seed_for(fold.index, "fit"))
         done = finished_trials(study)
@@ -180,6 +183,7 @@ def tune_fold(
     if not complete:
         raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {errors[-1]}")
     best = study.best_trial
+    refitting = time.perf_counter()
     probabilities, speed = _test_once(problem, fold, best, seed_for(fold.index, "fit"))
     return FoldOutcome(
         best_params=best.params,
@@ -194,16 +198,20 @@ def tune_fold(
         },
         errors=errors,
         predict_clips_per_s=speed,
+        seconds=sum(_seconds(t) for t in done) + time.perf_counter() - refitting,
     )
 
 
-def _sampler(trials: int, seed: int) -> optuna.samplers.BaseSampler:
+def _seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration is not None else 0.0
+
+
+def _sampler(seed: int) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # with the default of 10 random starts a study of 10 trials would be a random search
-        return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=min(10, max(2, trials // 2)), multivariate=True
-        )
+        # With the default of 10 random starts a study of 10 trials would be a random search. The
+        # number is fixed, so that a study extended to more trials is the study of that total.
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, multivariate=True)
 
 
 def _run_trial(study: optuna.Study, trial: Trial, problem: Problem, fold: Fold, seed: int) -> None:

@@ -21,7 +21,7 @@ from bench.errors import VoxgridError
 from bench.features import statistics
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
-from bench.measure import hardware, peak_rss_mb
+from bench.measure import hardware, peak_rss_mb, return_free_memory
 
 # One shard is what a kill -9 can lose, and the span over which decoding is prefetched.
 SHARD_SECONDS = 120.0
@@ -68,10 +68,14 @@ class Extraction:
     def features(self) -> FeatureSet:
         """The feature set this extraction fills."""
         info = backbone_registry.infos()[self.backbone]
-        return FeatureSet(self.root, self.backbone, key_settings(info, self.weights, self.dtype))
+        return FeatureSet(
+            self.root, self.backbone, key_settings(info, self.weights, self.dtype, self.device)
+        )
 
 
-def key_settings(info: BackboneInfo, weights: Weights, dtype: str) -> dict[str, Any]:
+def key_settings(
+    info: BackboneInfo, weights: Weights, dtype: str, device: str = "cpu"
+) -> dict[str, Any]:
     """Everything but the audio that changes a feature set's numbers."""
     initialised: dict[str, Any] | None = None
     if weights.kind == "random-init":
@@ -79,7 +83,7 @@ def key_settings(info: BackboneInfo, weights: Weights, dtype: str) -> dict[str, 
 
         # the same seed draws other numbers in another torch
         initialised = {"size": weights.size, "seed": weights.seed, "torch": torch.__version__}
-    return {
+    settings = {
         "backbone": info.name,
         "backbone_version": info.version,
         "weights_sha": weights.sha,
@@ -91,6 +95,12 @@ def key_settings(info: BackboneInfo, weights: Weights, dtype: str) -> dict[str, 
         "dtype": dtype,
         "statistics": 1,
     }
+    if weights.config_sha is not None:
+        settings["config_sha"] = weights.config_sha
+    kind = device.partition(":")[0]
+    if kind != "cpu":
+        settings["device"] = kind  # other devices round differently
+    return settings
 
 
 def pending(features: FeatureSet, sources: Sequence[Source]) -> list[Source]:
@@ -99,12 +109,15 @@ def pending(features: FeatureSet, sources: Sequence[Source]) -> list[Source]:
     return sorted(wanted.values(), key=lambda s: (s.seconds, s.pcm_sha256))
 
 
-def extract(job: Extraction, on_progress: Callable[[float], None]) -> None:
+def extract(
+    job: Extraction, on_progress: Callable[[float], None], deadline: float | None = None
+) -> None:
     """Fill the feature store with the clips it lacks. Resumes after the last whole shard.
 
     Args:
         job: what to extract.
         on_progress: called with the seconds of audio finished since the last call.
+        deadline: `time.time()` after which no further shard is begun, or None.
 
     Raises:
         ExtractionError: NaN or infinite features; names the clip.
@@ -117,10 +130,15 @@ def extract(job: Extraction, on_progress: Callable[[float], None]) -> None:
     torch.set_num_threads(job.threads)
     backbone = backbone_registry.create(job.backbone, job.weights)
     backbone.load(job.device, job.dtype)
-    extract_with(backbone, job, on_progress)
+    extract_with(backbone, job, on_progress, deadline)
 
 
-def extract_with(backbone: Backbone, job: Extraction, on_progress: Callable[[float], None]) -> None:
+def extract_with(
+    backbone: Backbone,
+    job: Extraction,
+    on_progress: Callable[[float], None],
+    deadline: float | None = None,
+) -> None:
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     todo = pending(features, job.sources)
@@ -144,6 +162,9 @@ def extract_with(backbone: Backbone, job: Extraction, on_progress: Callable[[flo
             features.add([source.pcm_sha256 for source in shard], clips, timing)
             started = finished  # writing this shard counts towards the next one
             on_progress(seconds)
+            return_free_memory()
+            if deadline is not None and time.time() > deadline:
+                return
 
 
 def _warm_up(backbone: Backbone, job: Extraction) -> None:

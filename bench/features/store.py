@@ -75,7 +75,7 @@ class FeatureSet:
         self.key = digest(settings)
         self.folder = root / backbone / self.key[:20]
         self._where: dict[str, tuple[Path, int]] = {}
-        self.timings: list[ShardTiming] = []
+        self._timings: dict[Path, ShardTiming] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             self._index(path)
 
@@ -83,13 +83,16 @@ class FeatureSet:
         try:
             with safe_open(path, framework="np") as shard:
                 metadata = shard.metadata()
-        except (SafetensorError, OSError):
-            # a shard is written whole or not at all; one damaged later is computed again
-            path.unlink(missing_ok=True)
-            return
+        except SafetensorError:
+            return  # written whole, damaged later: its clips count as missing, and run again
+        except OSError as error:
+            raise StorageError(
+                f"the cached features {path} cannot be read ({error.strerror or error}); make "
+                "them readable or set VOXGRID_CACHE to another folder"
+            ) from error
         for row, clip in enumerate(json.loads(metadata["clips"])):
             self._where[clip] = (path, row)
-        self.timings.append(ShardTiming(**json.loads(metadata["timing"])))
+        self._timings[path] = ShardTiming(**json.loads(metadata["timing"]))
 
     def __contains__(self, clip: str) -> bool:
         return clip in self._where
@@ -130,6 +133,12 @@ class FeatureSet:
                 "or set VOXGRID_CACHE to another folder, then run again: finished clips are kept"
             ) from error
         self._index(path)
+
+    def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
+        """Timings of the shards that hold `clips`, oldest first."""
+        shards = {self._where[clip][0] for clip in clips}
+        oldest_first = sorted(shards, key=lambda path: (path.stat().st_mtime, path.name))
+        return [self._timings[path] for path in oldest_first]
 
     @property
     def layers(self) -> int:

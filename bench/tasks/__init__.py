@@ -23,12 +23,14 @@ class Entry:
         protocols: names of the protocols that fit it, default first.
         summary: one line for `voxgrid list`.
         twin: the sample task that runs in its place where there is no data.
+        download: what `voxgrid run` tries to fetch where there is no data.
     """
 
     module: str
     protocols: tuple[str, ...]
     summary: str
     twin: str | None = None
+    download: str | None = None
 
 
 TASKS: dict[str, Entry] = {
@@ -37,6 +39,7 @@ TASKS: dict[str, Entry] = {
         ("speaker-6fold", "random-80-20"),
         "RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
         twin="sample-emotion",
+        download="RAVDESS speech from Zenodo, 208 MB",
     ),
     "sample-emotion": Entry(
         "bench.tasks.sample",

@@ -27,7 +27,7 @@ def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
         records.Record.model_validate(content | {"acuracy": 1.0})
     path.write_text(json.dumps(content | {"acuracy": 1.0}))
     assert records.read(path) is None
-    assert records.unreadable(tmp_path) == [path]
+    assert list(records.read_all(tmp_path)) == []
 
 
 def test_a_score_that_is_not_a_number_is_refused() -> None:
