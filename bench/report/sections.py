@@ -136,7 +136,7 @@ _COST_COLUMNS = (
     "params M>",
     "encoder RTFx>",
     "end-to-end RTFx>",
-    "batch>",
+    "batch, at most>",
     "threads>",
     "dtype",
     "peak memory MiB>",

@@ -76,6 +76,7 @@ def make_record(
             "threads": 2,
             "hardware": hardware,
             "predict_clips_per_s": 1000.0,
+            "tuning_threads": 1,
             "tuning_seconds": 40.0,
         },
         "memory": {"peak_rss_mb": 1000.0},

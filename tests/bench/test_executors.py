@@ -66,10 +66,14 @@ def test_an_error_is_handed_over_and_the_rest_goes_on() -> None:
     assert done[1].result == 9
 
 
-def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
-    (done,) = run_jobs([Dies()], workers=1, threads=1)
-    assert isinstance(done.error, WorkerDied)
-    assert "--jobs 1" in str(done.error)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_fails_its_own_job_and_the_rest_goes_on(workers: int) -> None:
+    jobs = [Square(1), Dies(), *(Square(i) for i in range(2, 8))]
+    done = {d.index: d for d in run_jobs(jobs, workers=workers, threads=1)}
+    assert sorted(done) == list(range(8))
+    assert isinstance(done[1].error, WorkerDied)
+    assert "--jobs 1" in str(done[1].error)
+    assert {d.result for i, d in done.items() if i != 1} == {i * i for i in range(1, 8)}
 
 
 def test_children_are_told_their_share_of_threads_and_the_parent_keeps_its_own() -> None:

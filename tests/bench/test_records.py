@@ -46,6 +46,18 @@ def test_writing_the_same_outcome_again_changes_no_byte(tmp_path: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
+def test_a_skip_or_a_failure_never_takes_the_place_of_a_result(tmp_path: Path) -> None:
+    measured = make_records.make_record()
+    path = records.write(tmp_path, measured)
+    before = path.read_bytes()
+    for status in ("skipped", "failed"):
+        records.write(tmp_path, make_records.unfinished("no weights today", status=status))
+        assert path.read_bytes() == before
+    again = make_records.make_record(seed=7)
+    records.write(tmp_path, again)
+    assert records.read(path) == again
+
+
 def test_controls_and_pretrained_rows_of_one_cell_have_files_of_their_own(tmp_path: Path) -> None:
     cells = [
         Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp"),

@@ -88,8 +88,6 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
 ) -> None:
     grid = (*TASK, "--protocol", "random-80-20", "--backbone", "counting", "--trials", "2")
-    sample = tmp_path / "grid.toml"
-    sample.write_text("[sample]\ntrials = 2\n")
     first = voxgrid("run", *grid, **counting_plugin)
     assert first.returncode == 0, first.stderr
     seen = Counter((tmp_path / "seen").read_text().split())
@@ -166,6 +164,9 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
     assert found.scores == expected.scores
     assert found.folds == expected.folds
     assert all(fold.trials.complete == 12 for fold in found.folds)
+    # a run on the side leaves the leaderboard of the records in results/ alone
+    assert (tmp_path / "killed" / "leaderboard.md").exists()
+    assert not (tmp_path / "leaderboard.md").exists()
 
 
 def _wait_for_trials(results: Path, trials: int, process: subprocess.Popen[bytes]) -> bool:
@@ -347,6 +348,62 @@ def test_a_class_with_too_few_clips_is_the_users_mistake_in_one_sentence(
     assert done.returncode == 2
     assert "class 'angry' has 4 usable clips" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_protocol_that_does_not_fit_is_a_skipped_row_and_the_others_run(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    for clip, path in clips.items():
+        if clip.split("-")[2] == "05" and int(clip[-2:]) > 6:
+            path.unlink()
+    done = voxgrid(
+        "run", "--backbone", "logmel", "--pooling", "mean", "--head", "logistic_regression",
+        "--trials", "1", VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {r.protocol: r for r in records.read_all(tmp_path / "results")}
+    assert found["speaker-6fold"].status == "ok"
+    assert found["random-80-20"].status == "skipped"
+    assert "class 'angry' has 6 usable clips" in str(found["random-80-20"].reason)
+    assert any("published clips are missing" in note for note in found["speaker-6fold"].notes)
+
+
+def test_results_outlive_the_weights_they_were_made_with(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    """A row that was measured stays when its weights are gone the next time."""
+    ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    cell = ("run", "--backbone", "speech2text", "--pooling", "mean", "--trials", "1")
+    cell = (*cell, "--head", "logistic_regression", "--protocol", "random-80-20")
+    _save_speech2text(tmp_path / "weights" / "speech2text")
+    first = voxgrid(
+        *cell,
+        VOXGRID_DATA=str(tmp_path / "data"),
+        VOXGRID_WEIGHTS=str(tmp_path / "weights"),
+        VOXGRID_CACHE=str(tmp_path / "cache"),
+    )
+    assert first.returncode == 0, first.stderr
+    before = _digests(tmp_path / "results")
+    second = voxgrid(*cell, VOXGRID_DATA=str(tmp_path / "data"))
+    assert "1 skipped" in second.stderr
+    assert _digests(tmp_path / "results") == before
+    (record,) = records.read_all(tmp_path / "results")
+    assert record.status == "ok"
+    assert record.weights.kind == "pretrained"
+    assert record.weights.sha
+
+
+def _save_speech2text(folder: Path) -> None:
+    """A small checkpoint, written by the library a user's download comes from."""
+    from transformers import Speech2TextConfig, Speech2TextForConditionalGeneration
+
+    config = Speech2TextConfig(
+        vocab_size=10, d_model=32, encoder_layers=2, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=64, decoder_ffn_dim=64, conv_channels=32,
+    )  # fmt: skip
+    Speech2TextForConditionalGeneration(config).save_pretrained(folder)
 
 
 @pytest.mark.parametrize(
