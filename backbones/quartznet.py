@@ -175,7 +175,6 @@ def quartznet_config(size: Size = "full") -> dict[str, Any]:
 
     def block(filters: int, kernel: int, **special: Any) -> dict[str, Any]:
         return {
-            # never under 32: oneDNN's bfloat16 depthwise kernel hangs at a width of 16
             "filters": filters if full else filters // 8,
             "repeat": 1,
             "kernel": [kernel],
@@ -242,7 +241,9 @@ def build(encoder: Mapping[str, Any]) -> tuple[Any, Any]:
 class _Conv:
     """A convolution over time, optional, then one over channels, on (batch, frames, width).
 
-    Batch normalisation is folded into `pointwise` and `bias`.
+    Batch normalisation is folded into `pointwise` and `bias`. The depthwise part is always float32:
+    oneDNN's bfloat16 kernel for it never returns at some widths and numbers of threads (torch
+    2.13), and it is bound by memory, not by arithmetic.
     """
 
     depthwise: torch.Tensor | None  # (width, 1, 1, kernel)
@@ -258,7 +259,7 @@ class _Conv:
         if self.depthwise is not None:
             # (batch, frames, width) in memory is what a channels-last (batch, width, 1, frames)
             # looks like, and that is the layout with a fast depthwise kernel
-            image = x.transpose(1, 2).unsqueeze(2)
+            image = x.transpose(1, 2).unsqueeze(2).float()
             image = conv2d(
                 image,
                 self.depthwise,
@@ -267,7 +268,7 @@ class _Conv:
                 dilation=(1, self.dilation),
                 groups=self.depthwise.shape[0],
             )
-            x = image.squeeze(2).transpose(1, 2)
+            x = image.squeeze(2).transpose(1, 2).to(self.pointwise.dtype)
         return linear(x, self.pointwise, self.bias)
 
     def frames(self, lengths: torch.Tensor) -> torch.Tensor:
@@ -329,7 +330,7 @@ def _fold_block(block: Any, *, device: str, dtype: torch.dtype) -> _Block:
                     _Conv(
                         depthwise=None
                         if depthwise is None
-                        else depthwise.weight.unsqueeze(2).to(device, dtype),
+                        else depthwise.weight.unsqueeze(2).to(device),
                         pointwise=fused.weight.squeeze(2).to(device, dtype),
                         bias=fused.bias.to(device, dtype),
                         stride=over_time.stride[0],
