@@ -38,6 +38,7 @@ _THREAD_VARIABLES = (
 _SHAPES_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 
 _events: Queue[Any] | None = None
+_started: Any = None
 
 
 _DIED = (
@@ -48,11 +49,6 @@ _DIED = (
 
 class WorkerDied(VoxgridError):
     """A child process ended without a result, most often for lack of memory."""
-
-
-@dataclass(frozen=True)
-class _Started:
-    index: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,9 @@ def run_jobs(
             index, job = suspects.popitem()
             batch, at_once = {index: job}, 1
         alone = not waiting
-        started: set[int] = set()
+        # written by children before a job begins: shared memory, since what a killed child had
+        # queued is lost with it
+        started = get_context("spawn").RawArray("b", len(jobs))
         for done in _run_pool(batch, at_once, threads, on_event, started):
             batch.pop(done.index, None)
             yield done
@@ -104,7 +102,7 @@ def run_jobs(
         if alone:
             yield Done(next(iter(batch)), None, WorkerDied(_DIED))
             continue
-        suspects |= {index: batch.pop(index) for index in started if index in batch}
+        suspects |= {index: batch.pop(index) for index in list(batch) if started[index]}
         if not suspects:  # the pool broke before any job began
             for index in batch:
                 yield Done(index, None, WorkerDied(_DIED))
@@ -116,34 +114,27 @@ def _run_pool(
     workers: int,
     threads: int,
     on_event: Callable[[Any], None],
-    started: set[int],
+    started: Any,
 ) -> Iterator[Done[Result]]:
     """Run jobs in one pool; those a broken pool took down yield nothing.
 
     Args:
         jobs: by position; read only.
         workers, threads, on_event: as for `run_jobs`.
-        started: receives the positions of jobs that began.
+        started: shared array, set to 1 at the position of each job that began.
     """
     context = get_context("spawn")
     events: Queue[Any] = context.Queue()
     stop_reader, stop_writer = context.Pipe(duplex=False)
     finished = threading.Event()
-
-    def dispatch(event: Any) -> None:
-        if isinstance(event, _Started):
-            started.add(event.index)
-        else:
-            on_event(event)
-
-    listener = threading.Thread(target=_listen, args=(events, finished, dispatch), daemon=True)
+    listener = threading.Thread(target=_listen, args=(events, finished, on_event), daemon=True)
     listener.start()
     with _child_environment(threads):
         pool = ProcessPoolExecutor(
             max_workers=min(workers, len(jobs)),
             mp_context=context,
             initializer=_initialise,
-            initargs=(events, stop_reader),
+            initargs=(events, stop_reader, started),
         )
         try:
             futures: dict[Future[Result], int] = {
@@ -192,9 +183,9 @@ def _listen(events: Queue[Any], finished: threading.Event, on_event: Callable[[A
                 return
 
 
-def _initialise(events: Queue[Any], stop: Connection) -> None:
-    global _events
-    _events = events
+def _initialise(events: Queue[Any], stop: Connection, started: Any) -> None:
+    global _events, _started
+    _events, _started = events, started
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
 
@@ -208,5 +199,5 @@ def _end_with_parent(stop: Connection) -> None:
 def _call(index: int, job: Job[Result]) -> Result:
     if _events is None:
         raise RuntimeError("a job ran outside a worker process")
-    _events.put(_Started(index))
+    _started[index] = 1
     return job(_events.put)

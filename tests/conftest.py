@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,11 @@ def _two_threads() -> None:
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder shared by the session, so that sample clips are generated once."""
     return tmp_path_factory.mktemp("cache")
+
+
+def heed_ctrl_c() -> None:
+    """In a child before it starts: what a shell runs in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Voxgrid = Callable[..., subprocess.CompletedProcess[str]]

@@ -150,7 +150,8 @@ def test_missing_extra_says_what_to_install(package: Path, monkeypatch: pytest.M
     (plugin,) = registry.walk(imported())
     monkeypatch.setitem(registry.EXTRA_MODULES, "egemaps", ("no_such_module_at_all",))
     assert backbones.missing_extra(plugin.backbone.info) == (
-        "install with: pip install 'voxgrid[egemaps]'"
+        "not installed, since it is optional; get it with: pip install 'opensmile>=2.5' "
+        "(or run `tox -e bench-egemaps`)"
     )
     assert backbones.missing_extra(replace(plugin.backbone.info, extra=None)) is None
     monkeypatch.setattr(registry, "_discovered", lambda: {"mine": plugin})

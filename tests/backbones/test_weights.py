@@ -122,7 +122,10 @@ def test_absence_is_one_sentence_that_says_how_to_get_them(tmp_path: Path) -> No
         weights.resolve(INFO, root=tmp_path, allow_download=False)
     message = str(caught.value)
     assert "\n" not in message
-    assert f"get them with: hf download someone/thing-large --local-dir {tmp_path}/thing" in message
+    assert (
+        "get them with: hf download someone/thing-large --local-dir $VOXGRID_WEIGHTS/thing"
+        in message
+    )
     assert weights.availability(INFO, tmp_path) == ("missing", weights.how_to_get(INFO))
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from bench.executors import Emit, WorkerDied, run_jobs
+from tests.conftest import heed_ctrl_c
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, kill: signal.S
         [sys.executable, str(script), str(pid_file)],
         env=os.environ | {"PYTHONPATH": str(root)},
         stderr=subprocess.DEVNULL,
+        preexec_fn=heed_ctrl_c,
     )
     pid = int(_wait_for(pid_file))
     parent.send_signal(kill)

@@ -71,7 +71,7 @@ def cells(*states: str, backbone: str = "xlsr") -> tuple[PlannedCell, ...]:
 def test_extraction_time_rests_on_records_first_then_benchmarks_then_a_guess(
     xlsr: PlannedBackbone,
 ) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark(HARDWARE, 5.0, 20.0, 8)}
+    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", HARDWARE, 5.0, 20.0, 8)}
     record = make_record("xlsr")  # end to end 10 × real time
     assert estimate.extraction(xlsr, History(HARDWARE, 2, [record], benchmarks)) == Estimate(
         360.0, "records"
@@ -83,7 +83,7 @@ def test_extraction_time_rests_on_records_first_then_benchmarks_then_a_guess(
 
 
 def test_other_machines_backbones_and_sizes_say_nothing(xlsr: PlannedBackbone) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("Other CPU", 5.0, 20.0, 8)}
+    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", "Other CPU", 5.0, 20.0, 8)}
     small = make_record("xlsr", task="sample-emotion").model_copy(
         update={"weights": make_record().weights.model_copy(update={"size": "small"})}
     )

@@ -18,7 +18,7 @@ import pytest
 from bench import records
 from bench.scoring import score
 from tests.bench.make_ravdess import ravdess_like, spoil, vary
-from tests.conftest import Voxgrid
+from tests.conftest import Voxgrid, heed_ctrl_c
 
 TASK = ("--task", "sample-emotion", "--protocol", "speaker-3fold")
 
@@ -192,6 +192,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_worker(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     assert _wait_for_trials(tmp_path / "results", 2, process)  # type: ignore[arg-type]
     os.killpg(process.pid, signal.SIGINT)
