@@ -155,5 +155,5 @@ def test_missing_extra_says_what_to_install(package: Path, monkeypatch: pytest.M
     )
     assert backbones.missing_extra(replace(plugin.backbone.info, extra=None)) is None
     monkeypatch.setattr(registry, "_discovered", lambda: {"mine": plugin})
-    with pytest.raises(BackboneError, match="mine: install with"):
+    with pytest.raises(BackboneError, match="mine: not installed"):
         backbones.create("mine", Weights("none"))
