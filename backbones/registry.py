@@ -18,6 +18,21 @@ from backbones.base import Backbone, BackboneError, BackboneInfo, Weights
 ENTRY_POINTS = "voxgrid.backbones"
 NOT_PLUGINS = frozenset({"base", "registry", "weights", "checks"})
 
+# What a module that does not import, or is no plugin, may raise.
+PLUGIN_ERRORS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    OSError,
+    RuntimeError,
+    BackboneError,
+)
+
 # What an extra of voxgrid installs.
 EXTRA_MODULES = {"egemaps": ("opensmile",)}
 # How to get an extra of voxgrid's own.
@@ -123,7 +138,7 @@ def walk(package: ModuleType) -> Iterator[Plugin]:
             module = importlib.import_module(path)
             if hasattr(module, "INFO"):
                 yield Plugin(plugin_class(module), path)
-        except Exception as error:  # noqa: BLE001  a broken plugin must not take the others along
+        except PLUGIN_ERRORS as error:  # a broken plugin must not take the others along
             _warn(path, error)
 
 
@@ -164,7 +179,7 @@ def _entry_points() -> Iterator[Plugin]:
         origin = f"{entry.value} ({package})"
         try:
             yield Plugin(plugin_class(entry.load()), origin)
-        except Exception as error:  # noqa: BLE001  somebody else's plugin must not stop ours
+        except PLUGIN_ERRORS as error:  # somebody else's plugin must not stop ours
             _warn(origin, error)
 
 

@@ -52,7 +52,8 @@ def test_a_class_without_test_clips_is_drawn_without_dividing_by_zero() -> None:
     figure = figures.wanted([make_record()])[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures.draw(replace(figure, confusion=((4, 1), (0, 0))))
+        drawn = figures.draw(replace(figure, confusion=((4, 1), (0, 0))))
+    assert drawn.startswith(b"\x89PNG")
 
 
 def test_a_figure_is_outdated_once_its_records_change_and_current_after_writing(
