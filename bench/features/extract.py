@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from bench.measure import hardware, peak_rss_mb, return_free_memory
 
 # One shard is what a kill -9 can lose, and the span over which decoding is prefetched.
 SHARD_SECONDS = 120.0
+# Two, since nothing else runs while the first shard is decoded.
+DECODERS = 2
 
 
 class ExtractionError(VoxgridError):
@@ -144,7 +147,7 @@ def extract_with(
     todo = pending(features, job.sources)
     _warm_up(backbone, job)
     started = time.perf_counter()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
         for shard, waves in _prefetched(pool, list(_shards(todo)), backbone.info.sample_rate):
             clips, encode_seconds = _encode_shard(backbone, job, shard, waves)
             finished = time.perf_counter()
@@ -190,22 +193,19 @@ def _prefetched(
 ) -> Iterator[tuple[list[Source], list[NDArray[np.float32]]]]:
     """Decode the next shard while the current one is encoded."""
 
-    def read(shard: list[Source]) -> list[NDArray[np.float32]]:
-        return [decode.load(source.path, rate).samples for source in shard]
+    def begin(shard: list[Source]) -> tuple[list[Source], list[Future[NDArray[np.float32]]]]:
+        return shard, [pool.submit(_decoded, source, rate) for source in shard]
 
-    queue: deque[tuple[list[Source], Future[list[NDArray[np.float32]]]]] = deque()
     waiting = iter(shards)
-    for shard in waiting:
-        queue.append((shard, pool.submit(read, shard)))
-        if len(queue) == 2:
-            break
+    queue = deque(begin(shard) for shard in islice(waiting, 2))
     while queue:
-        shard, future = queue.popleft()
-        waves = future.result()
-        following = next(waiting, None)
-        if following is not None:
-            queue.append((following, pool.submit(read, following)))
-        yield shard, waves
+        shard, futures = queue.popleft()
+        yield shard, [future.result() for future in futures]
+        queue.extend(begin(following) for following in islice(waiting, 1))
+
+
+def _decoded(source: Source, rate: int) -> NDArray[np.float32]:
+    return decode.load(source.path, rate).samples
 
 
 def _encode_shard(
