@@ -87,8 +87,8 @@ def peak_rss_mb() -> float:
 def return_free_memory() -> None:
     """Hand freed memory back to the system, where glibc would keep it.
 
-    Tensors of hundreds of shapes leave its heap in pieces: XLSR grew by a gigabyte in five
-    minutes of batches that each need the same.
+    Tensors of hundreds of shapes leave its heap in pieces, and a long extraction grows although
+    each batch needs no more than the last.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
