@@ -1,10 +1,12 @@
 """Speech backbones: waveform → frames, for every layer. Importing this loads no model code."""
 
 from backbones.base import (
+    STEM,
     Backbone,
     BackboneError,
     BackboneInfo,
     Frames,
+    NotTrainable,
     Weights,
     WeightsMismatch,
     WeightsUnavailable,
@@ -13,10 +15,12 @@ from backbones.registry import create, get, infos, missing_extra
 from backbones.weights import availability, resolve
 
 __all__ = [
+    "STEM",
     "Backbone",
     "BackboneError",
     "BackboneInfo",
     "Frames",
+    "NotTrainable",
     "Weights",
     "WeightsMismatch",
     "WeightsUnavailable",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._huggingface import Layout, load_encoder
-from backbones.base import Backbone, Frames
+from backbones.base import STEM, Backbone, Frames
 
 if TYPE_CHECKING:
     import torch
@@ -83,22 +83,74 @@ class Wav2Vec2Backbone(Backbone):
             Frames of 20 ms, every layer (batch, frames, width). A clip shorter than one frame
             (25 ms) counts as 25 ms, the rest being silence.
         """
-        import torch
-
-        lengths = lengths.clamp(min=SHORTEST)
+        waves, lengths = self._cut(waves, lengths)
         frames = self._frame_counts(lengths)
-        longest = int(lengths.max())
-        waves = waves[:, :longest].to(self.model.device, self.model.dtype)
-        waves = torch.nn.functional.pad(waves, (0, longest - waves.shape[1]))
         if int(lengths.min()) == waves.shape[1]:
             return Frames.same_lengths(self._forward(waves, None), frames)
-        if self.model.config.feat_extract_norm == "layer":
-            return Frames.same_lengths(self._forward(waves, lengths), frames)
-        return Frames.same_lengths(self._one_length_at_a_time(waves, lengths, frames), frames)
+        if self._group_norm:
+            padded = self._one_length_at_a_time(
+                waves, lengths, frames, lambda clips: self._forward(clips, None)
+            )
+            return Frames.same_lengths(padded, frames)
+        return Frames.same_lengths(self._forward(waves, lengths), frames)
+
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the convolutions over the waveform; see `Backbone.stem`.
+
+        The projection and the positions that follow, up to layer 0, belong to `tail(STEM, …)`.
+
+        Returns:
+            (batch, frames, convolution width) at 50 Hz, and valid frames (batch,).
+        """
+        import torch
+
+        from backbones._tails import zero_padding
+
+        waves, lengths = self._cut(waves, lengths)
+        frames = self._frame_counts(lengths)
+        with torch.no_grad():
+            if self._group_norm:
+                (features,) = self._one_length_at_a_time(
+                    waves, lengths, frames, lambda clips: (self._convolve(clips),)
+                )
+            else:
+                features = self._convolve(waves)
+            return zero_padding(features, frames.to(features.device)), frames
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        from backbones._tails import TransformerTail, Wav2Vec2Front, check_part
+
+        encoder = self.model.encoder
+        last = len(encoder.layers)
+        check_part(start, stop, last)
+        normalised_last = self.model.config.do_stable_layer_norm and stop == last
+        return TransformerTail(
+            self.model.config,
+            encoder.layers[max(start, 0) : stop],
+            front=Wav2Vec2Front(self.model) if start == STEM else None,
+            norm=encoder.layer_norm if normalised_last else None,
+        )
 
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder, without the embedding of masked frames."""
         return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def _group_norm(self) -> bool:
+        return bool(self.model.config.feat_extract_norm == "group")
+
+    def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
+        import torch
+
+        lengths = lengths.clamp(min=SHORTEST)
+        longest = int(lengths.max())
+        waves = waves[:, :longest].to(self.model.device, self.model.dtype)
+        return torch.nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths
+
+    def _convolve(self, waves: torch.Tensor) -> torch.Tensor:
+        return self.model.feature_extractor(waves).transpose(1, 2)
 
     def _frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
         config = self.model.config
@@ -120,9 +172,13 @@ class Wav2Vec2Backbone(Backbone):
         return (*output.hidden_states[:-1], output.last_hidden_state)
 
     def _one_length_at_a_time(
-        self, waves: torch.Tensor, lengths: torch.Tensor, frames: torch.Tensor
+        self,
+        waves: torch.Tensor,
+        lengths: torch.Tensor,
+        frames: torch.Tensor,
+        run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
     ) -> list[torch.Tensor]:
-        """Encode clips of one length together, then pad the results.
+        """Run clips of one length together, then pad the results.
 
         The group norm of the first convolution takes its statistics over all of the time axis,
         padding included: no mask could undo that.
@@ -130,7 +186,7 @@ class Wav2Vec2Backbone(Backbone):
         padded: list[torch.Tensor] = []
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0].to(waves.device)
-            layers = self._forward(waves[rows, :length], None)
+            layers = run(waves[rows, :length])
             if not padded:
                 shape = (len(waves), int(frames.max()))
                 padded = [layer.new_zeros(*shape, layer.shape[2]) for layer in layers]

@@ -30,6 +30,14 @@ class WeightsMismatch(BackboneError):
     """The weights found do not fit the architecture (missing, extra or mis-shaped tensors)."""
 
 
+class NotTrainable(BackboneError):
+    """The backbone has nothing to train, or its plugin does not offer it."""
+
+
+# What comes before layer 0: the output of the feature encoder, which fine-tuning leaves frozen.
+STEM = -1
+
+
 @dataclass(frozen=True)
 class BackboneInfo:
     """What the harness needs to know about a backbone without loading it.
@@ -51,6 +59,10 @@ class BackboneInfo:
             (the harness does it, before padding).
         extra: the optional extra of voxgrid to install for this backbone, or None.
         parameters: number of parameters of the full-size encoder, 0 for hand-made features.
+        trainable: whether `stem` and `tail` are there, so that a head may fine-tune it. Block n
+            is then what makes layer n from layer n - 1.
+        small_layers: `layers` of the network that `Weights.size` of `small` gives, where it has
+            others; None where it has as many.
         version: raise it when a code change alters the numbers; it is part of the cache key.
     """
 
@@ -68,12 +80,18 @@ class BackboneInfo:
     normalised: bool
     extra: str | None = None
     parameters: int = 0
+    trainable: bool = False
+    small_layers: int | None = None
     version: int = 1
 
     @property
     def needs_weights(self) -> bool:
         """Whether there is anything to download."""
         return self.weights_id is not None
+
+    def layers_of(self, size: Size) -> int:
+        """How many representations the network of a size returns."""
+        return self.layers if size == "full" else self.small_layers or self.layers
 
 
 @dataclass(frozen=True)
@@ -164,3 +182,37 @@ class Backbone(ABC):
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder; 0 for hand-made features."""
         return 0
+
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the feature encoder alone, without gradients.
+
+        Args:
+            waves: as for `encode`.
+            lengths: as for `encode`.
+
+        Returns:
+            Its output (batch, frames, width), zero after each clip's end, and valid frames
+            (batch,). Where nothing but blocks follows it, this is layer 0.
+
+        Raises:
+            NotTrainable: `info.trainable` is False.
+        """
+        raise NotTrainable(f"backbone '{self.info.name}' has no part that can be trained")
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """A float32 copy of what makes the layers after `start` up to `stop`, to be trained.
+
+        Args:
+            start: layer whose frames go in, or `STEM` for the output of the feature encoder.
+            stop: last layer that comes out, greater than `start`.
+
+        Returns:
+            A module `(hidden (batch, frames, width), lengths (batch,)) -> Frames` of the layers
+            `start` + 1 to `stop`. In evaluation mode they are what `encode` returns; every
+            parameter requires gradients. What comes after layer `stop` is not part of it.
+
+        Raises:
+            NotTrainable: `info.trainable` is False.
+            ValueError: there is no such part.
+        """
+        raise NotTrainable(f"backbone '{self.info.name}' has no part that can be trained")

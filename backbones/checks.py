@@ -18,16 +18,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from backbones import registry
-from backbones.base import Backbone, Frames, Weights
+from backbones._subject import SECONDS, Subject, valid_layers
+from backbones._training_checks import TRAINING_CHECKS
+from backbones.base import Backbone, Weights
 
-if TYPE_CHECKING:
-    import torch
-
-SECONDS = (1.3, 0.7, 2.0)
 SHORT_SECONDS = (0.1, 0.005)
 # A relative change of 4 % still means a cosine of 0.999.
 PADDING_CHANGE = 0.04
@@ -45,81 +41,6 @@ class CheckResult:
     def passed(self) -> bool:
         """Whether the check found nothing."""
         return self.problem is None
-
-
-class Subject:
-    """A backbone under test, its synthetic clips, and what it made of them.
-
-    Args:
-        backbone: name of a registered backbone, or a class.
-        weights: None takes a small random-init network, or `none` for hand-made features.
-        seconds: lengths of the clips; they should differ.
-    """
-
-    def __init__(
-        self,
-        backbone: str | type[Backbone],
-        weights: Weights | None = None,
-        seconds: Sequence[float] = SECONDS,
-    ) -> None:
-        self.cls = registry.get(backbone) if isinstance(backbone, str) else backbone
-        self.info = self.cls.info
-        if weights is None:
-            kind: Any = "random-init" if self.info.needs_weights else "none"
-            weights = Weights(kind, id=self.info.weights_id, size="small")
-        self.weights = weights
-        self.lengths = [round(s * self.info.sample_rate) for s in seconds]
-
-    def __repr__(self) -> str:
-        return self.info.name
-
-    @cached_property
-    def backbone(self) -> Backbone:
-        """The loaded backbone."""
-        backbone = self.cls(self.weights)
-        backbone.load()
-        return backbone
-
-    @cached_property
-    def alone(self) -> list[Frames]:
-        """Frames of each clip encoded alone."""
-        return [self.encode([n]) for n in self.lengths]
-
-    @cached_property
-    def together(self) -> Frames:
-        """Frames of all clips in one padded batch."""
-        return self.encode(self.lengths)
-
-    @property
-    def full_size(self) -> bool:
-        """Whether the published sizes apply."""
-        return not (self.weights.kind == "random-init" and self.weights.size == "small")
-
-    def encode(self, lengths: Sequence[int]) -> Frames:
-        """Frames of clips of the given lengths, in one batch."""
-        return self.backbone.encode(*self.batch(lengths))
-
-    def batch(self, lengths: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clips of the given lengths, zero after each one's end. One length is always one clip."""
-        import torch
-
-        waves = torch.zeros(len(lengths), max(lengths))
-        for row, length in enumerate(lengths):
-            waves[row, :length] = self.clip(length)
-        return waves, torch.tensor(lengths)
-
-    def clip(self, length: int) -> torch.Tensor:
-        """A gliding tone with overtones and noise, as the backbone expects it to be scaled."""
-        import torch
-
-        generator = torch.Generator().manual_seed(length)
-        time = torch.arange(length) / self.info.sample_rate
-        phase = 2 * torch.pi * (120 + 40 * time) * time
-        tone = sum(torch.sin(k * phase) / k for k in range(1, 9))
-        wave = tone * (1 + torch.sin(9 * time)) + 0.1 * torch.randn(length, generator=generator)
-        if self.info.normalised:
-            return (wave - wave.mean()) / (wave.var(unbiased=False) + 1e-7).sqrt()
-        return 0.5 * wave / wave.abs().max()
 
 
 def check_metadata_is_complete(subject: Subject) -> None:
@@ -147,11 +68,12 @@ def check_layers_match_metadata(subject: Subject) -> None:
     assert frames.hidden, "encode returned no layer"
     for number, hidden in enumerate(frames.hidden):
         assert hidden.ndim == 3, f"layer {number} has shape {tuple(hidden.shape)}, not (B, T, D)"
+    layers = info.layers_of("full" if subject.full_size else "small")
+    assert len(frames.hidden) == layers, (
+        f"encode returned {len(frames.hidden)} layers, the metadata say {layers}"
+    )
     if not subject.full_size:
         return
-    assert len(frames.hidden) == info.layers, (
-        f"encode returned {len(frames.hidden)} layers, the metadata say {info.layers}"
-    )
     width = frames.hidden[-1].shape[2]
     assert width == info.width, f"the last layer is {width} wide, the metadata say {info.width}"
     count = subject.backbone.parameter_count()
@@ -208,7 +130,7 @@ def check_values_are_finite(subject: Subject) -> None:
     silence = subject.backbone.encode(torch.zeros(1, length), torch.tensor([length]))
     for name, frames in (("a clip", subject.together), ("digital silence", silence)):
         for clip in range(len(frames.lengths[0])):
-            for number, valid in enumerate(_valid(frames, clip)):
+            for number, valid in enumerate(valid_layers(frames, clip)):
                 assert bool(valid.isfinite().all()), f"layer {number} of {name} is not finite"
 
 
@@ -216,7 +138,7 @@ def check_encoding_is_repeatable(subject: Subject) -> None:
     """The same clip twice gives the same numbers: no dropout, no dither."""
     again = subject.encode(subject.lengths[:1])
     for number, (first, second) in enumerate(
-        zip(_valid(subject.alone[0], 0), _valid(again, 0), strict=True)
+        zip(valid_layers(subject.alone[0], 0), valid_layers(again, 0), strict=True)
     ):
         assert bool((first == second).all()), (
             f"layer {number} differs between two runs by {float((first - second).abs().max()):.2g}"
@@ -237,7 +159,7 @@ def check_loading_is_repeatable(subject: Subject) -> None:
         )
     frames = other.encode(*subject.batch(subject.lengths[:1]))
     for number, (first, second) in enumerate(
-        zip(_valid(subject.alone[0], 0), _valid(frames, 0), strict=True)
+        zip(valid_layers(subject.alone[0], 0), valid_layers(frames, 0), strict=True)
     ):
         assert torch.allclose(first, second, atol=1e-5), f"layer {number} differs after loading"
 
@@ -249,7 +171,7 @@ def check_padding_changes_nothing(subject: Subject) -> None:
     least 0.999) and, other than the cosine, notices a mean that silence has diluted.
     """
     for clip, alone in enumerate(subject.alone):
-        pairs = zip(_valid(alone, 0), _valid(subject.together, clip), strict=True)
+        pairs = zip(valid_layers(alone, 0), valid_layers(subject.together, clip), strict=True)
         for number, (one, batch) in enumerate(pairs):
             for name, a, b in (
                 ("mean", one.mean(dim=0), batch.mean(dim=0)),
@@ -266,7 +188,7 @@ def check_short_clips_are_encoded(subject: Subject) -> None:
     """A tenth of a second, and even less than one frame, gives at least one frame."""
     for seconds in SHORT_SECONDS:
         frames = subject.encode([round(seconds * subject.info.sample_rate)])
-        for number, valid in enumerate(_valid(frames, 0)):
+        for number, valid in enumerate(valid_layers(frames, 0)):
             assert len(valid) >= 1, f"layer {number} has no frame for a clip of {seconds} s"
             assert bool(valid.isfinite().all()), f"layer {number} of {seconds} s is not finite"
 
@@ -314,6 +236,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_short_clips_are_encoded,
     check_no_gradient_is_recorded,
     check_input_is_left_alone,
+    *TRAINING_CHECKS,
 )
 
 
@@ -360,9 +283,3 @@ def parametrize_with_checks(
         for check in CHECKS
     ]
     return pytest.mark.parametrize(("backbone", "check"), cases)
-
-
-def _valid(frames: Frames, clip: int) -> Iterator[torch.Tensor]:
-    """The valid frames (frames, width) of one clip, layer by layer, in float32."""
-    for hidden, lengths in zip(frames.hidden, frames.lengths, strict=True):
-        yield hidden[clip, : int(lengths[clip])].detach().float()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones._nemo import expect, read_nemo, section
 from backbones._tensors import load_strictly
-from backbones.base import Backbone, BackboneInfo, Frames, Size, Weights
+from backbones.base import STEM, Backbone, BackboneInfo, Frames, Size, Weights
 
 if TYPE_CHECKING:
     import torch
+
+    from backbones._quartznet_blocks import Block
 
 INFO = BackboneInfo(
     name="quartznet",
@@ -32,11 +33,11 @@ INFO = BackboneInfo(
     attention_mask=True,
     normalised=False,
     parameters=18_894_656,
+    trainable=True,
 )
 
 MELS = 64
 HOP = 160
-NORMALISATION = "per_feature"
 # Mel features are normalised over time, which takes two frames.
 SHORTEST = 2 * HOP
 
@@ -54,7 +55,8 @@ class QuartzNet(Backbone):
     gives the same numbers to rounding several times faster, since PyTorch has no fast kernel
     for a depthwise `conv1d` on a CPU. Folding needs no distinction between the NGC original,
     with its trained batch normalisation, and a file in which it is already folded: there the
-    normalisation is stored as the identity.
+    normalisation is stored as the identity. It stays folded in training too, where the batch
+    statistics are hence frozen.
     """
 
     info = INFO
@@ -62,7 +64,8 @@ class QuartzNet(Backbone):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self._preprocessor: torch.nn.Module
-        self._blocks: list[_Block] = []
+        self._blocks: Sequence[Block] = ()
+        self._dtype: torch.dtype
         self._parameters = 0
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
@@ -77,6 +80,8 @@ class QuartzNet(Backbone):
                 missing, unexpected or of the wrong shape.
         """
         import torch
+
+        from backbones._quartznet_blocks import fold_block
 
         path = self.weights.path
         if path is None:
@@ -98,11 +103,10 @@ class QuartzNet(Backbone):
             )
         self._parameters = sum(parameter.numel() for parameter in network.parameters())
         self._preprocessor.to(device)
-        with torch.no_grad():
-            self._blocks = [
-                _fold_block(block, device=device, dtype=getattr(torch, dtype))
-                for block in network.encoder
-            ]
+        self._dtype = getattr(torch, dtype)
+        self._blocks = [
+            fold_block(block, device=device, dtype=self._dtype) for block in network.encoder
+        ]
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
         """Encode one batch; see `Backbone.encode`.
@@ -111,22 +115,57 @@ class QuartzNet(Backbone):
             19 layers: (batch, mel frames, 64), then (batch, frames, width) for each block.
         """
         import torch
-        from nemo.collections.asr.parts.preprocessing.features import normalize_batch
+
+        from backbones._quartznet_blocks import normalised
 
         with torch.no_grad():
-            waves = torch.nn.functional.pad(waves, (0, max(0, SHORTEST - waves.shape[1])))
-            lengths = lengths.clamp(min=SHORTEST)
-            mel, mel_lengths = self._preprocessor(input_signal=waves, length=lengths)
-            mel = mel[..., : int(mel_lengths.max())]
-            hidden, valid = [mel.transpose(1, 2)], [mel_lengths]
-            normalised, _, _ = normalize_batch(mel, mel_lengths, NORMALISATION)
-            x = normalised.transpose(1, 2).to(self._blocks[0].body[-1].pointwise.dtype)
-            x = x.contiguous()
+            mel, frames = self._log_mel(waves, lengths)
+            hidden, valid = [mel], [frames]
+            x = normalised(mel, frames).to(self._dtype)
             for block in self._blocks:
-                x, frames = block(x, valid[-1])
+                x, frames = block(x, frames)
                 hidden.append(x)
                 valid.append(frames)
         return Frames(hidden, valid)
+
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute layer 0, the log-mel spectrogram before it is normalised; see `Backbone.stem`.
+
+        Returns:
+            float32 (batch, mel frames, 64), and valid mel frames (batch,).
+        """
+        import torch
+
+        from backbones._tails import zero_padding
+
+        with torch.no_grad():
+            mel, frames = self._log_mel(waves, lengths)
+            return zero_padding(mel, frames), frames
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`.
+
+        Layer 0 is normalised per clip and band before the first block. Batch normalisation stays
+        folded into the convolutions: its statistics are frozen.
+        """
+        from backbones._quartznet_blocks import QuartzNetTail
+        from backbones._tails import check_part
+
+        check_part(start, stop, len(self._blocks))
+        return QuartzNetTail(
+            self._blocks[max(start, 0) : stop], first=start <= 0, stem=start == STEM
+        )
+
+    def _log_mel(
+        self, waves: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, mel frames, bands) and valid mel frames."""
+        import torch
+
+        waves = torch.nn.functional.pad(waves, (0, max(0, SHORTEST - waves.shape[1])))
+        lengths = lengths.clamp(min=SHORTEST)
+        mel, frames = self._preprocessor(input_signal=waves, length=lengths)
+        return mel[..., : int(frames.max())].transpose(1, 2), frames
 
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder, batch normalisation included."""
@@ -140,7 +179,7 @@ FEATURES: Mapping[str, Any] = {
     "window_size": 0.02,
     "window_stride": 0.01,
     "window": "hann",
-    "normalize": NORMALISATION,
+    "normalize": "per_feature",
     "n_fft": 512,
     "features": MELS,
     "frame_splicing": 1,
@@ -232,114 +271,3 @@ def build(encoder: Mapping[str, Any]) -> tuple[Any, Any]:
     features = {**FEATURES, "normalize": None, "dither": 0.0, "pad_to": 0}
     preprocessor = AudioToMelSpectrogramPreprocessor(**features)
     return preprocessor.eval(), ConvASREncoder(**encoder).eval()
-
-
-# --- the forward pass --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Conv:
-    """A convolution over time, optional, then one over channels, on (batch, frames, width).
-
-    Batch normalisation is folded into `pointwise` and `bias`. The depthwise part is always float32:
-    oneDNN's bfloat16 kernel for it never returns at some widths and numbers of threads (torch
-    2.13), and it is bound by memory, not by arithmetic.
-    """
-
-    depthwise: torch.Tensor | None  # (width, 1, 1, kernel)
-    pointwise: torch.Tensor  # (new width, width)
-    bias: torch.Tensor
-    stride: int
-    padding: int
-    dilation: int
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        from torch.nn.functional import conv2d, linear
-
-        if self.depthwise is not None:
-            # (batch, frames, width) in memory is what a channels-last (batch, width, 1, frames)
-            # looks like, and that is the layout with a fast depthwise kernel
-            image = x.transpose(1, 2).unsqueeze(2).float()
-            image = conv2d(
-                image,
-                self.depthwise,
-                stride=(1, self.stride),
-                padding=(0, self.padding),
-                dilation=(1, self.dilation),
-                groups=self.depthwise.shape[0],
-            )
-            x = image.squeeze(2).transpose(1, 2).to(self.pointwise.dtype)
-        return linear(x, self.pointwise, self.bias)
-
-    def frames(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Valid frames after the convolution, given those before."""
-        if self.depthwise is None:
-            return lengths
-        reach = self.dilation * (self.depthwise.shape[-1] - 1)
-        return (lengths + 2 * self.padding - reach - 1) // self.stride + 1
-
-
-@dataclass(frozen=True)
-class _Block:
-    body: Sequence[_Conv]
-    residual: _Conv | None
-
-    def __call__(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch, frames, width) and valid frames → the same after this block."""
-        from torch.nn.functional import relu
-
-        shortcut = None if self.residual is None else self.residual(x)
-        for index, conv in enumerate(self.body):
-            x = conv(x)
-            lengths = conv.frames(lengths)
-            if shortcut is not None and index == len(self.body) - 1:
-                x = x + shortcut
-            x = relu(x)
-            # padding has to be zero before each convolution over time, as silence is not
-            x = _zero_padding(x, lengths)
-        return x, lengths
-
-
-def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    if bool((lengths == x.shape[1]).all()):
-        return x
-    padding = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
-    return x.masked_fill_(padding[..., None], 0.0)
-
-
-def _fold_block(block: Any, *, device: str, dtype: torch.dtype) -> _Block:
-    """One of NeMo's `JasperBlock`s as plain weights, its batch normalisation folded in."""
-    import torch
-
-    def fold(modules: Sequence[torch.nn.Module]) -> list[_Conv]:
-        convs: list[_Conv] = []
-        depthwise: Any = None
-        pointwise: Any = None
-        for module in modules:
-            conv = getattr(module, "conv", None)
-            if isinstance(conv, torch.nn.Conv1d) and conv.groups > 1:
-                depthwise = conv
-            elif isinstance(conv, torch.nn.Conv1d):
-                pointwise = conv
-            elif isinstance(module, torch.nn.BatchNorm1d):
-                fused = torch.nn.utils.fuse_conv_bn_eval(pointwise, module)
-                over_time = depthwise if depthwise is not None else pointwise
-                convs.append(
-                    _Conv(
-                        depthwise=None
-                        if depthwise is None
-                        else depthwise.weight.unsqueeze(2).to(device),
-                        pointwise=fused.weight.squeeze(2).to(device, dtype),
-                        bias=fused.bias.to(device, dtype),
-                        stride=over_time.stride[0],
-                        padding=over_time.padding[0],
-                        dilation=over_time.dilation[0],
-                    )
-                )
-                depthwise = None
-        return convs
-
-    residual = None if block.res is None else fold(block.res[0])[0]
-    return _Block(body=tuple(fold(block.mconv)), residual=residual)

@@ -28,6 +28,8 @@ INFO = BackboneInfo(
     attention_mask=True,
     normalised=False,
     parameters=17_503_232,
+    trainable=True,
+    small_layers=3,
 )
 
 LAYOUT = Layout(
@@ -126,19 +128,11 @@ class Speech2Text(Backbone):
             Frames of 40 ms, every layer (batch, frames, width). A clip shorter than one feature
             frame (25 ms) counts as 25 ms, the rest being silence.
         """
-        import torch
         from transformers.masking_utils import create_bidirectional_mask
 
         encoder = self.model
-        device = encoder.device
-        lengths = lengths.clamp(min=FRAME_SAMPLES)
-        longest = int(lengths.max())
-        waves = waves[:, :longest].to(device)
-        waves = torch.nn.functional.pad(waves, (0, longest - waves.shape[1]))
-        features, counts = self._features(waves, lengths.to(device))
-        hidden, counts = self._subsample(features.to(encoder.dtype), counts)
+        hidden, counts = self._embed(waves, lengths)
         valid = _valid(counts, hidden.shape[1])
-        hidden = hidden * encoder.embed_scale + encoder.embed_positions((~valid).long())
         mask = create_bidirectional_mask(
             config=encoder.config,
             inputs_embeds=hidden,
@@ -151,9 +145,46 @@ class Speech2Text(Backbone):
         layers[-1] = encoder.layer_norm(hidden)
         return Frames.same_lengths(layers, counts.to(lengths.device))
 
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`.
+
+        Returns:
+            Layer 0 (batch, frames, width) at 25 Hz, and valid frames (batch,).
+        """
+        import torch
+
+        from backbones._tails import zero_padding
+
+        with torch.no_grad():
+            hidden, counts = self._embed(waves, lengths)
+            return zero_padding(hidden, counts), counts.to(lengths.device)
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        from backbones._tails import pre_norm_tail
+
+        return pre_norm_tail(self.model, start, stop)
+
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def _embed(
+        self, waves: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Layer 0 (batch, frames, width) and valid frames, both on the encoder's device."""
+        import torch
+
+        encoder = self.model
+        device = encoder.device
+        lengths = lengths.clamp(min=FRAME_SAMPLES)
+        longest = int(lengths.max())
+        waves = waves[:, :longest].to(device)
+        waves = torch.nn.functional.pad(waves, (0, longest - waves.shape[1]))
+        features, counts = self._features(waves, lengths.to(device))
+        hidden, counts = self._subsample(features.to(encoder.dtype), counts)
+        padding = ~_valid(counts, hidden.shape[1])
+        return hidden * encoder.embed_scale + encoder.embed_positions(padding.long()), counts
 
     def _features(
         self, waves: torch.Tensor, lengths: torch.Tensor

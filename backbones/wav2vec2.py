@@ -22,6 +22,8 @@ INFO = BackboneInfo(
     attention_mask=False,
     normalised=True,
     parameters=94_370_944,
+    trainable=True,
+    small_layers=3,
 )
 
 

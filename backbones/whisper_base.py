@@ -25,6 +25,7 @@ INFO = BackboneInfo(
     attention_mask=True,
     normalised=False,
     parameters=20_590_592,
+    trainable=True,
 )
 
 N_FFT = 400
@@ -117,17 +118,10 @@ class WhisperBase(Backbone):
             7 layers (batch, frames, width) at 50 Hz.
         """
         import torch
-        from torch.nn.functional import gelu
 
         encoder = self._encoder
         with torch.no_grad():
-            mel, frames = self._log_mel(waves, lengths)
-            mel = mel.to(encoder.conv1.weight.dtype)
-            # what a convolution makes of padding must not reach the next one
-            x = gelu(encoder.conv1(_zero_padding(mel, frames)))
-            x = gelu(encoder.conv2(_zero_padding(x, frames)))
-            frames = (frames + 1) // 2
-            x = x.transpose(1, 2) + encoder.embed_positions.weight[: x.shape[2]]
+            x, frames = self._embed(waves, lengths)
             mask = _attention_mask(frames, x.shape[1])
             hidden = [x]
             for layer in encoder.layers:
@@ -136,11 +130,46 @@ class WhisperBase(Backbone):
             hidden[-1] = encoder.layer_norm(x)
         return Frames.same_lengths(hidden, frames)
 
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`.
+
+        Returns:
+            Layer 0 (batch, frames, width) at 50 Hz, and valid frames (batch,).
+        """
+        import torch
+
+        from backbones._tails import zero_padding
+
+        with torch.no_grad():
+            hidden, frames = self._embed(waves, lengths)
+            return zero_padding(hidden, frames), frames
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        from backbones._tails import pre_norm_tail
+
+        return pre_norm_tail(self._encoder, start, stop)
+
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder, positions included; 0 before `load`."""
         if self._encoder is None:
             return 0
         return sum(parameter.numel() for parameter in self._encoder.parameters())
+
+    def _embed(
+        self, waves: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Layer 0 (batch, frames, width) and valid frames."""
+        from torch.nn.functional import gelu
+
+        encoder = self._encoder
+        mel, frames = self._log_mel(waves, lengths)
+        mel = mel.to(encoder.conv1.weight.dtype)
+        # what a convolution makes of padding must not reach the next one
+        x = gelu(encoder.conv1(_zero_padding(mel, frames)))
+        x = gelu(encoder.conv2(_zero_padding(x, frames)))
+        x = x.transpose(1, 2) + encoder.embed_positions.weight[: x.shape[2]]
+        return x, (frames + 1) // 2
 
     def _log_mel(
         self, waves: torch.Tensor, lengths: torch.Tensor

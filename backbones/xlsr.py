@@ -22,6 +22,8 @@ INFO = BackboneInfo(
     attention_mask=True,
     normalised=True,
     parameters=315_437_696,
+    trainable=True,
+    small_layers=4,
 )
 
 
