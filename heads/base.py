@@ -25,6 +25,15 @@ class FitDiverged(HeadError):
     """Training or prediction produced a number that is not finite; the message says where."""
 
 
+class OutOfMemory(HeadError):
+    """One clip at a time does not fit into memory; the message says what would."""
+
+
+# What a head class is fitted on. `vectors`: pooled, standardised clip vectors; `frames`: the frames
+# of frozen layers, which it pools itself; `backbone`: a live backbone, which it trains.
+Wants = Literal["vectors", "frames", "backbone"]
+
+
 @dataclass(frozen=True)
 class HeadInfo:
     """What the harness needs to know about a head.
@@ -32,13 +41,11 @@ class HeadInfo:
     Attributes:
         name: the name used on the command line, in records and in file names.
         summary: one line for `voxgrid list`.
-        wants: what the head is fitted on. `vectors`: pooled, standardised clip vectors.
         version: raise it when the code or the search space changes the numbers.
     """
 
     name: str
     summary: str
-    wants: Literal["vectors"] = "vectors"
     version: int = 1
 
 
@@ -48,13 +55,17 @@ class HeadContext:
 
     Attributes:
         clips: number of training clips.
-        features: length of a clip vector.
+        features: length of a clip vector, or width of a frame.
         classes: number of classes.
+        blocks: blocks of the backbone below the chosen layer, for heads that train it.
+        accelerator: whether training runs on a GPU, where it may cost more.
     """
 
     clips: int
     features: int
     classes: int
+    blocks: int = 0
+    accelerator: bool = False
 
 
 class Head(ClassifierMixin, BaseEstimator):
@@ -64,6 +75,7 @@ class Head(ClassifierMixin, BaseEstimator):
     """
 
     info: ClassVar[HeadInfo]
+    wants: ClassVar[Wants] = "vectors"
     classes_: NDArray[Any]
     n_features_in_: int
     random_state: int | None
@@ -83,14 +95,22 @@ class Head(ClassifierMixin, BaseEstimator):
         """
 
     @abstractmethod
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> Head:
-        """Fit on X (clips, features) and labels y (clips,)."""
+    def fit(self, X: Any, y: NDArray[Any]) -> Head:
+        """Fit on clips X and labels y (clips,).
+
+        Heads that want frames or a backbone also take `training`, a `heads.sequences.Training`.
+
+        Args:
+            X: float32 (clips, features); or `heads.sequences.Sequences` or `TrainableClips`, as
+                the class wants.
+            y: labels (clips,), strings or integers.
+        """
 
     @abstractmethod
-    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each clip, (clips,)."""
         # first, because on an unfitted head this is what raises NotFittedError
         probabilities = self.predict_proba(X)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
+from heads._neural import NeuralHead
+from heads._settings import Architecture, Settings
+from heads._threads import torch_threads
 from heads.base import FitDiverged, Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna.trial import Trial
+
+    from heads.sequences import Sequences
 
 INFO = HeadInfo(
     name="mlp",
@@ -165,14 +169,100 @@ class MLPHead(Head):
         return as_probabilities(softmax(logits.astype(np.float64), axis=1))
 
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Run a block with `count` torch threads, then restore the number there was before."""
-    import torch
+class PooledMLPHead(NeuralHead):
+    """Frames → pooling → standardise → Linear → tanh → dropout → Linear, trained together.
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    The frames of a frozen backbone are standardised with the statistics of the training clips.
+    Where there are several layers, their sum under learnt weights is pooled. Training is that of
+    `fine_tune`, for a fixed number of epochs: validation clips are scored, never learnt from.
+
+    Args:
+        pooling: `attention` or `attentive_stats`; or a plain statistic, see
+            `heads.sequences.POOLINGS`.
+        attention: width of the layer that scores frames.
+        hidden: width of the hidden layer.
+        dropout: share of hidden units zeroed in training, in [0, 1).
+        learning_rate: AdamW's highest step size, reached after a tenth of all steps; it then
+            falls to zero on a line.
+        weight_decay: AdamW's decoupled decay of matrices.
+        epochs: passes over the training clips.
+        batch_size: clips per step; halved, and steps made of two batches, when memory ends.
+        random_state: seed of the initial weights, the order of clips and dropout.
+        n_jobs: threads for torch, given back after `fit`.
+
+    References:
+        Lin et al. (2017), "A Structured Self-attentive Sentence Embedding", arXiv:1703.03130.
+        Okabe et al. (2018), "Attentive Statistics Pooling for Deep Speaker Embedding",
+        arXiv:1803.10963.
+    """
+
+    info = INFO
+    wants = "frames"
+
+    def __init__(
+        self,
+        pooling: str = "attention",
+        attention: int = 128,
+        hidden: int = 256,
+        dropout: float = 0.3,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1.0,
+        epochs: int = 12,
+        batch_size: int = 32,
+        random_state: int | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self.pooling = pooling
+        self.attention = attention
+        self.hidden = hidden
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @staticmethod
+    def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
+        """Draw widths, dropout, step size, decay and length of training; never the pooling.
+
+        Args:
+            trial: the Optuna trial to draw from.
+            context: sizes of the training data, unused.
+
+        Returns:
+            All parameters but `pooling` and `batch_size`.
+        """
+        return {
+            "attention": trial.suggest_categorical("attention", [32, 64, 128]),
+            "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.9),
+            "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-2, 5.0, log=True),
+            "epochs": trial.suggest_int("epochs", 8, 20, step=4),
+        }
+
+    def _inputs(self, X: Sequences) -> Sequences:
+        return X
+
+    def _tail(self, X: Sequences) -> Callable[[], None]:
+        return lambda: None
+
+    def _architecture(self) -> Architecture:
+        return Architecture(self.pooling, self.attention, self.hidden, self.dropout)
+
+    def _settings(self) -> Settings:
+        return Settings(
+            epochs=self.epochs,
+            last=self.epochs,
+            patience=None,
+            batch_size=self.batch_size,
+            accumulate=1,
+            learning_rate=self.learning_rate,
+            tail_learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=0.1,
+            precision="auto",
+            seed=self.seed(),
+        )

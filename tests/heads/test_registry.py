@@ -12,7 +12,7 @@ import pytest
 
 import heads
 from heads import registry
-from heads.base import Head, HeadInfo
+from heads.base import Head, HeadError, HeadInfo
 
 
 def head_module(module_name: str, head_name: str) -> ModuleType:
@@ -23,23 +23,55 @@ def head_module(module_name: str, head_name: str) -> ModuleType:
     return module
 
 
+# modules of the package that are no heads
+SHARED = {"base", "registry", "sequences"}
+
+
+def kinds() -> list[tuple[str, str]]:
+    return [(info.name, wants) for info in registry.infos() for wants in registry.wants(info.name)]
+
+
 def test_every_head_file_is_registered():
     files = {path.stem for path in Path(heads.__path__[0]).glob("*.py")}
-    assert {"__init__", "base", "registry"} <= files
-    registered = {registry.get(info.name).__module__ for info in registry.infos()}
-    assert registered >= {f"heads.{name}" for name in files - {"__init__", "base", "registry"}}
+    assert files >= {"__init__", *SHARED}
+    registered = {registry.get(name, wants).__module__ for name, wants in kinds()}
+    public = {name for name in files if not name.startswith("_")}
+    assert registered >= {f"heads.{name}" for name in public - SHARED}
 
 
 def test_infos_are_sorted_and_belong_to_their_class():
     names = [info.name for info in registry.infos()]
     assert names == sorted(names)
-    assert {"gradient_boosting", "logistic_regression", "mlp"} <= set(names)
-    assert all(registry.get(info.name).info is info for info in registry.infos())
+    assert {"fine_tune", "gradient_boosting", "logistic_regression", "mlp"} <= set(names)
+    for info in registry.infos():
+        for wants in registry.wants(info.name):
+            cls = registry.get(info.name, wants)
+            assert cls.info is info
+            assert cls.wants == wants
 
 
 def test_create_passes_parameters_seed_and_threads():
     head = registry.create("mlp", {"hidden": 8}, random_state=4, n_jobs=2)
     assert (head.hidden, head.random_state, head.n_jobs) == (8, 4, 2)
+
+
+def test_a_head_may_be_fitted_on_more_than_one_thing():
+    assert registry.wants("mlp") == {"vectors", "frames"}
+    assert registry.wants("fine_tune") == {"backbone"}
+    assert registry.wants("logistic_regression") == {"vectors"}
+    on_frames = registry.create("mlp", {"pooling": "attention"}, 4, 2, wants="frames")
+    assert type(on_frames) is registry.get("mlp", "frames")
+    assert type(on_frames) is not registry.get("mlp")
+    assert (on_frames.pooling, on_frames.random_state, on_frames.n_jobs) == ("attention", 4, 2)
+
+
+def test_what_a_head_is_not_fitted_on_is_refused_with_what_it_is():
+    with pytest.raises(HeadError, match="'fine_tune' is not fitted on vectors, it is fitted on ba"):
+        registry.get("fine_tune")
+    with pytest.raises(HeadError, match=r"'mlp' is not fitted on backbone.*on frames or vectors"):
+        registry.create("mlp", {}, 0, 1, wants="backbone")
+    with pytest.raises(registry.UnknownHead, match="did you mean 'fine_tune'"):
+        registry.wants("finetune")
 
 
 def test_create_refuses_a_parameter_the_head_does_not_have():
@@ -68,10 +100,26 @@ def test_a_plugin_without_info_is_refused():
         registry.collect([ModuleType("bare")])
 
 
-def test_a_module_with_two_heads_is_refused():
+def test_a_module_with_two_heads_on_the_same_thing_is_refused():
     module = head_module("crowded", "one")
     module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
-    with pytest.raises(registry.InvalidHead, match="exactly one Head subclass"):
+    with pytest.raises(registry.InvalidHead, match="one Head subclass that wants vectors"):
+        registry.collect([module])
+    module.Other.wants = "frames"
+    assert registry.collect([module])["one"] == {"vectors": module.TestHead, "frames": module.Other}
+
+
+def test_a_module_without_a_head_is_refused():
+    module = head_module("headless", "one")
+    del module.TestHead
+    with pytest.raises(registry.InvalidHead, match="needs a Head subclass, found: none"):
+        registry.collect([module])
+
+
+def test_a_class_that_wants_what_there_is_not_is_refused():
+    module = head_module("demanding", "one")
+    module.TestHead.wants = "spectrograms"
+    with pytest.raises(registry.InvalidHead, match="wants 'spectrograms'; known: vectors, frames"):
         registry.collect([module])
 
 
@@ -84,7 +132,7 @@ def test_a_class_that_carries_another_record_is_refused():
 
 def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
     (tmp_path / "voxgrid_test_plugin.py").write_text(
-        "from heads.base import Head, HeadInfo\n"
+        "from heads.base import Head, HeadError, HeadInfo\n"
         "INFO = HeadInfo(name='plugged', summary='for a test')\n"
         "class PluggedHead(Head):\n"
         "    info = INFO\n"
@@ -112,8 +160,10 @@ def test_a_broken_plugin_is_left_out_with_its_reason(module, reason):
 
 def test_listing_heads_loads_neither_torch_nor_xgboost():
     code = (
-        "import sys; from heads import registry; registry.infos(); "
-        "print(sorted({'torch', 'xgboost', 'bench', 'backbones'} & set(sys.modules)))"
+        "import sys; from heads import registry; "
+        "[registry.wants(info.name) for info in registry.infos()]; "
+        "heavy = {'torch', 'lightning', 'peft', 'xgboost', 'bench', 'backbones'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

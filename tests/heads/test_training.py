@@ -1,0 +1,413 @@
+"""How networks are trained: resumed, interrupted, stopped early, short of memory, silent."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from heads import FitDiverged, HeadError, OutOfMemory, Training
+from heads._checkpoints import AtomicFile
+from heads._compute import halving
+from heads.fine_tune import FineTuneHead
+from heads.sequences import Epoch
+from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
+
+FRAMES, LABELS = marked(96, strength=3.0)
+TRAIN, VALIDATION, TEST = np.arange(0, 60), np.arange(60, 78), np.arange(78, 96)
+
+
+def clips(blocks: int = 2) -> MemoryClips:
+    return MemoryClips(FRAMES, backbone(blocks))
+
+
+def head(**params) -> FineTuneHead:
+    quick = {"epochs": 4, "batch_size": 8, "blocks": 1, "random_state": 3}
+    return FineTuneHead(**(quick | params))
+
+
+def validated(X: MemoryClips, **more) -> Training:
+    return Training(validation=(X.take(VALIDATION), LABELS[VALIDATION]), **more)
+
+
+def fitted(folder: Path | None = None, on_epoch=None, **params) -> tuple[FineTuneHead, Training]:
+    X = clips()
+    training = validated(X, folder=folder, on_epoch=on_epoch)
+    return head(**params).fit(X.take(TRAIN), LABELS[TRAIN], training), training
+
+
+def probabilities(fitted_head: FineTuneHead) -> np.ndarray:
+    return fitted_head.predict_proba(clips().take(TEST))
+
+
+def losses(fitted_head: FineTuneHead) -> list[tuple[float, float]]:
+    return [(epoch.train_loss, epoch.validation_loss) for epoch in fitted_head.curve_]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(index: int):
+    def follow(epoch: Epoch) -> None:
+        if epoch.index == index:
+            raise Stop
+
+    return follow
+
+
+def test_every_epoch_is_reported_with_its_scores():
+    seen: list[Epoch] = []
+    fit, _ = fitted(on_epoch=seen.append)
+    assert seen == fit.curve_
+    assert [epoch.index for epoch in seen] == [0, 1, 2, 3]
+    for epoch in seen:
+        assert 0 <= epoch.validation_accuracy <= 1
+        assert 0 <= epoch.validation_macro_f1 <= 1
+        assert epoch.validation_loss > 0
+        assert epoch.seconds > 0
+
+
+def test_without_validation_all_epochs_are_trained_and_the_last_is_kept():
+    fit = head().fit(clips().take(TRAIN), LABELS[TRAIN])
+    assert (len(fit.curve_), fit.best_epoch_) == (4, 3)
+    assert fit.curve_[0].validation_loss is None
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(tmp_path):
+    # a step size that ruins the network in a few steps, so that early epochs are the best
+    params = {"epochs": 30, "patience": 2, "learning_rate": 0.3, "warmup": 0.5}
+    fit, _ = fitted(tmp_path, **params)
+    assert len(fit.curve_) < 30
+    assert len(fit.curve_) - 1 - fit.best_epoch_ == 2
+    scores = [epoch.validation_macro_f1 for epoch in fit.curve_]
+    assert scores.index(max(scores)) == fit.best_epoch_
+    predicted = fit.predict(clips().take(VALIDATION))
+    accuracy = (predicted == LABELS[VALIDATION]).mean()
+    assert accuracy == pytest.approx(fit.curve_[fit.best_epoch_].validation_accuracy)
+
+
+def test_a_refit_of_n_epochs_is_the_start_of_the_longer_fit():
+    X = clips().take(TRAIN)
+    short = head(epochs=6, refit_epochs=2).fit(X, LABELS[TRAIN])
+    long = head(epochs=6).fit(X, LABELS[TRAIN])
+    assert (len(short.curve_), short.best_epoch_) == (2, 1)
+    assert [e.train_loss for e in short.curve_] == [e.train_loss for e in long.curve_[:2]]
+
+
+@pytest.mark.parametrize("stop", [0, 2])
+def test_resumed_fit_equals_the_uninterrupted_one_to_the_bit(tmp_path, stop):
+    whole, _ = fitted()
+    with pytest.raises(Stop):
+        fitted(tmp_path, on_epoch=stop_after(stop))
+    seen: list[Epoch] = []
+    resumed, training = fitted(tmp_path, on_epoch=seen.append)
+    assert [epoch.index for epoch in seen] == [0, 1, 2, 3]
+    assert losses(resumed) == losses(whole)
+    assert resumed.best_epoch_ == whole.best_epoch_
+    assert training.notes == []
+    np.testing.assert_array_equal(probabilities(resumed), probabilities(whole))
+
+
+def test_a_finished_fit_is_not_trained_again(tmp_path):
+    first, _ = fitted(tmp_path)
+    before = (tmp_path / "last.ckpt").stat().st_mtime_ns
+    again, _ = fitted(tmp_path)
+    assert (tmp_path / "last.ckpt").stat().st_mtime_ns == before
+    assert again.curve_ == first.curve_
+    np.testing.assert_array_equal(probabilities(again), probabilities(first))
+
+
+def test_a_finished_fit_without_validation_comes_back_too(tmp_path):
+    X = clips().take(TRAIN)
+    first, again = (head().fit(X, LABELS[TRAIN], Training(folder=tmp_path)) for _ in range(2))
+    assert again.curve_ == first.curve_
+    np.testing.assert_array_equal(probabilities(again), probabilities(first))
+
+
+CHILD = """
+    import sys, time
+    from pathlib import Path
+    import tests.heads.test_training as t
+
+    class Slow(t.MemorySequences):
+        def take(self, indices):
+            return Slow([self.clips[i] for i in indices], self.augment, self.batches)
+
+        def batch(self, indices, augment=None):
+            trained = sum(seed is not None for _, seed in self.batches)
+            # 60 clips in batches of 8 are 8 batches an epoch: this is the middle of the third
+            if augment is not None and trained == 20:
+                print("middle", flush=True)
+                time.sleep(600)
+            return super().batch(indices, augment)
+
+    class Clips(t.MemoryClips):
+        def inputs(self, blocks):
+            made = super().inputs(blocks)
+            return Slow(made.clips, made.augment, made.batches)
+
+        def take(self, indices):
+            return Clips(self.stem.take(indices), self.backbone, self.tails)
+
+    X = Clips(t.MemorySequences(t.FRAMES.clips), t.backbone(2))
+    training = t.validated(X, folder=Path(sys.argv[1]))
+    t.head().fit(X.take(t.TRAIN), t.LABELS[t.TRAIN], training)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
+def test_killed_in_the_middle_of_an_epoch_and_resumed(tmp_path, how):
+    code = [sys.executable, "-c", textwrap.dedent(CHILD), str(tmp_path)]
+    with subprocess.Popen(code, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as child:
+        assert child.stdout.readline().strip() == "middle"
+        child.send_signal(getattr(signal, how))
+        assert child.wait(timeout=20) == -getattr(signal, how)
+    saved = AtomicFile().load_checkpoint(tmp_path / "last.ckpt")
+    assert len(saved["voxgrid"]["curve"]) == 2
+    resumed, training = fitted(tmp_path)
+    whole, _ = fitted()
+    assert training.notes == []
+    assert losses(resumed) == losses(whole)
+    np.testing.assert_array_equal(probabilities(resumed), probabilities(whole))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    torch.save({"weights": torch.ones(2)}, path)
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.system, ("echo unpickled > harmed",)
+
+
+def harmful(path: Path) -> None:
+    torch.save({"voxgrid": Harmful()}, path)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty, foreign, harmful])
+def test_a_damaged_checkpoint_is_ignored_with_a_note(tmp_path, monkeypatch, damage):
+    with pytest.raises(Stop):
+        fitted(tmp_path, on_epoch=stop_after(1))
+    damage(tmp_path / "last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    fit, training = fitted(tmp_path)
+    assert len(training.notes) == 1
+    assert "anew" in training.notes[0]
+    assert "damaged" in training.notes[0]
+    assert fit.notes_ == training.notes
+    assert not (tmp_path / "harmed").exists()
+    assert losses(fit) == losses(fitted()[0])
+
+
+@pytest.mark.parametrize("other", [{"dropout": 0.2}, {"random_state": 4}, {"epochs": 5}])
+def test_a_checkpoint_of_another_configuration_is_ignored_with_a_note(tmp_path, other):
+    with pytest.raises(Stop):
+        fitted(tmp_path, on_epoch=stop_after(1), **other)
+    fit, training = fitted(tmp_path)
+    assert [note for note in training.notes if "other parameters or clips" in note]
+    assert losses(fit) == losses(fitted()[0])
+
+
+def test_a_checkpoint_of_other_clips_is_ignored(tmp_path):
+    X = clips()
+    head().fit(X.take(TRAIN[1:]), LABELS[TRAIN[1:]], Training(folder=tmp_path))
+    training = Training(folder=tmp_path)
+    head().fit(X.take(TRAIN), LABELS[TRAIN], training)
+    assert len(training.notes) == 1
+
+
+def test_the_number_of_threads_is_no_other_configuration(tmp_path):
+    with pytest.raises(Stop):
+        fitted(tmp_path, on_epoch=stop_after(1))
+    _, training = fitted(tmp_path, n_jobs=2)
+    assert training.notes == []
+
+
+def test_a_checkpoint_holds_trained_weights_only(tmp_path):
+    X = clips()
+    head(trained="lora").fit(X.take(TRAIN), LABELS[TRAIN], Training(folder=tmp_path))
+    saved = AtomicFile().load_checkpoint(tmp_path / "last.ckpt")["state_dict"]
+    tail = {name for name in saved if ".tail." in name}
+    assert tail
+    assert all(".lora_" in name for name in tail)
+    assert {name for name in saved if name not in tail} == {
+        "network.head.classifier.1.weight",
+        "network.head.classifier.1.bias",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_on_epoch_raises_ends_the_fit_and_leaves_the_checkpoint(tmp_path):
+    with pytest.raises(Stop):
+        fitted(tmp_path, on_epoch=stop_after(1))
+    saved = AtomicFile().load_checkpoint(tmp_path / "last.ckpt")
+    assert len(saved["voxgrid"]["curve"]) == 2
+    with pytest.raises(Stop):  # told again of the epochs it holds
+        fitted(tmp_path, on_epoch=stop_after(0))
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_and_stays_possible():
+    handler = signal.getsignal(signal.SIGINT)
+
+    def interrupt(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(on_epoch=interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_loss_that_is_not_a_number_names_the_epoch_and_a_remedy():
+    with pytest.raises(FitDiverged, match=r"in epoch \d of 4; lower backbone_learning_rate"):
+        fitted(backbone_learning_rate=1e30, learning_rate=1e30, precision="32-true")
+
+
+def test_nothing_is_said_or_written_outside_the_folder(tmp_path, monkeypatch, capfd, caplog):
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with warnings.catch_warnings(record=True) as raised, caplog.at_level(logging.INFO):
+        warnings.simplefilter("always")
+        with pytest.raises(Stop):
+            fitted(folder, on_epoch=stop_after(1))
+        probabilities(fitted(folder)[0])
+        fitted(None, mix=True, trained="lora", blocks=2, pooling="attentive_stats")
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in raised] == []
+    assert caplog.messages == []
+    assert list(elsewhere.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
+
+
+def test_random_generators_and_threads_are_given_back():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    threads = torch.get_num_threads()
+    torch_before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    probabilities(fitted(n_jobs=threads + 1)[0])
+    assert torch.equal(torch_before, torch.random.get_rng_state())
+    assert np.array_equal(numpy_before, np.random.get_state()[1])
+    assert torch.get_num_threads() == threads
+
+
+def _in_worker(folder: Path) -> np.ndarray:
+    return probabilities(fitted(folder)[0])
+
+
+def test_works_in_a_spawned_worker(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        there = pool.submit(_in_worker, tmp_path).result()
+    np.testing.assert_array_equal(there, probabilities(fitted()[0]))
+
+
+def test_a_step_made_of_two_batches_is_the_step_of_one():
+    whole, _ = fitted(batch_size=8, precision="32-true", dropout=0.0, trained="classifier")
+    split, _ = fitted(
+        batch_size=4, accumulate=2, precision="32-true", dropout=0.0, trained="classifier"
+    )
+    np.testing.assert_allclose(probabilities(split), probabilities(whole), atol=1e-5)
+
+
+def test_halving_says_each_step_and_gives_up_at_one():
+    notes: list[str] = []
+    tried = []
+
+    def attempt(size: int) -> None:
+        tried.append(size)
+        torch.empty(2**60)
+
+    with pytest.raises(OutOfMemory, match="single clip per batch; train fewer blocks"):
+        halving(6, attempt, notes, "fine_tune", "training")
+    assert tried == [6, 3, 1]
+    assert len(notes) == 2
+    assert issubclass(OutOfMemory, HeadError)
+
+
+def test_errors_other_than_memory_pass_through():
+    def attempt(size: int) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        halving(6, attempt, [], "fine_tune", "training")
+
+
+def address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def short_of_memory(megabytes: int, after_epoch: int | None, folder: Path) -> None:
+    """Fit with so much memory more than now, from the start or after an epoch; prints the end."""
+    rng = np.random.default_rng(0)
+    made = [rng.standard_normal((1, 2000, 32)).astype(np.float32) for _ in range(32)]
+    X = MemoryClips(MemorySequences(made), backbone(1, 32))
+    y = np.arange(32) % 2
+    tune = FineTuneHead(batch_size=32, epochs=3, blocks=1, precision="32-true", random_state=0)
+    few = np.arange(2)
+    tune.fit(X.take(few), y[few])  # loads what there is to load
+
+    def limit(epoch: Epoch | None) -> None:
+        if (epoch.index if epoch else None) == after_epoch:
+            limits = (address_space() + megabytes * 2**20, resource.RLIM_INFINITY)
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+
+    limit(None)
+    training = Training(folder=folder, on_epoch=limit)
+    try:
+        tune.fit(X, y, training)
+        print(len(tune.curve_), np.isfinite(tune.predict_proba(X)).all(), len(training.notes) > 0)
+    except OutOfMemory as error:
+        print(error)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.parametrize(
+    ("megabytes", "after_epoch", "said"),
+    [
+        (80, None, "3 True True"),
+        (80, 0, "3 True True"),
+        (1, None, "fine_tune: memory ended in training with a single clip per batch"),
+    ],
+)
+def test_real_lack_of_memory_halves_the_batch(tmp_path, megabytes, after_epoch, said):
+    code = (
+        "from pathlib import Path; from tests.heads.test_training import short_of_memory; "
+        f"short_of_memory({megabytes}, {after_epoch}, Path({str(tmp_path)!r}))"
+    )
+    # every large tensor gets pages of its own, so that the limit means what it says
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.startswith(said), done.stderr
+    if "True" in said:
+        state = AtomicFile().load_checkpoint(tmp_path / "last.ckpt")["voxgrid"]
+        assert 1 <= state["batch_size"] < 32
