@@ -1,1 +1,1 @@
-"""Frames → statistics of every layer → cached vectors."""
+"""Frames → statistics of every layer → cached vectors; frames of chosen layers, cached."""

@@ -1,4 +1,4 @@
-"""Frames → one fixed vector per clip, computed from each clip's sufficient statistics."""
+"""Frames → one fixed vector per clip: from stored statistics, or learnt by the head."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ STATISTICS = ("mean", "std", "max", "min")
 
 @dataclass(frozen=True)
 class Pooling:
-    """A pooling strategy over stored statistics.
+    """A pooling strategy.
 
     Attributes:
         name: as on the command line and in records.
         summary: one line for `voxgrid list`.
         needs: which of `STATISTICS` it reads.
-        combine: statistics (clips, width) and frame counts (clips,) → vectors (clips, features).
+        combine: statistics (clips, width) and frame counts (clips,) → vectors (clips, features);
+            None where the pooling is learnt from the frames together with the head.
     """
 
     name: str
     summary: str
     needs: tuple[str, ...]
-    combine: Callable[[Mapping[str, Matrix], NDArray[np.int64]], Matrix]
+    combine: Callable[[Mapping[str, Matrix], NDArray[np.int64]], Matrix] | None = None
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it has weights of its own, trained together with the head."""
+        return self.combine is None
 
 
 _ALL = (
@@ -52,6 +58,12 @@ _ALL = (
         "average and maximum over frames, concatenated",
         ("mean", "max"),
         lambda s, n: np.concatenate([s["mean"], s["max"]], axis=1),
+    ),
+    Pooling("attention", "average over frames, weighted by learnt self-attention", ()),
+    Pooling(
+        "attentive_stats",
+        "average and standard deviation over frames, weighted by learnt self-attention",
+        (),
     ),
 )
 POOLINGS: dict[str, Pooling] = {p.name: p for p in _ALL}

@@ -167,11 +167,34 @@ class FeatureView:
         # a trial revisits layers: a few tens of megabytes save re-reading the shards
         self.vectors = lru_cache(maxsize=32)(self._vectors)
 
+    def frames(self, layer: int) -> NDArray[np.int64]:
+        """Frames of each clip at one layer, int64 (clips,)."""
+        return self._gather(f"{layer}.frames").astype(np.int64)
+
+    def width(self, layer: int) -> int:
+        """Features per frame at one layer."""
+        with safe_open(next(iter(self._rows_by_shard)), framework="np") as shard:
+            return int(shard.get_slice(f"{layer}.mean").get_shape()[1])
+
+    def mixable(self) -> tuple[int, ...]:
+        """Layers whose frames can be mixed: those of the most common width and frame counts.
+
+        Of two such groups of one size the deeper one counts.
+        """
+        groups: dict[tuple[int, bytes], list[int]] = {}
+        for layer in range(self.layers):
+            shape = (self.width(layer), self.frames(layer).tobytes())
+            groups.setdefault(shape, []).append(layer)
+        largest = max(groups.values(), key=lambda group: (len(group), group[0]))
+        return tuple(largest)
+
     def _vectors(self, layer: int, pooling: str) -> Matrix:
         """Vectors float32 (clips, features) of one layer under one pooling."""
         chosen = get_pooling(pooling)
+        if chosen.combine is None:
+            raise ValueError(f"pooling '{pooling}' is learnt from frames, not from statistics")
         columns = {name: self._gather(f"{layer}.{name}") for name in chosen.needs}
-        frames = self._gather(f"{layer}.frames").astype(np.int64)
+        frames = self.frames(layer)
         return np.ascontiguousarray(chosen.combine(columns, frames), dtype=np.float32)
 
     def _gather(self, name: str) -> NDArray[Any]:

@@ -1,0 +1,304 @@
+"""The frame store: frames of single layers of each clip, in half precision, memory-mapped.
+
+It lies beside the statistics of the same feature set and shares its key. Each file holds one
+layer of the clips of one shard, so that reading a layer touches that layer only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from backbones import STEM, BackboneInfo
+from bench.errors import StorageError
+from bench.files import replacing
+
+if TYPE_CHECKING:
+    import torch
+
+Half = NDArray[np.float16]
+Frames32 = NDArray[np.float32]
+
+_LARGEST = float(np.finfo(np.float16).max)
+# Below this peak, half precision would begin to lose digits of what matters in a clip.
+_SMALLEST_PEAK = 2.0**-6
+_BYTES = 2
+_TENSOR = "frames"
+# A safetensors file begins with the length of its header, which the data follows.
+_HEADER_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """Frames of one clip at one layer: `values` × 2^`exponent`.
+
+    Attributes:
+        values: float16 (frames, width).
+        exponent: 0 unless the clip's numbers would leave the range of half precision.
+    """
+
+    values: Half
+    exponent: int = 0
+
+    @classmethod
+    def of(cls, frames: torch.Tensor) -> ClipFrames:
+        """Round frames (frames, width) to half precision.
+
+        Raises:
+            FloatingPointError: a number is NaN or infinite, or there are no frames.
+        """
+        exact = frames.detach().float().cpu().numpy()
+        if not exact.size:
+            raise FloatingPointError("no frames")
+        peak = max(float(exact.max()), -float(exact.min()))
+        if not math.isfinite(peak):
+            raise FloatingPointError("NaN or infinite values")
+        exponent = _exponent(peak)
+        if exponent:
+            exact = np.ldexp(exact, -exponent)
+        return cls(exact.astype(np.float16), exponent)
+
+    def exact(self) -> Frames32:
+        """The frames as float32 (frames, width)."""
+        return np.ldexp(self.values.astype(np.float32), self.exponent)
+
+
+def _exponent(peak: float) -> int:
+    if peak == 0 or _SMALLEST_PEAK <= peak <= _LARGEST:
+        return 0
+    return math.frexp(peak)[1] - 15  # the peak comes to lie between 2^14 and 2^15
+
+
+def joined(windows: Sequence[ClipFrames]) -> ClipFrames:
+    """Frames of a clip from those of its windows, in order."""
+    if len(windows) == 1:
+        return windows[0]
+    exponent = max(window.exponent for window in windows)
+    return ClipFrames(
+        np.concatenate([np.ldexp(w.values, w.exponent - exponent) for w in windows]), exponent
+    )
+
+
+def frames_bytes(info: BackboneInfo, seconds: float, layers: int) -> int:
+    """Bytes that the frames of `layers` layers of so much sound take on the disk.
+
+    An upper bound but for one frame per clip: narrower layers take less.
+    """
+    return math.ceil(seconds * info.frame_rate * info.width * _BYTES * layers)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the frames of one clip at one layer are."""
+
+    path: Path
+    start: int
+    frames: int
+    exponent: int
+    width: int
+
+
+class FrameSet:
+    """Frames of many clips under one key. Shards are only ever added, each atomically.
+
+    Args:
+        features: folder of the feature set (`FeatureSet.folder`).
+    """
+
+    def __init__(self, features: Path) -> None:
+        self.folder = features / "frames"
+        self._layers: dict[int, dict[str, _Place]] = {}
+
+    def has(self, clip: str, layer: int) -> bool:
+        """Whether the frames of a clip (sha256 of its decoded samples) are there at a layer."""
+        return clip in self._places(layer)
+
+    def lacking(self, clip: str, layers: Iterable[int]) -> tuple[int, ...]:
+        """Those of `layers` at which the frames of a clip are not there."""
+        return tuple(layer for layer in layers if not self.has(clip, layer))
+
+    def layers_of(self, clips: Iterable[str]) -> tuple[int, ...]:
+        """Layers, `STEM` included, at which the frames of all of these clips are there."""
+        wanted = set(clips)
+        if not self.folder.is_dir():
+            return ()
+        stored = (_layer_of(path.name) for path in self.folder.iterdir())
+        return tuple(
+            layer
+            for layer in sorted(layer for layer in stored if layer is not None)
+            if wanted <= self._places(layer).keys()
+        )
+
+    def add(self, layers: Mapping[int, Mapping[str, ClipFrames]]) -> None:
+        """Write one shard of each layer.
+
+        Args:
+            layers: for each layer the frames of each clip (sha256 of its decoded samples).
+
+        Raises:
+            StorageError: the cache cannot be written; layers written before are kept.
+        """
+        for layer, clips in layers.items():
+            if clips:
+                self._add(layer, clips)
+
+    def _add(self, layer: int, clips: Mapping[str, ClipFrames]) -> None:
+        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
+        path = self.folder / _name(layer) / name
+        metadata = {
+            "clips": json.dumps(list(clips)),
+            "frames": json.dumps([len(clip.values) for clip in clips.values()]),
+            "exponents": json.dumps([clip.exponent for clip in clips.values()]),
+        }
+        # safetensors would write an array that lies column by column as if it lay row by row
+        values = np.ascontiguousarray(np.concatenate([clip.values for clip in clips.values()]))
+        places = self._places(layer)
+        try:
+            with replacing(path) as partial:
+                save_file({_TENSOR: values}, partial, metadata)
+        except (OSError, SafetensorError) as error:
+            raise StorageError(
+                f"the frames in {self.folder} cannot be written ({error}); free some space or set "
+                "VOXGRID_CACHE to another folder, then run again: finished clips are kept"
+            ) from error
+        places.update(_index(path))
+
+    def view(self, clips: Sequence[str], layers: int | Sequence[int]) -> FrameView:
+        """The frames of `clips` (sha256 of decoded samples), in that order, at one layer or more.
+
+        Raises:
+            KeyError: the frames of a clip are not there; names the layer.
+            ValueError: the layers differ in width or number of frames.
+        """
+        chosen = (layers,) if isinstance(layers, int) else tuple(layers)
+        found = []
+        for layer in chosen:
+            places = self._places(layer)
+            missing = sum(clip not in places for clip in clips)
+            if missing:
+                raise KeyError(
+                    f"frames of layer {_name(layer)} of {missing} clips are not in {self.folder}"
+                )
+            found.append([places[clip] for clip in clips])
+        return FrameView(found, chosen)
+
+    def _places(self, layer: int) -> dict[str, _Place]:
+        if layer not in self._layers:
+            places: dict[str, _Place] = {}
+            for path in sorted((self.folder / _name(layer)).glob("*.safetensors")):
+                places.update(_index(path))
+            self._layers[layer] = places
+        return self._layers[layer]
+
+
+class FrameView:
+    """Frames of a fixed sequence of clips, read clip by clip as asked for.
+
+    Picklable; each process maps a file into memory once, when it first reads from it.
+
+    Attributes:
+        layers: the layers it holds.
+        lengths: frames of each clip, int64 (clips,); the same at each layer.
+        width: features per frame.
+    """
+
+    def __init__(self, places: Sequence[Sequence[_Place]], layers: tuple[int, ...]) -> None:
+        self.layers = layers
+        self._places = places
+        self.lengths = np.array([place.frames for place in places[0]], dtype=np.int64)
+        self.width = places[0][0].width if places[0] else 0
+        self._maps: dict[Path, Half] = {}
+        for layer, of_layer in zip(layers, places, strict=True):
+            if any(
+                (place.frames, place.width) != (frames, self.width)
+                for place, frames in zip(of_layer, self.lengths.tolist(), strict=True)
+            ):
+                raise ValueError(
+                    f"layers {_name(layers[0])} and {_name(layer)} differ in width or in number "
+                    "of frames, and cannot be read together"
+                )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+    def read(self, clip: int, into: Frames32) -> None:
+        """Write the first frames of a clip into an array.
+
+        Args:
+            clip: position of the clip.
+            into: float32 (layers, frames, width), no longer than the clip.
+
+        Raises:
+            StorageError: a file is gone or damaged since it was listed.
+        """
+        for target, places in zip(into, self._places, strict=True):
+            place = places[clip]
+            target[:] = self._values(place)[: len(target)]
+            if place.exponent:
+                np.ldexp(target, place.exponent, out=target)
+
+    def _values(self, place: _Place) -> Half:
+        if place.path not in self._maps:
+            self._maps[place.path] = _mapped(place.path, place.width)
+        return self._maps[place.path][place.start : place.start + place.frames]
+
+
+def _name(layer: int) -> str:
+    return "stem" if layer == STEM else str(layer)
+
+
+def _layer_of(name: str) -> int | None:
+    if name == _name(STEM):
+        return STEM
+    return int(name) if name.isdecimal() else None
+
+
+def _index(path: Path) -> dict[str, _Place]:
+    try:
+        with safe_open(path, framework="np") as shard:
+            metadata = shard.metadata() or {}
+            width = shard.get_slice(_TENSOR).get_shape()[1] if metadata else 0
+    except SafetensorError:
+        return {}  # written whole, damaged later: its clips count as missing, and run again
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    places = {}
+    start = 0
+    for clip, frames, exponent in zip(
+        *(json.loads(metadata.get(key, "[]")) for key in ("clips", "frames", "exponents")),
+        strict=True,
+    ):
+        places[clip] = _Place(path, start, frames, exponent, width)
+        start += frames
+    return places
+
+
+def _mapped(path: Path, width: int) -> Half:
+    """The file's one tensor, float16 (frames, width)."""
+    try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(_HEADER_LENGTH), "little")
+        values = np.memmap(path, dtype="<f2", mode="r", offset=_HEADER_LENGTH + header)
+        return values.reshape(-1, width).view(np.ndarray)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _unreadable(path: Path, reason: str) -> StorageError:
+    return StorageError(
+        f"the cached frames {path} cannot be read ({reason}); make them readable, or delete them "
+        "and run again, or set VOXGRID_CACHE to another folder"
+    )
