@@ -6,21 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from threadpoolctl import threadpool_limits
 
+from bench import outcomes
 from bench.executors import Emit
 from bench.features.store import FeatureSet
 from bench.grid import Cell
+from bench.problems import Classes, Draw, Problem, VectorProblem
 from bench.protocols import Fold
-from bench.tuning import FoldOutcome, Problem, open_storage, tune_fold
+from bench.tuning import FoldOutcome, Search, open_storage, tune_fold
+from heads.sequences import Epoch
+
+
+class ProblemSource(Protocol):
+    """Makes a cell's problem in the worker process; picklable."""
+
+    def open(self, cell: Cell, classes: Classes, n_classes: int, threads: int) -> Problem:
+        """The problem.
+
+        Args:
+            cell: which one.
+            classes: class index of every clip, (clips,).
+            n_classes: number of classes.
+            threads: for fitting.
+        """
+        ...
 
 
 @dataclass(frozen=True)
-class FeatureSource:
+class VectorSource:
     """Where a cell's vectors are: enough to open the feature set in another process.
 
     Attributes:
@@ -33,6 +51,12 @@ class FeatureSource:
     settings: Mapping[str, Any]
     clips: tuple[str, ...]
 
+    def open(self, cell: Cell, classes: Classes, n_classes: int, threads: int) -> VectorProblem:
+        """The problem of a head on pooled vectors."""
+        features = FeatureSet(self.root, cell.backbone, self.settings)
+        view = features.view(self.clips)
+        return VectorProblem(view, classes, n_classes, cell.pooling, cell.head, threads)
+
 
 @dataclass(frozen=True)
 class TrialsKnown:
@@ -40,6 +64,16 @@ class TrialsKnown:
 
     cell: Cell
     trials: int
+
+
+@dataclass(frozen=True)
+class EpochKnown:
+    """Progress event: one more epoch of a trial (None: of the refit) of a fold is done."""
+
+    cell: Cell
+    fold: int
+    trial: int | None
+    epoch: Epoch
 
 
 @dataclass(frozen=True)
@@ -62,19 +96,20 @@ class CellJob:
 
     Attributes:
         cell: which one.
-        source: its vectors.
+        source: makes its problem.
         classes: class index of each clip.
         n_classes: number of classes.
         folds: outer folds, as indices into the clips.
         trials: total per study.
         seed: the run's seed.
-        journal: file of the cell's studies.
+        journal: file of the cell's studies; checkpoints lie in a folder beside it.
         deadline: `time.time()` to stop at, or None.
         threads: for fitting.
+        recipe: what to run instead of drawing trials, or None.
     """
 
     cell: Cell
-    source: FeatureSource
+    source: ProblemSource
     classes: tuple[int, ...]
     n_classes: int
     folds: tuple[Fold, ...]
@@ -83,37 +118,43 @@ class CellJob:
     journal: Path
     deadline: float | None
     threads: int
+    recipe: Draw | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints and outcomes of finished folds lie until the cell is finished."""
+        return self.journal.with_suffix("")
 
     def __call__(self, emit: Emit) -> CellOutcome:
-        """Run the cell.
+        """Run the cell. Folds an earlier run finished are not run again.
 
         Raises:
             TuningError: no trial of a fold completed.
             BudgetSpent: the deadline passed; finished trials are kept.
+            StorageError: a finished fold cannot be kept.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        features = FeatureSet(self.source.root, self.cell.backbone, self.source.settings)
-        view = features.view(self.source.clips)
-        problem = Problem(
-            features=view,
-            classes=np.array(self.classes, dtype=np.int64),
-            n_classes=self.n_classes,
-            pooling=self.cell.pooling,
-            head=self.cell.head,
-            threads=self.threads,
-        )
+        classes = np.array(self.classes, dtype=np.int64)
+        problem = self.source.open(self.cell, classes, self.n_classes, self.threads)
         storage = open_storage(self.journal)
+        search = Search(
+            trials=self.trials,
+            seed_for=partial(self.cell.seed, self.seed),
+            folder=self.folder,
+            deadline=self.deadline,
+            recipe=self.recipe,
+            on_trial=lambda count: emit(TrialsKnown(self.cell, count)),
+            on_epoch=lambda *what: emit(EpochKnown(self.cell, *what)),
+        )
+        folds = []
         with threadpool_limits(self.threads):
-            folds = tuple(
-                tune_fold(
-                    problem,
-                    fold,
-                    storage,
-                    trials=self.trials,
-                    seed_for=partial(self.cell.seed, self.seed),
-                    deadline=self.deadline,
-                    on_trial=lambda count: emit(TrialsKnown(self.cell, count)),
-                )
-                for fold in self.folds
-            )
-        return CellOutcome(folds, view.layers, self.threads)
+            for fold in self.folds:
+                file = outcomes.path(self.folder, fold.index, self.trials)
+                outcome = outcomes.load(file)
+                if outcome is None:
+                    outcome = tune_fold(problem, fold, storage, search)
+                    outcomes.save(file, outcome)
+                else:
+                    search.on_trial(self.trials)
+                folds.append(outcome)
+        return CellOutcome(tuple(folds), problem.layers, self.threads)

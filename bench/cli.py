@@ -15,7 +15,7 @@ from bench.errors import DataUnavailable, UserError, VoxgridError
 
 if TYPE_CHECKING:
     from bench.config import GridConfig
-    from bench.planning import Plan
+    from bench.plans import Plan
     from bench.progress import Reporter
 
 app = typer.Typer(
@@ -49,20 +49,42 @@ ControlOption = Annotated[
     str | None,
     typer.Option(help="'random-init': run with random weights on purpose, as a control."),
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Reproduce a published system; --backbone or --task swap another one in."),
+]
+AugmentOption = Annotated[
+    bool | None,
+    typer.Option("--augment/--no-augment", help="Augment training clips when fine-tuning."),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Instead of ./grid.toml.")]
 
 
-def _config(config: Path | None, **asked: Any) -> GridConfig:
+def _config(
+    config: Path | None, preset: str | None = None, augment: bool | None = None, **asked: Any
+) -> GridConfig:
     from bench import config as grid_config
+    from bench import presets
     from bench.planning import choose
 
     overrides = {name: value for name, value in asked.items() if value not in (None, [])}
+    fine_tune: dict[str, Any] = {}
+    if augment is not None:
+        fine_tune["augment"] = augment
+    if "poolings" in overrides:
+        fine_tune["poolings"] = overrides["poolings"]
     if "results" in overrides:
         # a run on the side must not replace the leaderboard of the records in results/
         overrides["leaderboard"] = overrides["results"] / "leaderboard.md"
     if "trials" in overrides:
         overrides["sample"] = {"trials": overrides["trials"]}
-    return choose(grid_config.load(config, overrides))
+        fine_tune["trials"] = overrides["trials"]
+    if fine_tune:
+        overrides["fine_tune"] = fine_tune
+    settings = grid_config.load(config, overrides)
+    if preset is not None:
+        settings = presets.apply(presets.find(preset), settings, asked | {"augment": augment})
+    return choose(settings)
 
 
 def _control(value: str | None) -> Any:
@@ -79,10 +101,19 @@ def _reporter() -> Reporter:
     return Reporter(Console(stderr=True))
 
 
-def _plan(config: GridConfig, control: str | None, reporter: Reporter, download: bool) -> Plan:
+def _plan(
+    config: GridConfig, control: str | None, preset: str | None, reporter: Reporter, download: bool
+) -> Plan:
+    from bench import presets
     from bench.planning import make_plan
 
-    return make_plan(config, control=_control(control), allow_download=download, reporter=reporter)
+    return make_plan(
+        config,
+        control=_control(control),
+        preset=presets.find(preset) if preset else None,
+        allow_download=download,
+        reporter=reporter,
+    )
 
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -115,11 +146,15 @@ def run(
     seed: SeedOption = None,
     jobs: JobsOption = None,
     control: ControlOption = None,
+    preset: PresetOption = None,
+    augment: AugmentOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Run every cell of the grid that is not done, then write leaderboard.md."""
     settings = _config(
         config,
+        preset,
+        augment,
         tasks=task,
         protocols=protocol,
         backbones=backbone,
@@ -136,7 +171,7 @@ def run(
 
     reporter = _reporter()
     with exclusive(settings.results):
-        plan = _plan(settings, control, reporter, download=True)
+        plan = _plan(settings, control, preset, reporter, download=True)
         for note in plan.notes:
             reporter.say(f"note: {note}")
         for task_plan in plan.tasks:
@@ -165,11 +200,15 @@ def plan(
     seed: SeedOption = None,
     jobs: JobsOption = None,
     control: ControlOption = None,
+    preset: PresetOption = None,
+    augment: AugmentOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Show the cells, what is skipped and why, and the time and disk a run would take."""
     settings = _config(
         config,
+        preset,
+        augment,
         tasks=task,
         protocols=protocol,
         backbones=backbone,
@@ -182,7 +221,7 @@ def plan(
     )
     from bench.report.plan import render
 
-    made = _plan(settings, control, _reporter(), download=False)
+    made = _plan(settings, control, preset, _reporter(), download=False)
     render(made, settings)
 
 

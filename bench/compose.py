@@ -13,20 +13,24 @@ from bench.cells import CellOutcome
 from bench.config import GridConfig
 from bench.features.store import FeatureSet, ShardTiming
 from bench.grid import Cell
-from bench.planning import PlannedBackbone, PlannedCell, TaskPlan
+from bench.plans import PlannedBackbone, PlannedCell, TaskPlan
 from bench.records import (
+    EpochRecord,
     Excluded,
     FoldRecord,
     Memory,
     Provenance,
     Record,
     Throughput,
+    TrainingRecord,
     TrialCounts,
     WeightsRecord,
     as_json,
 )
 from bench.scoring import Scores, macro_f1, score
 from bench.throughput import Benchmark
+from bench.training.augment import Augmentation
+from heads.sequences import Epoch
 
 
 def unfinished(
@@ -35,7 +39,7 @@ def unfinished(
     """The record of a cell that was skipped or failed, with its reason."""
     return Record.model_validate(
         {
-            **_common(planned.cell, plan, config),
+            **_common(planned, plan, config),
             "status": status,
             "reason": reason,
             "provenance": _provenance(planned, None, None, config),
@@ -73,7 +77,7 @@ def finished(
     timings = _comparable(features.timings([c.pcm_sha256 for c in plan.planned.clips]))
     record = Record.model_validate(
         {
-            **_common(planned.cell, plan, config),
+            **_common(planned, plan, config),
             "status": "ok",
             "parameters": timings[-1].parameters,
             "layers": outcome.layers,
@@ -83,6 +87,7 @@ def finished(
                 for position in range(len(outcome.folds))
             ],
             "throughput": _throughput(timings, outcome, config, benchmark),
+            "training": _training(planned, outcome, config),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
             "provenance": _provenance(planned, features.key, cache_hit, config),
         }
@@ -103,7 +108,8 @@ def scores_of(record: Record) -> Scores:
     return record.scores
 
 
-def _common(cell: Cell, plan: TaskPlan, config: GridConfig) -> dict[str, object]:
+def _common(planned: PlannedCell, plan: TaskPlan, config: GridConfig) -> dict[str, object]:
+    cell = planned.cell
     split = plan.planned.splits.get(cell.protocol)  # None where the protocol does not fit
     excluded = (*plan.planned.excluded, *(split.excluded if split else ()))
     left_out = sorted({(e.clip, e.reason) for e in excluded})
@@ -115,8 +121,9 @@ def _common(cell: Cell, plan: TaskPlan, config: GridConfig) -> dict[str, object]
         "pooling": cell.pooling,
         "head": cell.head,
         "control": cell.control,
+        "preset": cell.preset,
         "seed": config.seed,
-        "trials": plan.trials,
+        "trials": planned.trials,
         "labels": list(plan.planned.task.labels),
         "clips": len(plan.planned.clips),
         "weights": _weights(backbone, cell),
@@ -200,12 +207,45 @@ def _fold(
         },
         best_params={key: as_json(value) for key, value in result.best_params.items()},
         layer=result.layer,
-        val_accuracy=result.val_accuracy,
-        val_macro_f1=result.val_macro_f1,
+        val_accuracy=result.validated.accuracy,
+        val_macro_f1=result.validated.macro_f1,
         test_accuracy=float(np.mean(truth[own] == predicted[own])),
         test_macro_f1=macro_f1(truth[own], predicted[own], classes),
         trials=TrialCounts.model_validate(result.states),
         trial_errors=result.errors,
+        best_epoch=result.validated.best_epoch,
+        curve=[_epoch(epoch) for epoch in result.validated.curve],
+        notes=result.notes,
+    )
+
+
+def _epoch(epoch: Epoch) -> EpochRecord:
+    return EpochRecord(
+        train_loss=epoch.train_loss,
+        validation_loss=epoch.validation_loss,
+        validation_accuracy=epoch.validation_accuracy,
+        validation_macro_f1=epoch.validation_macro_f1,
+    )
+
+
+def _training(
+    planned: PlannedCell, outcome: CellOutcome, config: GridConfig
+) -> TrainingRecord | None:
+    """How a head that reads frames or trains the backbone was trained."""
+    if planned.wants == "vectors":
+        return None
+    device = config.device if planned.wants == "backbone" else "cpu"
+    settings = config.fine_tune
+    augments = planned.wants == "backbone" and settings.augment
+    live = planned.wants == "backbone" and not settings.cache
+    return TrainingRecord(
+        device=device,
+        hardware=measure.hardware(device),
+        precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
+        # augmented clips pass the frozen part in every epoch, the others are read from the cache
+        frozen_part="live" if live else "both" if augments else "cached",
+        augmentation=Augmentation().settings() if augments else None,
+        crop_seconds=settings.crop_seconds,
     )
 
 
@@ -226,7 +266,7 @@ def _throughput(
     benchmark: Benchmark | None,
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
-    speeds = [fold.predict_clips_per_s for fold in outcome.folds]
+    speeds = [fold.tested.clips_per_s for fold in outcome.folds]
     measured = benchmark if benchmark and benchmark.hardware == timings[-1].hardware else None
     return Throughput(
         backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),

@@ -23,6 +23,28 @@ class SampleConfig(BaseModel):
     trials: Annotated[int, Field(ge=1)] = 3
 
 
+class FineTuneConfig(BaseModel):
+    """Settings of heads that train the backbone.
+
+    Attributes:
+        trials: Optuna trials per cell and fold; each is a whole training.
+        poolings: which poolings such heads run with, unless --pooling is given.
+        augment: whether training clips are augmented anew in each epoch, which takes running the
+            frozen part of the backbone on them in every epoch too.
+        cache: whether the input of the first trained block is kept rather than computed anew in
+            every epoch.
+        crop_seconds: how much of the beginning of a clip is used.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: Annotated[int, Field(ge=1)] = 3
+    poolings: tuple[str, ...] = ("mean", "attentive_stats")
+    augment: bool = False
+    cache: bool = True
+    crop_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
 class GridConfig(BaseModel):
     """The grid and how it is run; every field is a key of `grid.toml`.
 
@@ -34,7 +56,7 @@ class GridConfig(BaseModel):
     tasks: tuple[str, ...] = ("ravdess",)
     protocols: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
-    poolings: tuple[str, ...] = ("mean", "max", "mean_std")
+    poolings: tuple[str, ...] = ("mean", "max", "mean_std", "attention", "attentive_stats")
     heads: tuple[str, ...] = ()
     trials: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0)] = 0
@@ -43,10 +65,17 @@ class GridConfig(BaseModel):
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     batch: Annotated[int, Field(ge=1)] = 4
+    frames_gb: Annotated[float, Field(gt=0)] = 20.0
     results: Path = Path("results")
     leaderboard: Path = Path("leaderboard.md")
     download: bool = True
     sample: SampleConfig = SampleConfig()
+    fine_tune: FineTuneConfig = FineTuneConfig()
+
+    @property
+    def accelerator(self) -> bool:
+        """Whether backbones run on something faster than the processor."""
+        return self.device != "cpu"
 
     @field_validator("budget")
     @classmethod
@@ -91,16 +120,28 @@ def load(path: Path | None, overrides: dict[str, Any]) -> GridConfig:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{source} is no valid TOML: {error}") from error
     try:
-        return GridConfig.model_validate(values | overrides)
+        return GridConfig.model_validate(_merged(values, overrides))
     except ValidationError as error:
         raise UserError(_explain(error, source)) from error
+
+
+def _merged(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The file's values with the overrides on top, table by table."""
+    merged = dict(values)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        merged[key] = below | value if isinstance(below, dict) else value
+    return merged
 
 
 def _explain(error: ValidationError, source: Path) -> str:
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        model = SampleConfig if first["loc"][0] == "sample" else GridConfig
-        known = list(model.model_fields)
+        tables: dict[object, type[BaseModel]] = {
+            "sample": SampleConfig,
+            "fine_tune": FineTuneConfig,
+        }
+        known = list(tables.get(first["loc"][0], GridConfig).model_fields)
         return f"{source} has an unknown key '{key}'; {nearest(str(first['loc'][-1]), known)}"
     return f"{source} or the command line: '{key}' is not usable: {first['msg']}"

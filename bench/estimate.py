@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backbones import BackboneInfo, Weights
-from bench.planning import PlannedBackbone, PlannedCell, PlannedTask
+from bench.features.frames import frames_bytes
+from bench.plans import PlannedBackbone, PlannedCell, PlannedTask
 from bench.records import Record
 from bench.throughput import Benchmark
 
@@ -26,7 +27,8 @@ _FLOAT32_BYTES = 4
 _GUESSED_RTFX_PER_CORE = 600.0  # divided by millions of parameters
 _GUESSED_FASTEST_PER_CORE = 100.0  # hand-made features and small networks
 _GUESSED_CORES_OF_GPU = 100
-_GUESSED_SECONDS_PER_TRIAL_AND_CLIP = 0.002
+# by what the head is fitted on; a trained backbone passes each clip through several epochs
+_GUESSED_SECONDS_PER_TRIAL_AND_CLIP = {"vectors": 0.002, "frames": 0.01, "backbone": 0.2}
 
 
 @dataclass(frozen=True)
@@ -96,39 +98,45 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
     return per_core * history.cores, "guess"
 
 
-def tuning(
-    cells: Sequence[PlannedCell], planned: PlannedTask, trials: int, history: History
-) -> Estimate:
+def tuning(cells: Sequence[PlannedCell], planned: PlannedTask, history: History) -> Estimate:
     """Time of one worker to tune cells; divide by the number of workers for wall time.
 
     Args:
         cells: any; only those to do count.
         planned: their task.
-        trials: per fold.
         history: earlier measurements.
     """
     total = Estimate()
     for cell in cells:
         if cell.state == "todo":
             folds = len(planned.splits[cell.cell.protocol].folds)
-            seconds, basis = seconds_per_trial(cell.cell.head, planned, history)
-            total += Estimate(seconds * trials * folds, basis)
+            seconds, basis = seconds_per_trial(cell, planned, history)
+            total += Estimate(seconds * cell.trials * folds, basis)
     return total
 
 
-def seconds_per_trial(head: str, planned: PlannedTask, history: History) -> tuple[float, Basis]:
-    """Time of one trial of a head on a task, its share of the final fit included."""
+def seconds_per_trial(
+    planned_cell: PlannedCell, planned: PlannedTask, history: History
+) -> tuple[float, Basis]:
+    """Time of one trial of a cell, its share of the final fit included.
+
+    Heads on vectors take about as long whatever the backbone; the others are compared with
+    trainings on the same one.
+    """
+    cell, wants = planned_cell.cell, planned_cell.wants
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
         if record.throughput is not None
         and record.provenance.hardware == history.hardware
-        and (record.task, record.head) == (planned.task.name, head)
+        and (record.task, record.head) == (planned.task.name, cell.head)
+        and (record.training is None) == (wants == "vectors")
+        and (wants == "vectors" or record.backbone == cell.backbone)
         and _trials(record)
     ]
     if seen:
         return statistics.median(seen), "records"
-    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP * len(planned.clips), "guess"
+    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[wants] * len(planned.clips), "guess"
 
 
 def _trials(record: Record) -> int:
@@ -136,12 +144,14 @@ def _trials(record: Record) -> int:
 
 
 def feature_bytes(backbone: PlannedBackbone, planned: PlannedTask) -> int:
-    """Disk for the features still to be stored, at most: narrower layers need less."""
-    if backbone.weights is None or not planned.seconds:
+    """Disk for what is still to be stored, at most: narrower layers need less."""
+    if backbone.extraction is None or not planned.seconds:
         return 0
     clips = len(planned.clips) * backbone.pending_seconds / planned.seconds
-    per_clip = backbone.info.layers * backbone.info.width * _STATISTICS * _FLOAT32_BYTES
-    return round(clips * per_clip)
+    statistics_per_clip = backbone.info.layers * backbone.info.width * _STATISTICS * _FLOAT32_BYTES
+    layers = len(backbone.extraction.frames)
+    frames = frames_bytes(backbone.info, backbone.pending_seconds, layers)
+    return round(clips * statistics_per_clip) + frames
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ class Cell:
 
     Attributes:
         control: `random-init` where the weights are random on purpose, else None.
+        preset: the published set-up this is a reproduction of, with nothing tuned; else None.
     """
 
     task: str
@@ -26,13 +27,15 @@ class Cell:
     pooling: str
     head: str
     control: Control | None = None
+    preset: str | None = None
 
     @property
     def relative_path(self) -> Path:
         """Path of the record below the results folder, without a suffix."""
         folder = Path(self.task) / self.protocol
-        if self.control:
-            folder /= self.control
+        for kind in (self.control, self.preset):
+            if kind:
+                folder /= kind
         return folder / f"{self.backbone}__{self.pooling}__{self.head}"
 
     def seed(self, base: int, *more: object) -> int:
@@ -47,7 +50,7 @@ class Cell:
 
     def __str__(self) -> str:
         parts = [self.task, self.protocol, self.backbone, self.pooling, self.head]
-        return " / ".join([*parts, self.control] if self.control else parts)
+        return " / ".join([*parts, *filter(None, (self.control, self.preset))])
 
 
 def expand(
@@ -57,9 +60,10 @@ def expand(
     poolings: Sequence[str],
     heads: Sequence[str],
     control: Control | None = None,
+    preset: str | None = None,
 ) -> list[Cell]:
     """Every cell of a task, in a stable order: a backbone's cells stand together."""
     return [
-        Cell(task, protocol, backbone, pooling, head, control)
+        Cell(task, protocol, backbone, pooling, head, control, preset)
         for backbone, protocol, pooling, head in product(backbones, protocols, poolings, heads)
     ]

@@ -1,107 +1,22 @@
-"""What a run will do: tasks resolved, folds made, weights found, every cell with its state."""
+"""What a run will do: tasks resolved and folded, then every backbone and cell of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
-
-from backbones import BackboneError, BackboneInfo, Weights
+from backbones import BackboneError
 from backbones import registry as backbone_registry
-from backbones import weights as backbone_weights
-from bench import paths, protocols, records, tasks
-from bench.audio.index import ScannedClip, scan
+from bench import cell_plans, paths, protocols, tasks
+from bench.audio.index import scan
 from bench.config import GridConfig
-from bench.errors import DataUnavailable, UserError, VoxgridError
-from bench.features.extract import Extraction, Source, pending
+from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS, get_pooling
-from bench.features.store import FeatureSet, digest
-from bench.grid import Cell, Control, expand
-from bench.measure import usable_cores
+from bench.grid import Control
+from bench.plans import Plan, PlannedTask, TaskPlan
+from bench.presets import Preset
 from bench.progress import Reporter
 from bench.protocols import Split
-from bench.tasks.base import Exclusion, Task
+from bench.tasks.base import Task
 from heads import HeadError
 from heads import registry as head_registry
-
-# Raise it when the way cells are tuned or tested changes their scores.
-TUNING_VERSION = 1
-
-State = Literal["done", "todo", "skipped"]
-
-
-@dataclass(frozen=True)
-class PlannedTask:
-    """A task with its usable clips and their folds.
-
-    Attributes:
-        task: as resolved.
-        clips: usable clips in the task's order.
-        excluded: clips left out by the task, the scan or a protocol.
-        splits: folds by protocol.
-        unfit: protocols that cannot fold these clips, with the reason.
-        notes: what a reader of the results should know about the clips.
-    """
-
-    task: Task
-    clips: tuple[ScannedClip, ...]
-    excluded: tuple[Exclusion, ...]
-    splits: dict[str, Split]
-    unfit: dict[str, str]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Sound in all usable clips."""
-        return sum(clip.seconds for clip in self.clips)
-
-
-@dataclass(frozen=True)
-class PlannedBackbone:
-    """A backbone with its weights, or the reason it is skipped.
-
-    Attributes:
-        info: the metadata record.
-        weights: resolved, or None where they cannot be had.
-        reason: why the backbone is skipped, or None.
-        extraction: what fills its feature set, or None where it is skipped.
-        pending_seconds: sound not yet through the backbone.
-    """
-
-    info: BackboneInfo
-    weights: Weights | None
-    reason: str | None
-    extraction: Extraction | None
-    pending_seconds: float
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """A cell, its state, why it is skipped, and what identifies its outcome."""
-
-    cell: Cell
-    state: State
-    reason: str | None = None
-    fingerprint: str | None = None
-
-
-@dataclass(frozen=True)
-class TaskPlan:
-    """Everything to do for one task."""
-
-    planned: PlannedTask
-    trials: int
-    backbones: dict[str, PlannedBackbone]
-    cells: tuple[PlannedCell, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything to do, and what the user should know beforehand."""
-
-    tasks: tuple[TaskPlan, ...]
-    notes: tuple[str, ...] = field(default=())
 
 
 def choose(config: GridConfig) -> GridConfig:
@@ -111,7 +26,7 @@ def choose(config: GridConfig) -> GridConfig:
         UserError: a name is unknown; the message offers the nearest.
     """
     known = list(tasks.names())
-    for pooling in config.poolings:
+    for pooling in (*config.poolings, *config.fine_tune.poolings):
         get_pooling(pooling)
     for protocol in config.protocols:
         protocols.find(protocol)
@@ -121,7 +36,7 @@ def choose(config: GridConfig) -> GridConfig:
         for backbone in config.backbones:
             backbone_registry.get(backbone)
         for head in config.heads:
-            head_registry.get(head)
+            head_registry.wants(head)
     except (BackboneError, HeadError) as error:
         raise UserError(str(error)) from error
     return config.model_copy(
@@ -138,6 +53,7 @@ def make_plan(
     config: GridConfig,
     *,
     control: Control | None,
+    preset: Preset | None = None,
     allow_download: bool,
     reporter: Reporter,
 ) -> Plan:
@@ -146,6 +62,7 @@ def make_plan(
     Args:
         config: as returned by `choose`.
         control: `random-init` to use random weights on purpose.
+        preset: a published set-up to reproduce, already applied to `config`.
         allow_download: False keeps off the network (as `voxgrid plan` does).
         reporter: told of each download and of the scan's progress.
 
@@ -160,7 +77,14 @@ def make_plan(
             continue
         planned = _plan_task(task, config, reporter)
         plans.append(
-            _plan_cells(planned, config, control, allow_download and config.download, reporter)
+            cell_plans.plan_task(
+                planned,
+                config,
+                control=control,
+                preset=preset,
+                allow_download=allow_download and config.download,
+                reporter=reporter,
+            )
         )
         notes.extend(planned.notes)
         notes.extend(note for split in planned.splits.values() for note in split.notes)
@@ -222,150 +146,3 @@ def _plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTas
         raise UserError(next(iter(unfit.values())))
     notes = (*task.notes, *task.altered({c.clip.id: c.pcm_sha256 for c in clips}))
     return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
-
-
-def _plan_cells(
-    planned: PlannedTask,
-    config: GridConfig,
-    control: Control | None,
-    allow_download: bool,
-    reporter: Reporter,
-) -> TaskPlan:
-    trials = config.sample.trials if planned.task.sample else config.trials
-    resolved = {
-        name: _plan_backbone(name, planned, config, control, allow_download, reporter)
-        for name in config.backbones
-    }
-    cells = expand(
-        planned.task.name,
-        [*planned.splits, *planned.unfit],
-        config.backbones,
-        config.poolings,
-        config.heads,
-        control,
-    )
-    keys = {
-        name: backbone.extraction.features().key
-        for name, backbone in resolved.items()
-        if backbone.extraction is not None
-    }
-    return TaskPlan(
-        planned,
-        trials,
-        resolved,
-        tuple(
-            _plan_cell(cell, planned, resolved[cell.backbone], keys, config, trials)
-            for cell in cells
-            # a control is a stand-in for weights; a backbone without any has no control
-            if not (control and not resolved[cell.backbone].info.needs_weights)
-        ),
-    )
-
-
-def _plan_backbone(
-    name: str,
-    planned: PlannedTask,
-    config: GridConfig,
-    control: Control | None,
-    allow_download: bool,
-    reporter: Reporter,
-) -> PlannedBackbone:
-    info = backbone_registry.infos()[name]
-    missing = backbone_registry.missing_extra(info)
-    if missing:
-        return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
-    pretrained = control is None and not planned.task.sample
-    if allow_download and pretrained and backbone_weights.availability(info)[0] == "missing":
-        size = info.parameters * 4 / 1e9
-        reporter.say(
-            f"{name}: no weights on this machine; trying {info.weights_id} ({size:.1f} GB)"
-        )
-    try:
-        weights = backbone_weights.resolve(
-            info,
-            control=control,
-            sample=planned.task.sample,
-            allow_download=allow_download,
-            seed=config.seed,
-        )
-    except BackboneError as error:
-        return PlannedBackbone(info, None, str(error), None, 0.0)
-    extraction = Extraction(
-        backbone=name,
-        weights=weights,
-        sources=tuple(_sources(planned.clips)),
-        root=paths.cache_dir() / "features",
-        device=config.device,
-        dtype=config.dtype,
-        batch=config.batch,
-        threads=usable_cores(),
-    )
-    todo = pending(extraction.features(), extraction.sources)
-    return PlannedBackbone(info, weights, None, extraction, sum(s.seconds for s in todo))
-
-
-def _sources(clips: Sequence[ScannedClip]) -> list[Source]:
-    return [Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in clips]
-
-
-def _plan_cell(
-    cell: Cell,
-    planned: PlannedTask,
-    backbone: PlannedBackbone,
-    keys: dict[str, str],
-    config: GridConfig,
-    trials: int,
-) -> PlannedCell:
-    if cell.protocol in planned.unfit:
-        return PlannedCell(cell, "skipped", reason=planned.unfit[cell.protocol])
-    if backbone.reason is not None:
-        return PlannedCell(cell, "skipped", reason=backbone.reason)
-    mark = fingerprint(cell, planned, keys[cell.backbone], config.seed)
-    stored = _stored(config.results, cell)
-    done = (
-        stored is not None
-        and stored.status == "ok"
-        and stored.provenance.fingerprint == mark
-        and stored.trials >= trials
-        and records.predictions_path(config.results, cell).exists()
-    )
-    return PlannedCell(cell, "done" if done else "todo", fingerprint=mark)
-
-
-def _stored(results: Path, cell: Cell) -> records.Record | None:
-    path = records.record_path(results, cell)
-    return records.read(path) if path.exists() else None
-
-
-def fingerprint(cell: Cell, planned: PlannedTask, feature_key: str, seed: int) -> str:
-    """Digest of everything but the number of trials that decides a cell's scores."""
-    split = planned.splits[cell.protocol]
-    return digest(
-        {
-            "features": feature_key,
-            "clips": [clip.pcm_sha256 for clip in planned.clips],
-            "labels": [clip.clip.label for clip in planned.clips],
-            "classes": list(planned.task.labels),
-            "folds": [
-                [part.tolist() for part in (fold.train, fold.validation, fold.test)]
-                for fold in split.folds
-            ],
-            "pooling": cell.pooling,
-            "head": cell.head,
-            "head_version": head_registry.get(cell.head).info.version,
-            "seed": seed,
-            "cell": str(cell),
-            "tuning": TUNING_VERSION,
-        }
-    )
-
-
-def feature_set(backbone: PlannedBackbone) -> FeatureSet:
-    """The feature set of a backbone that is not skipped.
-
-    Raises:
-        VoxgridError: the backbone is skipped.
-    """
-    if backbone.extraction is None:
-        raise VoxgridError(f"backbone '{backbone.info.name}' is skipped: {backbone.reason}")
-    return backbone.extraction.features()

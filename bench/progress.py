@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,19 +12,33 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
+# Where there is no terminal to redraw, details come no more often than this.
+_SECONDS_BETWEEN_DETAILS = 30.0
+
 
 class Phase:
     """A phase under way; call it with how much more is done."""
 
-    def __init__(self, bars: Progress, label: str, total: float, done: float) -> None:
+    def __init__(
+        self,
+        bars: Progress,
+        label: str,
+        total: float,
+        done: float,
+        say: Callable[[str], None] | None,
+    ) -> None:
         self._bars = bars
         self._done = done
         self._task = bars.add_task(label, total=round(total), completed=round(done))
+        self._detail: TaskID | None = None
+        self._say = say
+        self._said = time.monotonic()
 
     def __call__(self, amount: float) -> None:
         """So much more is done."""
@@ -34,6 +49,16 @@ class Phase:
         """So much is done of so much in all, where the total was not known before."""
         self._done = done
         self._bars.update(self._task, completed=round(done), total=round(total))
+
+    def detail(self, text: str) -> None:
+        """What goes on below the phase's own steps: a line that each call replaces."""
+        if self._say is None:
+            if self._detail is None:
+                self._detail = self._bars.add_task(text, total=None)
+            self._bars.update(self._detail, description=text)
+        elif time.monotonic() - self._said >= _SECONDS_BETWEEN_DETAILS:
+            self._said = time.monotonic()
+            self._say(text)
 
 
 class Reporter:
@@ -77,4 +102,4 @@ class Reporter:
             speed_estimate_period=600,
             transient=True,
         ) as bars:
-            yield Phase(bars, label, total, done)
+            yield Phase(bars, label, total, done, None if self.console.is_terminal else self.say)

@@ -38,19 +38,37 @@ class TrialCounts(_Strict):
     failed: int
 
 
+class EpochRecord(_Strict):
+    """One epoch of training; losses are mean cross-entropies in nats."""
+
+    train_loss: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    validation_macro_f1: float | None = None
+
+
 class FoldRecord(_Strict):
-    """One outer fold: what was tuned on validation and what it gave on test."""
+    """One outer fold: what was tuned on validation and what it gave on test.
+
+    `layer` is `weighted` where a sum of layers was learnt. `curve` is that of the best trial of a
+    head trained epoch by epoch against the validation clips, `best_epoch` (0-based) the one it was
+    stopped at, up to which the refit trains; `notes` say what else happened, e.g. that the batch
+    was halved.
+    """
 
     test_groups: list[str]
     clips: dict[Literal["train", "validation", "test"], int]
     best_params: dict[str, float | int | str | bool | None]
-    layer: int
+    layer: int | Literal["weighted"]
     val_accuracy: float
     val_macro_f1: float
     test_accuracy: float
     test_macro_f1: float
     trials: TrialCounts
     trial_errors: list[str] = Field(default_factory=list)
+    best_epoch: int | None = None
+    curve: list[EpochRecord] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
 
 
 class Throughput(_Strict):
@@ -77,6 +95,22 @@ class Throughput(_Strict):
     benchmark_batch1_rtfx: float | None = None
     benchmark_best_rtfx: float | None = None
     benchmark_best_batch: int | None = None
+
+
+class TrainingRecord(_Strict):
+    """How heads that read frames or train the backbone were trained.
+
+    `frozen_part` is `cached` where the input of the first trained part was computed once per clip
+    and kept in half precision, `live` where every epoch ran it again. `augmentation` holds its
+    settings, None without. `crop_seconds` is how much of a clip is used at most.
+    """
+
+    device: str
+    hardware: str
+    precision: list[str]
+    frozen_part: Literal["cached", "live", "both"]
+    augmentation: dict[str, float | int | str | bool | list[float]] | None = None
+    crop_seconds: float | None = None
 
 
 class Memory(_Strict):
@@ -122,6 +156,7 @@ class Record(_Strict):
     pooling: str
     head: str
     control: Literal["random-init"] | None = None
+    preset: str | None = None
     seed: int
     trials: int
     labels: list[str]
@@ -132,6 +167,7 @@ class Record(_Strict):
     scores: Scores | None = None
     folds: list[FoldRecord] = Field(default_factory=list)
     throughput: Throughput | None = None
+    training: TrainingRecord | None = None
     memory: Memory | None = None
     excluded: list[Excluded] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
@@ -140,7 +176,15 @@ class Record(_Strict):
     @property
     def cell(self) -> Cell:
         """The cell this record is the result of."""
-        return Cell(self.task, self.protocol, self.backbone, self.pooling, self.head, self.control)
+        return Cell(
+            self.task,
+            self.protocol,
+            self.backbone,
+            self.pooling,
+            self.head,
+            self.control,
+            self.preset,
+        )
 
     @property
     def sample(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,15 +12,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench import compose, records, throughput
-from bench.cells import CellJob, CellOutcome, FeatureSource, TrialsKnown
+from bench.cells import CellJob, CellOutcome, EpochKnown, ProblemSource, TrialsKnown, VectorSource
 from bench.config import GridConfig, parse_duration
 from bench.errors import UserError
 from bench.executors import Done, Emit, run_jobs
-from bench.features.extract import Extraction, extract
+from bench.features.extract import Extraction, extract, pending
 from bench.features.store import FeatureSet
 from bench.measure import usable_cores
-from bench.planning import Plan, PlannedBackbone, PlannedCell, TaskPlan
+from bench.plans import Plan, PlannedBackbone, PlannedCell, TaskPlan
 from bench.progress import Reporter
+from bench.training.sources import BackboneSource, FramesSource
 from bench.tuning import BudgetSpent
 
 STUDIES = ".studies"
@@ -156,10 +158,14 @@ def _run_backbone(run: _Run, backbone: PlannedBackbone) -> None:
                 _fail(run, planned, error)
             return
     features = backbone.extraction.features()
-    if any(source.pcm_sha256 not in features for source in backbone.extraction.sources):
+    if pending(features, backbone.extraction.sources, backbone.extraction.frames):
         run.summary.unfinished += len(todo)  # the budget ended before the features did
         return
-    _tune(run, backbone, features, todo, cache_hit=not extracts)
+    # one accelerator holds one training at a time
+    alone = [c for c in todo if run.config.accelerator and c.wants == "backbone"]
+    for cells, workers in (([c for c in todo if c not in alone], run.config.jobs), (alone, 1)):
+        if cells:
+            _tune(run, backbone, features, cells, workers, cache_hit=not extracts)
 
 
 def _fail(run: _Run, planned: PlannedCell, error: Exception | None) -> None:
@@ -198,26 +204,45 @@ def _tune(
     backbone: PlannedBackbone,
     features: FeatureSet,
     todo: Sequence[PlannedCell],
+    workers: int,
     *,
     cache_hit: bool,
 ) -> None:
-    workers = min(run.config.jobs or usable_cores(), len(todo))
+    workers = min(workers or usable_cores(), len(todo))
     threads = max(1, usable_cores() // workers)
-    jobs = [_cell_job(run, planned, features, threads) for planned in todo]
-    total = sum(run.plan.trials * len(job.folds) for job in jobs)
+    jobs = [_cell_job(run, backbone, planned, features, threads) for planned in todo]
+    total = sum(job.trials * len(job.folds) for job in jobs)
     label = f"tune {run.plan.planned.task.name} on {backbone.info.name} (trials)"
     with run.reporter.phase(label, total) as advance:
 
         def on_event(event: object) -> None:
             if isinstance(event, TrialsKnown):
                 advance(event.trials)
+            elif isinstance(event, EpochKnown):
+                advance.detail(_in_words(event))
 
         for count, done in enumerate(
             run_jobs(jobs, workers=workers, threads=threads, on_event=on_event), start=1
         ):
             position = f"[{count}/{len(todo)}] {todo[done.index].cell}"
             said = _settle(run, backbone, features, todo[done.index], done, cache_hit=cache_hit)
+            if done.result is not None:
+                # the record is stored: outcomes of single folds have served their time
+                shutil.rmtree(jobs[done.index].folder, ignore_errors=True)
             run.reporter.say(f"{position}: {said}")
+
+
+def _in_words(event: EpochKnown) -> str:
+    """An epoch on one line."""
+    what = "refit" if event.trial is None else f"trial {event.trial + 1}"
+    epoch = event.epoch
+    words = (
+        f"{event.cell}: fold {event.fold + 1}, {what}, epoch {epoch.index + 1} "
+        f"({epoch.seconds:.0f} s): loss {epoch.train_loss:.3f}"
+    )
+    if epoch.validation_macro_f1 is not None:
+        words += f", validation macro-F1 {epoch.validation_macro_f1:.3f}"
+    return words
 
 
 def _settle(
@@ -257,7 +282,9 @@ def _settle(
     )
 
 
-def _cell_job(run: _Run, planned: PlannedCell, features: FeatureSet, threads: int) -> CellJob:
+def _cell_job(
+    run: _Run, backbone: PlannedBackbone, planned: PlannedCell, features: FeatureSet, threads: int
+) -> CellJob:
     cell = planned.cell
     clips = run.plan.planned.clips
     index = {label: position for position, label in enumerate(run.plan.planned.task.labels)}
@@ -265,19 +292,38 @@ def _cell_job(run: _Run, planned: PlannedCell, features: FeatureSet, threads: in
     name = f"{cell.relative_path.name}.{(planned.fingerprint or '')[:16]}.journal"
     return CellJob(
         cell=cell,
-        source=FeatureSource(
-            root=features.folder.parent.parent,
-            settings=features.settings,
-            clips=tuple(clip.pcm_sha256 for clip in clips),
-        ),
+        source=_source(run, backbone, planned, features),
         classes=tuple(index[clip.clip.label] for clip in clips),
         n_classes=len(index),
         folds=run.plan.planned.splits[cell.protocol].folds,
-        trials=run.plan.trials,
+        trials=planned.trials,
         seed=run.config.seed,
         journal=run.config.results / STUDIES / cell.relative_path.parent / name,
         deadline=run.deadline,
         threads=threads,
+        recipe=planned.recipe,
+    )
+
+
+def _source(
+    run: _Run, backbone: PlannedBackbone, planned: PlannedCell, features: FeatureSet
+) -> ProblemSource:
+    vectors = VectorSource(
+        root=features.folder.parent.parent,
+        settings=features.settings,
+        clips=tuple(clip.pcm_sha256 for clip in run.plan.planned.clips),
+    )
+    if planned.wants == "vectors" or backbone.extraction is None:
+        return vectors
+    settings = run.config.fine_tune
+    if planned.wants == "frames":
+        return FramesSource(backbone.extraction, planned.layers, settings.crop_seconds)
+    return BackboneSource(
+        backbone.extraction,
+        planned.layers,
+        settings.crop_seconds,
+        cached=settings.cache,
+        augment=settings.augment,
     )
 
 

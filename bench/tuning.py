@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,19 @@ from numpy.typing import NDArray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from bench.errors import VoxgridError
-from bench.features.store import FeatureView
+from bench.features.store import digest
+from bench.problems import Draw, Layer, Problem, Tested, Validated, Watch
 from bench.protocols import Fold
-from bench.scoring import macro_f1
-from heads import FitDiverged, HeadContext
-from heads import registry as head_registry
-
-Vectors = NDArray[np.float32]
-Classes = NDArray[np.int64]
+from heads import FitDiverged, OutOfMemory
+from heads.sequences import Epoch
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
-_TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged)
+_TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged, OutOfMemory)
+# The first trials and epochs say too little to stop a trial for being worse than the median.
+_UNPRUNED_TRIALS = 2
+_UNPRUNED_EPOCHS = 2
 
 
 class TuningError(VoxgridError):
@@ -45,25 +44,29 @@ class FoldOutcome:
     """What one outer fold gave.
 
     Attributes:
-        best_params: as drawn, the layer included.
-        layer: the tuned layer.
-        val_accuracy, val_macro_f1: of the best trial, on the validation clips.
-        probabilities: of the refitted head on the test clips, (clips, classes).
+        best_params: as drawn, the layer included; the whole recipe where nothing was tuned.
+        layer: the tuned layer, or `weighted`.
+        validated: what the best trial gave on the validation clips.
+        tested: what its refit gave on the test clips.
         states: number of trials by final state.
         errors: reasons of failed trials.
-        predict_clips_per_s: of the refitted head.
+        notes: of the trials and the refit, each once.
         seconds: wall time of all trials, earlier runs' included, and of the refit.
     """
 
     best_params: dict[str, Any]
-    layer: int
-    val_accuracy: float
-    val_macro_f1: float
-    probabilities: NDArray[np.float64]
+    layer: Layer
+    validated: Validated
+    tested: Tested
     states: dict[str, int]
     errors: list[str]
-    predict_clips_per_s: float
+    notes: list[str]
     seconds: float
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of the refitted head on the test clips, (clips, classes)."""
+        return self.tested.probabilities
 
 
 def open_storage(path: Path) -> JournalStorage:
@@ -88,7 +91,11 @@ def open_storage(path: Path) -> JournalStorage:
 def open_study(storage: JournalStorage, name: str) -> optuna.Study:
     """A study to go on with: trials a killed process left running are marked as failed."""
     study = optuna.create_study(
-        study_name=name, storage=storage, direction="maximize", load_if_exists=True
+        study_name=name,
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(_UNPRUNED_TRIALS, _UNPRUNED_EPOCHS),
     )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -105,63 +112,46 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Features and labels of a task, shared by the folds of a cell.
+class Search:
+    """How the folds of a cell are tuned.
 
     Attributes:
-        features: vectors of all clips, by layer and pooling.
-        classes: class index of every clip, (clips,).
-        n_classes: number of classes.
-        pooling: name of the pooling.
-        head: name of the head.
-        threads: for fitting.
+        trials: total per study, earlier runs' included.
+        seed_for: seed from names; the sampler is seeded anew per trial, so that an interrupted
+            study draws what an uninterrupted one would have drawn.
+        folder: for checkpoints and outcomes of finished folds.
+        deadline: `time.time()` at which to stop, or None.
+        recipe: what to run instead of drawing from the search space.
+        on_trial: called with the number of newly known trials.
+        on_epoch: called with the fold's index, the trial's (None for the refit) and the epoch.
     """
 
-    features: FeatureView
-    classes: Classes
-    n_classes: int
-    pooling: str
-    head: str
-    threads: int
+    trials: int
+    seed_for: Callable[..., int]
+    folder: Path
+    deadline: float | None = None
+    recipe: Draw | None = None
+    on_trial: Callable[[int], None] = lambda count: None
+    on_epoch: Callable[[int, int | None, Epoch], None] = lambda fold, trial, epoch: None
 
-    def model(self, params: dict[str, Any], seed: int) -> Pipeline:
-        """Standardisation and head; both are fitted on training clips only."""
-        head = head_registry.create(self.head, params, random_state=seed, n_jobs=self.threads)
-        return make_pipeline(StandardScaler(), head)
+    def check_budget(self, words: str) -> None:
+        """Stop where the deadline has passed.
 
-    def context(self, layer: int, clips: int) -> HeadContext:
-        """What a search space may depend on."""
-        width = self.features.vectors(layer, self.pooling).shape[1]
-        return HeadContext(clips=clips, features=width, classes=self.n_classes)
-
-    def probabilities(self, model: Pipeline, vectors: Vectors) -> NDArray[np.float64]:
-        """Class probabilities (clips, n_classes), zero for classes absent from training."""
-        out = np.zeros((len(vectors), self.n_classes))
-        out[:, model.classes_] = model.predict_proba(vectors)
-        return out
+        Raises:
+            BudgetSpent: saying after what.
+        """
+        if self.deadline is not None and time.time() > self.deadline:
+            raise BudgetSpent(f"budget spent after {words}")
 
 
-def tune_fold(
-    problem: Problem,
-    fold: Fold,
-    storage: JournalStorage,
-    *,
-    trials: int,
-    seed_for: Callable[..., int],
-    deadline: float | None,
-    on_trial: Callable[[int], None],
-) -> FoldOutcome:
+def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Search) -> FoldOutcome:
     """Tune on train → validation, refit on both, predict the test clips once.
 
     Args:
-        problem: features, labels, pooling and head.
+        problem: clips, labels, pooling and head.
         fold: indices into the task's clips.
-        storage: where the study lives; an unfinished one goes on to `trials` in total.
-        trials: total of trials, earlier runs' included.
-        seed_for: seed from names; the sampler is seeded anew per trial, so that an interrupted
-            study draws what an uninterrupted one would have drawn.
-        deadline: `time.time()` at which to stop, or None.
-        on_trial: called with the number of newly known trials.
+        storage: where the study lives; an unfinished one goes on to `search.trials` in total.
+        search: how to.
 
     Raises:
         TuningError: every trial failed.
@@ -169,35 +159,36 @@ def tune_fold(
     """
     study = open_study(storage, f"fold-{fold.index}")
     done = finished_trials(study)
-    on_trial(len(done))
-    while len(done) < trials:
-        if deadline is not None and time.time() > deadline:
-            raise BudgetSpent(f"budget spent after {len(done)} of {trials} trials")
-        study.sampler = _sampler(seed_for(fold.index, "sampler", len(done)))
-        trial = study.ask()
-        _run_trial(study, trial, problem, fold, seed_for(fold.index, "fit"))
+    search.on_trial(len(done))
+    while len(done) < search.trials:
+        search.check_budget(f"{len(done)} of {search.trials} trials")
+        study.sampler = _sampler(search.seed_for(fold.index, "sampler", len(done)))
+        _run_trial(study, problem, fold, search, len(done))
         done = finished_trials(study)
-        on_trial(1)
+        search.on_trial(1)
     complete = [t for t in done if t.state == TrialState.COMPLETE]
     errors = [t.user_attrs["error"] for t in done if "error" in t.user_attrs]
     if not complete:
-        raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {errors[-1]}")
+        reason = errors[-1] if errors else "all were pruned"
+        raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {reason}")
     best = study.best_trial
+    draw, validated = _draw_of(best), _validated_of(best)
     refitting = time.perf_counter()
-    probabilities, speed = _test_once(problem, fold, best, seed_for(fold.index, "fit"))
+    seed = search.seed_for(fold.index, "fit")
+    tested = problem.test(draw, validated, fold, seed, _refit(search, fold))
+    notes = [note for t in done for note in t.user_attrs.get("notes", ())] + [*tested.notes]
     return FoldOutcome(
-        best_params=best.params,
-        layer=best.params.get("layer", 0),
-        val_accuracy=best.user_attrs["val_accuracy"],
-        val_macro_f1=float(best.values[0]),
-        probabilities=probabilities,
+        best_params=draw.params if search.recipe else best.params,
+        layer=draw.layer,
+        validated=validated,
+        tested=tested,
         states={
             "complete": len(complete),
             "pruned": sum(t.state == TrialState.PRUNED for t in done),
             "failed": len(errors),
         },
         errors=errors,
-        predict_clips_per_s=speed,
+        notes=list(dict.fromkeys(notes)),
         seconds=sum(_seconds(t) for t in done) + time.perf_counter() - refitting,
     )
 
@@ -214,36 +205,66 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, multivariate=True)
 
 
-def _run_trial(study: optuna.Study, trial: Trial, problem: Problem, fold: Fold, seed: int) -> None:
-    train, validation = fold.train, fold.validation
-    layer = _suggest_layer(trial, problem.features.layers)
-    vectors = problem.features.vectors(layer, problem.pooling)
-    context = problem.context(layer, len(train))
-    params = head_registry.get(problem.head).suggest(trial, context)
-    trial.set_user_attr("params", params)
+def _run_trial(
+    study: optuna.Study, problem: Problem, fold: Fold, search: Search, position: int
+) -> None:
+    trial = study.ask()
+    draw = search.recipe or problem.draw(trial, fold)
+    trial.set_user_attr("layer", draw.layer)
+    trial.set_user_attr("params", draw.params)
+    # a killed trial is drawn again with the same position and draw, and finds its checkpoint
+    folder = search.folder / f"fold-{fold.index}" / f"trial-{position}-{_mark(draw)}"
+    watch = Watch(folder, _follower(trial, fold, search, position))
     try:
-        model = problem.model(params, seed).fit(vectors[train], problem.classes[train])
-        predicted = problem.probabilities(model, vectors[validation]).argmax(axis=1)
+        found = problem.validate(draw, fold, search.seed_for(fold.index, "fit"), watch)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
     except _TRIAL_ERRORS as error:
         trial.set_user_attr("error", f"{type(error).__name__}: {error}")
         study.tell(trial, state=TrialState.FAIL)
-        return
-    truth = problem.classes[validation]
-    trial.set_user_attr("val_accuracy", float(np.mean(predicted == truth)))
-    study.tell(trial, macro_f1(truth, predicted, problem.n_classes))
+    else:
+        for name, value in asdict(found).items():
+            trial.set_user_attr(name, value)
+        study.tell(trial, found.macro_f1)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _suggest_layer(trial: Trial, layers: int) -> int:
-    return trial.suggest_int("layer", 0, layers - 1) if layers > 1 else 0
+def _mark(draw: Draw) -> str:
+    return digest({"layer": draw.layer, "params": draw.params})[:12]
 
 
-def _test_once(
-    problem: Problem, fold: Fold, best: FrozenTrial, seed: int
-) -> tuple[NDArray[np.float64], float]:
-    fitted_on = np.concatenate([fold.train, fold.validation])
-    vectors = problem.features.vectors(best.params.get("layer", 0), problem.pooling)
-    params = best.user_attrs["params"]
-    model = problem.model(params, seed).fit(vectors[fitted_on], problem.classes[fitted_on])
-    began = time.perf_counter()
-    probabilities = problem.probabilities(model, vectors[fold.test])
-    return probabilities, len(fold.test) / (time.perf_counter() - began)
+def _follower(trial: Trial, fold: Fold, search: Search, position: int) -> Callable[[Epoch], None]:
+    def follow(epoch: Epoch) -> None:
+        search.on_epoch(fold.index, position, epoch)
+        search.check_budget(f"epoch {epoch.index + 1} of a trial, from where it goes on")
+        if epoch.validation_macro_f1 is not None:
+            trial.report(epoch.validation_macro_f1, epoch.index)
+            # a recipe is not searched for, so nothing is better than it
+            if search.recipe is None and trial.should_prune():
+                raise optuna.TrialPruned
+
+    return follow
+
+
+def _refit(search: Search, fold: Fold) -> Watch:
+    def follow(epoch: Epoch) -> None:
+        search.on_epoch(fold.index, None, epoch)
+        search.check_budget(f"epoch {epoch.index + 1} of the refit, from where it goes on")
+
+    return Watch(search.folder / f"fold-{fold.index}" / "refit", follow)
+
+
+def _draw_of(trial: FrozenTrial) -> Draw:
+    return Draw(trial.user_attrs["layer"], trial.user_attrs["params"])
+
+
+def _validated_of(trial: FrozenTrial) -> Validated:
+    attrs = trial.user_attrs
+    return Validated(
+        accuracy=attrs["accuracy"],
+        macro_f1=attrs["macro_f1"],
+        best_epoch=attrs["best_epoch"],
+        curve=tuple(Epoch(**epoch) for epoch in attrs["curve"]),
+        notes=tuple(attrs["notes"]),
+        precision=attrs["precision"],
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from backbones import BackboneInfo
 from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
-from bench import protocols, tasks
+from bench import presets, protocols, tasks
 from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS
 from heads import registry as head_registry
@@ -39,6 +39,23 @@ def collect() -> dict[str, list[Entry]]:
         "backbones": [_backbone(info) for info in backbone_registry.infos().values()],
         "poolings": [{"name": p.name, "summary": p.summary} for p in POOLINGS.values()],
         "heads": [asdict(info) for info in head_registry.infos()],
+        "presets": [_preset(preset) for preset in presets.PRESETS.values()],
+    }
+
+
+def _preset(preset: presets.Preset) -> Entry:
+    return {
+        "name": preset.name,
+        "summary": preset.summary,
+        "task": preset.task,
+        "protocols": list(preset.protocols),
+        "backbone": preset.backbone,
+        "poolings": list(preset.poolings),
+        "head": preset.head,
+        "params": dict(preset.params),
+        "crop_seconds": preset.crop_seconds,
+        "published": str(preset.published),
+        "measured_on": preset.published.measured_on,
     }
 
 
@@ -144,3 +161,15 @@ def _tables(console: Any, found: Mapping[str, Sequence[Entry]]) -> None:
             ("name", "what it is"),
             [[entry["name"], entry["summary"]] for entry in found[kind]],
         )
+    show(
+        "Presets: published systems, for `voxgrid run --preset`",
+        ("name", "task", "backbone, head", "published; what it is"),
+        [
+            [p["name"], p["task"], f"{p['backbone']}\n{p['head']}", _about(p)]
+            for p in found["presets"]
+        ],
+    )
+
+
+def _about(preset: Entry) -> str:
+    return f"{preset['published']}; {preset['summary']}"

@@ -11,7 +11,7 @@ from backbones import registry as backbone_registry
 from bench import estimate, measure, paths, records, throughput
 from bench.config import GridConfig
 from bench.estimate import Estimate, History, duration, size
-from bench.planning import Plan, PlannedBackbone, TaskPlan
+from bench.plans import Plan, PlannedBackbone, TaskPlan
 from bench.report.markdown import plural
 from bench.report.ranking import finished
 
@@ -73,7 +73,7 @@ def _row(plan: TaskPlan, backbone: PlannedBackbone, history: History) -> _Row:
         Counter(c.state for c in cells),
         # a run extracts only for cells that still need it
         estimate.extraction(backbone, history) if waiting else Estimate(),
-        estimate.tuning(cells, plan.planned, plan.trials, history),
+        estimate.tuning(cells, plan.planned, history),
         estimate.feature_bytes(backbone, plan.planned) if waiting else 0,
     )
 

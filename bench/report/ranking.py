@@ -133,14 +133,27 @@ def row(place: int, record: Record, letters: dict[str, str]) -> list[str]:
 
 
 def layer(record: Record) -> str:
-    """Layers chosen over the folds, such as `5 (4–7) of 0–12`."""
-    picked = [fold.layer for fold in record.folds]
-    if not picked or record.layers == 1:
+    """Layers chosen over the folds, such as `5 (4–7) of 0–12`.
+
+    Folds that learnt a weighted sum of layers are counted apart, as in
+    `weighted in 4 of 6 folds, else 3 (2–5) of 0–6`.
+    """
+    folds = len(record.folds)
+    picked = [fold.layer for fold in record.folds if fold.layer != "weighted"]
+    if not folds or record.layers == 1:
         return DASH
-    text = f"{statistics.median(picked):g}"
-    if min(picked) != max(picked):
-        text += f" ({min(picked)}–{max(picked)})"
-    return f"{text} of 0–{record.layers - 1}" if record.layers else text
+    span = f" of 0–{record.layers - 1}" if record.layers else ""
+    if not picked:
+        return f"weighted{span}"
+    text = f"{median_and_range(picked)}{span}"
+    weighted = folds - len(picked)
+    return f"weighted in {weighted} of {folds} folds, else {text}" if weighted else text
+
+
+def median_and_range(values: Sequence[int]) -> str:
+    """The median and, where they differ, the smallest and largest, such as `5 (4–7)`."""
+    text = f"{statistics.median(values):g}"
+    return text if min(values) == max(values) else f"{text} ({min(values)}–{max(values)})"
 
 
 def weights(record: Record) -> str:
@@ -167,9 +180,13 @@ def millions(parameters: int | None) -> str:
 
 
 def trials(record: Record) -> str:
-    """Trials per fold, and how many failed over all folds."""
-    failed = sum(fold.trials.failed for fold in record.folds)
-    return f"{record.trials} ({failed} failed)" if failed else str(record.trials)
+    """Trials per fold, and how many were stopped early or failed over all folds."""
+    counts = {
+        "pruned": sum(fold.trials.pruned for fold in record.folds),
+        "failed": sum(fold.trials.failed for fold in record.folds),
+    }
+    apart = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return f"{record.trials} ({apart})" if apart else str(record.trials)
 
 
 def majority(found: Sequence[Record]) -> str:

@@ -93,6 +93,58 @@ def make_record(
     return Record.model_validate(record | changes)
 
 
+def curve(*validation: float) -> list[dict[str, float]]:
+    """Epochs by their validation accuracy; losses and macro-F1 follow from it."""
+    return [
+        {
+            "train_loss": 2 * (1 - accuracy),
+            "validation_loss": 2.1 * (1 - accuracy),
+            "validation_accuracy": accuracy,
+            "validation_macro_f1": 0.9 * accuracy,
+        }
+        for accuracy in validation
+    ]
+
+
+def make_trained(
+    best: Sequence[int] = (1, 2),
+    params: Sequence[dict[str, Any]] = ({"trained": "all"},),
+    notes: Sequence[Sequence[str]] = (),
+    training: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Record:
+    """A record whose head was trained epoch by epoch; folds differ in their best epoch.
+
+    Args:
+        best: best epoch of each fold, 0-based.
+        params: best parameters of each fold, repeated as needed.
+        notes: of each fold, none as needed.
+        training: changes of the training record.
+        changes: as for `make_record`.
+    """
+    record = make_record(**{"head": "fine_tune", "picked": [12] * len(best)} | changes)
+    folds = [
+        fold.model_dump()
+        | {
+            "best_epoch": epoch,
+            "curve": curve(0.2, 0.4, 0.5, 0.45),
+            "best_params": params[position % len(params)],
+            "notes": list(notes[position]) if position < len(notes) else [],
+        }
+        for position, (fold, epoch) in enumerate(zip(record.folds, best, strict=True))
+    ]
+    details = {
+        "device": "cuda",
+        "hardware": "Test GPU",
+        "precision": ["bfloat16"],
+        "frozen_part": "cached",
+        "crop_seconds": 30.0,
+    }
+    return Record.model_validate(
+        record.model_dump() | {"folds": folds, "training": details | (training or {})}
+    )
+
+
 def unfinished(reason: str, status: str = "skipped", **changes: Any) -> Record:
     """A record without scores, with its reason."""
     empty = {"scores": None, "folds": [], "throughput": None, "memory": None, "parameters": None}

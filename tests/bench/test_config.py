@@ -73,8 +73,10 @@ def test_empty_lists_stand_for_everything() -> None:
         "logmel",
         "egemaps",
     }
-    assert set(config.heads) >= {"logistic_regression", "gradient_boosting", "mlp"}
-    assert set(config.poolings) == {"mean", "sum", "max", "mean_std", "mean_max"}
+    assert set(config.heads) >= {"logistic_regression", "gradient_boosting", "mlp", "fine_tune"}
+    assert set(config.poolings) == {
+        "mean", "sum", "max", "mean_std", "mean_max", "attention", "attentive_stats",
+    }  # fmt: skip
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))

@@ -10,6 +10,7 @@ import pytest
 from backbones import registry as backbone_registry
 from bench import tasks
 from bench.features.pooling import POOLINGS
+from bench.presets import PRESETS
 from bench.protocols import PROTOCOLS
 from bench.report import inventory
 from heads import registry as head_registry
@@ -37,7 +38,20 @@ def test_what_is_listed_is_what_is_registered() -> None:
         "backbones": list(backbone_registry.infos()),
         "poolings": list(POOLINGS),
         "heads": [info.name for info in head_registry.infos()],
+        "presets": list(PRESETS),
     }
+
+
+def test_presets_are_listed_with_task_backbone_head_and_published_figures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = inventory.collect()
+    entry = by_name(found["presets"])["quartznet-mlp-youtube"]
+    assert (entry["task"], entry["backbone"], entry["head"]) == ("youtube", "quartznet", "mlp")
+    assert entry["published"] == "accuracy above 70 %, precision above 70 %, recall above 70 %"
+    inventory.render({**found, "tasks": [], "backbones": []})
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 63.64 %" in printed
 
 
 def test_the_listing_is_strict_json() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from bench import records
 from bench.records import Excluded, Record
-from bench.report import leaderboard
-from tests.bench.make_records import make_record, right_of_ten, unfinished
+from bench.report import figures, leaderboard
+from tests.bench.make_records import make_record, make_trained, right_of_ten, unfinished
 
 
 @pytest.fixture
@@ -62,6 +62,35 @@ def test_a_row_shows_layers_over_folds_speed_size_and_failed_trials(results: Pat
         "94.4",
         "10 (6 failed)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("picked", "shown"),
+    [
+        (("weighted",) * 3, "weighted of 0–12"),
+        (("weighted", 3, "weighted"), "weighted in 2 of 3 folds, else 3 of 0–12"),
+        (("weighted", 2, 3, 5), "weighted in 1 of 4 folds, else 3 (2–5) of 0–12"),
+    ],
+)
+def test_folds_that_learnt_a_weighted_sum_of_layers_are_counted_apart(
+    results: Path, picked: tuple[int | str, ...], shown: str
+) -> None:
+    store(results, make_record(picked=picked))
+    assert rows(section(leaderboard.render(results), "speaker-6fold"))[0][7] == shown
+
+
+def test_trials_that_were_stopped_early_are_told_from_failed_ones(results: Path) -> None:
+    record = make_record(picked=(1, 1))
+    counts = [
+        {"complete": 8, "pruned": 2, "failed": 0},
+        {"complete": 8, "pruned": 1, "failed": 1},
+    ]
+    folds = [
+        fold.model_dump() | {"trials": own} for fold, own in zip(record.folds, counts, strict=True)
+    ]
+    store(results, Record.model_validate(record.model_dump() | {"folds": folds}))
+    found = rows(section(leaderboard.render(results), "speaker-6fold"))
+    assert found[0][-1] == "10 (3 pruned, 1 failed)"
 
 
 def test_the_same_records_give_the_same_bytes_whatever_the_order_of_writing(tmp_path: Path) -> None:
@@ -270,9 +299,16 @@ def test_check_shows_the_lines_that_differ_and_how_to_mend_them(
 
 
 def test_every_linked_file_exists_wherever_the_page_lies(results: Path, tmp_path: Path) -> None:
-    store(results, make_record(), make_record(protocol="random-80-20"))
+    found = [
+        make_record(),
+        make_record(protocol="random-80-20"),
+        make_record(protocol="channel-5fold"),
+        make_trained(protocol="random-80-20"),
+        make_trained(preset="xlsr-finetune-ravdess"),
+    ]
+    store(results, *found)
     page = tmp_path / "docs" / "leaderboard.md"
     leaderboard.update(results, page)
     links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
-    assert len(links) == 2
+    assert len(links) == len(figures.wanted(found)) == 4
     assert all((page.parent / link).is_file() for link in links)

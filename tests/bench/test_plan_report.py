@@ -16,7 +16,7 @@ from bench.estimate import Estimate, History
 from bench.features.extract import Extraction
 from bench.folds import Fold, Split
 from bench.grid import Cell
-from bench.planning import Plan, PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
+from bench.plans import Plan, PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
 from bench.report import plan as report
 from bench.tasks.base import Clip, Exclusion, Task
 from bench.throughput import Benchmark
@@ -63,7 +63,7 @@ def xlsr(tmp_path: Path) -> PlannedBackbone:
 
 def cells(*states: str, backbone: str = "xlsr") -> tuple[PlannedCell, ...]:
     return tuple(
-        PlannedCell(Cell("ravdess", "speaker-6fold", backbone, f"p{i}", "mlp"), state)  # type: ignore[arg-type]
+        PlannedCell(Cell("ravdess", "speaker-6fold", backbone, f"p{i}", "mlp"), state, trials=10)  # type: ignore[arg-type]
         for i, state in enumerate(states)
     )
 
@@ -107,10 +107,20 @@ def test_nothing_pending_and_nothing_loadable_take_no_time(xlsr: PlannedBackbone
 def test_tuning_time_counts_cells_to_do_at_the_pace_of_their_head(planned: PlannedTask) -> None:
     # 40 seconds for 2 folds of 10 trials: 2 seconds per trial
     history = replace(EMPTY, records=[make_record(head="mlp"), make_record(head="other")])
-    found = estimate.tuning(cells("todo", "todo", "done", "skipped"), planned, 10, history)
+    found = estimate.tuning(cells("todo", "todo", "done", "skipped"), planned, history)
     assert found == Estimate(2 * 6 * 10 * 2.0, "records")
-    assert estimate.tuning(cells("todo"), planned, 10, EMPTY).basis == "guess"
-    assert estimate.tuning(cells("done"), planned, 10, EMPTY) == Estimate()
+    assert estimate.tuning(cells("todo"), planned, EMPTY).basis == "guess"
+    assert estimate.tuning(cells("done"), planned, EMPTY) == Estimate()
+
+
+def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors(
+    planned: PlannedTask,
+) -> None:
+    history = replace(EMPTY, records=[make_record(head="mlp")])
+    (vectors,) = cells("todo")
+    trained = (replace(vectors, wants="backbone"),)
+    assert estimate.tuning(trained, planned, history).basis == "guess"
+    assert estimate.tuning(trained, planned, history).seconds > 60 * 6
 
 
 def test_a_sum_rests_on_its_weakest_part() -> None:

@@ -22,7 +22,8 @@ from bench.grid import Cell
 from bench.protocols import make_folds
 from bench.scoring import score
 from bench.tasks.base import Clip, Task
-from bench.tuning import Problem, open_storage, tune_fold
+from bench.problems import VectorProblem
+from bench.tuning import Search, open_storage, tune_fold
 from tests.conftest import Voxgrid
 
 pytestmark = pytest.mark.real
@@ -141,12 +142,10 @@ def test_shuffled_labels_score_at_chance_on_unseen_actors(tmp_path: Path) -> Non
     truth = np.array([index[s.clip.label] for s in scanned])
     classes = np.random.default_rng(0).permutation(truth)
     cell = Cell("ravdess", "speaker-6fold", "logmel", "mean_std", "logistic_regression")
-    problem = Problem(view, classes, 8, cell.pooling, cell.head, threads=2)
+    search = Search(trials=3, seed_for=partial(cell.seed, 0), folder=tmp_path / "folds")
+    problem = VectorProblem(view, classes, 8, cell.pooling, cell.head, threads=2)
     predicted = np.full(len(scanned), -1)
     for fold in split.folds:
-        outcome = tune_fold(
-            problem, fold, open_storage(tmp_path / "journal"), trials=3,
-            seed_for=partial(cell.seed, 0), deadline=None, on_trial=lambda count: None,
-        )  # fmt: skip
+        outcome = tune_fold(problem, fold, open_storage(tmp_path / "journal"), search)
         predicted[fold.test] = outcome.probabilities.argmax(axis=1)
     assert 0.10 < score(classes, predicted, task.labels).accuracy < 0.16

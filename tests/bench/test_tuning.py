@@ -9,9 +9,10 @@ import pytest
 
 from bench import tuning
 from bench.grid import Cell
+from bench.problems import VectorProblem
 from bench.protocols import Fold
 from bench.scoring import score
-from bench.tuning import Problem, open_storage, tune_fold
+from bench.tuning import Search, open_storage, tune_fold
 
 CELL = Cell("a-task", "a-protocol", "a-backbone", "mean", "logistic_regression")
 CLASSES = 8
@@ -31,8 +32,8 @@ class Vectors:
         return self._layers[layer]
 
 
-def _problem(view: Any, classes: np.ndarray, head: str = "logistic_regression") -> Problem:
-    return Problem(view, classes, CLASSES, "mean", head, threads=1)
+def _problem(view: Any, classes: np.ndarray, head: str = "logistic_regression") -> VectorProblem:
+    return VectorProblem(view, classes, CLASSES, "mean", head, threads=1)
 
 
 def _fold(clips: int, index: int = 0) -> Fold:
@@ -42,16 +43,10 @@ def _fold(clips: int, index: int = 0) -> Fold:
     return Fold(index, np.sort(train), np.sort(validation), np.sort(test), ("a",))
 
 
-def _tune(problem: Problem, fold: Fold, storage: Any, trials: int) -> tuning.FoldOutcome:
-    return tune_fold(
-        problem,
-        fold,
-        storage,
-        trials=trials,
-        seed_for=partial(CELL.seed, 0),
-        deadline=None,
-        on_trial=lambda count: None,
-    )
+def _tune(problem: VectorProblem, fold: Fold, storage: Any, trials: int) -> tuning.FoldOutcome:
+    # heads on vectors keep no checkpoints, and what comes of a fold is not kept by `tune_fold`
+    search = Search(trials=trials, seed_for=partial(CELL.seed, 0), folder=Path("not-written"))
+    return tune_fold(problem, fold, storage, search)
 
 
 @pytest.fixture
@@ -91,7 +86,7 @@ def test_test_labels_and_test_vectors_change_nothing_that_is_tuned(
         for name, x, y in (("a", layers, classes), ("b", spoilt, spoilt_classes))
     ]
     assert outcomes[0].best_params == outcomes[1].best_params
-    assert outcomes[0].val_macro_f1 == outcomes[1].val_macro_f1
+    assert outcomes[0].validated.macro_f1 == outcomes[1].validated.macro_f1
 
 
 def test_shuffled_labels_score_at_chance(

@@ -1,0 +1,48 @@
+"""Which layers' frames are kept, where learnt pooling or fine-tuning reads them."""
+
+from __future__ import annotations
+
+from backbones import STEM, BackboneInfo, Weights
+from bench.features.frames import frames_bytes
+from bench.problems import Draw
+
+_GIGABYTE = 1e9
+
+
+def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float) -> tuple[int, ...]:
+    """Layers whose frames may be read: all of them, or as many as the disk may hold.
+
+    Args:
+        info: metadata of the backbone.
+        weights: those it runs with.
+        seconds: sound in all clips.
+        gigabytes: most disk for one backbone's frames.
+
+    Returns:
+        Layers in order, evenly spaced where not all fit; none where not one does.
+    """
+    layers = info.layers_of(weights.size)
+    per_layer = frames_bytes(info, seconds, 1) if weights.size == "full" else 0
+    count = layers
+    if per_layer:
+        count = min(layers, int(gigabytes * _GIGABYTE / per_layer))
+    return tuple(int((i + 0.5) * layers / count) for i in range(count))
+
+
+def input_of(draw: Draw) -> int:
+    """Layer whose frames the first trained part reads, `STEM` for the feature encoder's output.
+
+    Args:
+        draw: of a head that trains the backbone; its layer is where the backbone is cut.
+    """
+    assert isinstance(draw.layer, int)
+    blocks = trained_blocks(draw)
+    return STEM if blocks is None else draw.layer - blocks
+
+
+def trained_blocks(draw: Draw) -> int | None:
+    """Blocks below the cut that are trained, or None for everything but the feature encoder."""
+    kind = draw.params["trained"]
+    if kind == "all":
+        return None
+    return 0 if kind == "classifier" else draw.params["blocks"]
