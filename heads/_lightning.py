@@ -222,7 +222,9 @@ class Fit(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Let SIGTERM end the process at once, as before: lightning would finish the epoch."""
-        if threading.current_thread() is threading.main_thread():
+        # None is a handler that was not set from Python, which cannot be put back
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and self.on_sigterm is not None:
             signal.signal(signal.SIGTERM, self.on_sigterm)
 
 

@@ -91,7 +91,10 @@ class Settings:
             ValueError: saying which.
         """
         counts = {"epochs": self.epochs, "batch_size": self.batch_size}
-        for name, count in (counts | {"accumulate": self.accumulate}).items():
+        counts["accumulate"] = self.accumulate
+        if self.patience is not None:
+            counts["patience"] = self.patience
+        for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if not 1 <= self.last <= self.epochs:

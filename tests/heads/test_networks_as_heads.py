@@ -359,6 +359,7 @@ def test_more_blocks_than_there_are_is_an_error(trained, blocks):
         ({"precision": "16-mixed"}, "precision must be one of auto, 32-true, bf16-mixed"),
         ({"trained": "lora", "lora_rank": 0}, "lora_rank must be at least 1"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
     ],
 )
 def test_fine_tuning_refuses_what_means_nothing(params, reason):

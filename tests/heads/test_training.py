@@ -1,11 +1,10 @@
-"""How networks are trained: resumed, interrupted, stopped early, short of memory, silent."""
+"""How networks are trained: resumed, interrupted, stopped early, silent."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -18,12 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from heads import FitDiverged, HeadError, OutOfMemory, Training
+from heads import FitDiverged, Training
 from heads._checkpoints import AtomicFile
-from heads._compute import halving
 from heads.fine_tune import FineTuneHead
 from heads.sequences import Epoch
-from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
+from tests.heads.in_memory import MemoryClips, backbone, marked
 
 FRAMES, LABELS = marked(96, strength=3.0)
 TRAIN, VALIDATION, TEST = np.arange(0, 60), np.arange(60, 78), np.arange(78, 96)
@@ -141,8 +139,9 @@ CHILD = """
     import sys, time
     from pathlib import Path
     import tests.heads.test_training as t
+    from tests.heads.in_memory import MemorySequences
 
-    class Slow(t.MemorySequences):
+    class Slow(MemorySequences):
         def take(self, indices):
             return Slow([self.clips[i] for i in indices], self.augment, self.batches)
 
@@ -162,7 +161,7 @@ CHILD = """
         def take(self, indices):
             return Clips(self.stem.take(indices), self.backbone, self.tails)
 
-    X = Clips(t.MemorySequences(t.FRAMES.clips), t.backbone(2))
+    X = Clips(MemorySequences(t.FRAMES.clips), t.backbone(2))
     training = t.validated(X, folder=Path(sys.argv[1]))
     t.head().fit(X.take(t.TRAIN), t.LABELS[t.TRAIN], training)
 """
@@ -335,79 +334,3 @@ def test_a_step_made_of_two_batches_is_the_step_of_one():
         batch_size=4, accumulate=2, precision="32-true", dropout=0.0, trained="classifier"
     )
     np.testing.assert_allclose(probabilities(split), probabilities(whole), atol=1e-5)
-
-
-def test_halving_says_each_step_and_gives_up_at_one():
-    notes: list[str] = []
-    tried = []
-
-    def attempt(size: int) -> None:
-        tried.append(size)
-        torch.empty(2**60)
-
-    with pytest.raises(OutOfMemory, match="single clip per batch; train fewer blocks"):
-        halving(6, attempt, notes, "fine_tune", "training")
-    assert tried == [6, 3, 1]
-    assert len(notes) == 2
-    assert issubclass(OutOfMemory, HeadError)
-
-
-def test_errors_other_than_memory_pass_through():
-    def attempt(size: int) -> None:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    with pytest.raises(RuntimeError, match="mat1"):
-        halving(6, attempt, [], "fine_tune", "training")
-
-
-def address_space() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-
-
-def short_of_memory(megabytes: int, after_epoch: int | None, folder: Path) -> None:
-    """Fit with so much memory more than now, from the start or after an epoch; prints the end."""
-    rng = np.random.default_rng(0)
-    made = [rng.standard_normal((1, 2000, 32)).astype(np.float32) for _ in range(32)]
-    X = MemoryClips(MemorySequences(made), backbone(1, 32))
-    y = np.arange(32) % 2
-    tune = FineTuneHead(batch_size=32, epochs=3, blocks=1, precision="32-true", random_state=0)
-    few = np.arange(2)
-    tune.fit(X.take(few), y[few])  # loads what there is to load
-
-    def limit(epoch: Epoch | None) -> None:
-        if (epoch.index if epoch else None) == after_epoch:
-            limits = (address_space() + megabytes * 2**20, resource.RLIM_INFINITY)
-            resource.setrlimit(resource.RLIMIT_AS, limits)
-
-    limit(None)
-    training = Training(folder=folder, on_epoch=limit)
-    try:
-        tune.fit(X, y, training)
-        print(len(tune.curve_), np.isfinite(tune.predict_proba(X)).all(), len(training.notes) > 0)
-    except OutOfMemory as error:
-        print(error)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-@pytest.mark.parametrize(
-    ("megabytes", "after_epoch", "said"),
-    [
-        (80, None, "3 True True"),
-        (80, 0, "3 True True"),
-        (1, None, "fine_tune: memory ended in training with a single clip per batch"),
-    ],
-)
-def test_real_lack_of_memory_halves_the_batch(tmp_path, megabytes, after_epoch, said):
-    code = (
-        "from pathlib import Path; from tests.heads.test_training import short_of_memory; "
-        f"short_of_memory({megabytes}, {after_epoch}, Path({str(tmp_path)!r}))"
-    )
-    # every large tensor gets pages of its own, so that the limit means what it says
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stdout.startswith(said), done.stderr
-    if "True" in said:
-        state = AtomicFile().load_checkpoint(tmp_path / "last.ckpt")["voxgrid"]
-        assert 1 <= state["batch_size"] < 32
