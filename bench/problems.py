@@ -94,6 +94,10 @@ class Problem(Protocol):
         """Draw a layer and parameters from the search space."""
         ...
 
+    def first(self, fold: Fold) -> dict[str, Any]:
+        """What the first trial of a study draws, by name; the sampler draws the rest."""
+        ...
+
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Fit on the training clips and score on the validation clips."""
         ...
@@ -137,6 +141,10 @@ class VectorProblem:
             classes=self.n_classes,
         )
         return Draw(layer, head_registry.get(self.head).suggest(trial, context))
+
+    def first(self, fold: Fold) -> dict[str, Any]:
+        """Nothing: fits on vectors are cheap enough to begin anywhere."""
+        return {}
 
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Fit on the training clips and score on the validation clips."""

@@ -162,7 +162,8 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
     search.on_trial(len(done))
     while len(done) < search.trials:
         search.check_budget(f"{len(done)} of {search.trials} trials")
-        study.sampler = _sampler(search.seed_for(fold.index, "sampler", len(done)))
+        first = {} if done else problem.first(fold)
+        study.sampler = _sampler(search.seed_for(fold.index, "sampler", len(done)), first)
         _run_trial(study, problem, fold, search, len(done))
         done = finished_trials(study)
         search.on_trial(1)
@@ -197,12 +198,13 @@ def _seconds(trial: FrozenTrial) -> float:
     return trial.duration.total_seconds() if trial.duration is not None else 0.0
 
 
-def _sampler(seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(seed: int, fixed: dict[str, Any]) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         # With the default of 10 random starts a study of 10 trials would be a random search. The
         # number is fixed, so that a study extended to more trials is the study of that total.
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, multivariate=True)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, multivariate=True)
+        return optuna.samplers.PartialFixedSampler(fixed, sampler) if fixed else sampler
 
 
 def _run_trial(

@@ -94,6 +94,18 @@ class Head(ClassifierMixin, BaseEstimator):
             Keyword arguments of the constructor, without `random_state` and `n_jobs`.
         """
 
+    @staticmethod
+    def first(context: HeadContext) -> dict[str, Any]:
+        """What the first trial of a study draws; nothing leaves it to the sampler.
+
+        Args:
+            context: as for `suggest`.
+
+        Returns:
+            Values for parameters that `suggest` draws, by their names in the trial.
+        """
+        return {}
+
     @abstractmethod
     def fit(self, X: Any, y: NDArray[Any]) -> Head:
         """Fit on clips X and labels y (clips,).

@@ -154,6 +154,28 @@ class FineTuneHead(NeuralHead):
             "epochs": trial.suggest_int("epochs", 5, longest, step=5),
         }
 
+    @staticmethod
+    def first(context: HeadContext) -> dict[str, Any]:
+        """What the first trial draws: a training is too dear to begin anywhere at random.
+
+        Args:
+            context: as for `suggest`.
+
+        Returns:
+            Values for the parameters that `suggest` draws, by their names in the trial.
+        """
+        wanted = "top-4" if context.accelerator else "top-1"
+        return {
+            "scope": wanted if _SCOPES[wanted][2] <= context.blocks else "classifier",
+            "lora_rank": 8,
+            "mix": False,
+            "dropout": 0.1,
+            "backbone_learning_rate": 1e-4,
+            "learning_rate": 1e-3,
+            "warmup": 0.1,
+            "epochs": 10,
+        }
+
     def _part(self, clips: TrainableClips) -> int | None:
         """How many blocks are trained, as `TrainableClips.inputs` takes it; 0 for none."""
         if self.trained not in TRAINED:

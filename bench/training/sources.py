@@ -94,6 +94,10 @@ class _Trained:
         """What the head is fitted on, for all clips."""
         raise NotImplementedError
 
+    def first(self, fold: Fold) -> dict[str, Any]:
+        """What the first trial of a study draws, by name; the sampler draws the rest."""
+        return {}
+
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Train on the training clips, score each epoch on the validation clips."""
         clips = self.inputs(draw)
@@ -200,18 +204,27 @@ class BackboneProblem(_Trained):
         """Draw where the backbone is cut, and the head's parameters."""
         last = self.layers - 1
         layer = trial.suggest_int("layer", 1, last) if last > 1 else last
-        context = HeadContext(
-            clips=len(fold.train),
-            features=self._view.width(layer),
-            classes=self.n_classes,
-            blocks=last,
-            accelerator=self._job.device != "cpu",
-        )
-        params = head_registry.get(self._cell.head, self.wants).suggest(trial, context)
+        head = head_registry.get(self._cell.head, self.wants)
+        params = head.suggest(trial, self._context(layer, fold))
         if params.get("blocks") is not None:
             # the space is the same for every cut; a low cut has fewer blocks below it
             params["blocks"] = min(params["blocks"], layer)
         return Draw(layer, params)
+
+    def first(self, fold: Fold) -> dict[str, Any]:
+        """A cut in the middle, whose layers transfer best as a rule, and what the head proposes."""
+        middle = self.layers // 2
+        head = head_registry.get(self._cell.head, self.wants)
+        return {"layer": middle, **head.first(self._context(middle, fold))}
+
+    def _context(self, layer: int, fold: Fold) -> HeadContext:
+        return HeadContext(
+            clips=len(fold.train),
+            features=self._view.width(layer),
+            classes=self.n_classes,
+            blocks=self.layers - 1,
+            accelerator=self._job.device != "cpu",
+        )
 
     def _refit_params(self, draw: Draw, validated: Validated) -> dict[str, Any]:
         # without validation clips nothing says when to stop: the epoch is known from before

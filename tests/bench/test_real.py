@@ -19,10 +19,10 @@ from bench.features import statistics
 from bench.features.extract import Extraction, Source, extract
 from bench.features.store import FeatureSet
 from bench.grid import Cell
+from bench.problems import VectorProblem
 from bench.protocols import make_folds
 from bench.scoring import score
 from bench.tasks.base import Clip, Task
-from bench.problems import VectorProblem
 from bench.tuning import Search, open_storage, tune_fold
 from tests.conftest import Voxgrid
 
