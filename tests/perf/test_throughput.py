@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from backbones import Backbone, Weights, WeightsUnavailable
+from backbones import Backbone
 from backbones import registry as backbone_registry
-from backbones import weights as backbone_weights
 from bench import measure, tasks
 from bench.audio import decode
 from bench.audio.batch import Batch, batches, normalise
@@ -25,6 +24,7 @@ from bench.audio.index import scan
 from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, Source, extract_with
 from bench.tasks.base import Task
+from tests.perf.weights import weights_of
 
 BATCH_SIZES = (1, 4, 8)
 CLIPS = 8
@@ -67,15 +67,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(task.name, sources)
 
 
-def _weights(name: str) -> Weights:
-    """Pretrained weights where they are; otherwise random ones, which cost the same time."""
-    info = backbone_registry.infos()[name]
-    try:
-        return backbone_weights.resolve(info, allow_download=False)
-    except WeightsUnavailable:
-        return backbone_weights.resolve(info, control="random-init", allow_download=False)
-
-
 def _loaded(name: str) -> Backbone:
     import torch
 
@@ -83,7 +74,7 @@ def _loaded(name: str) -> Backbone:
     if missing:
         pytest.skip(missing)
     torch.set_num_threads(measure.usable_cores())
-    backbone = backbone_registry.create(name, _weights(name))
+    backbone = backbone_registry.create(name, weights_of(name))
     backbone.load()
     return backbone
 
