@@ -201,6 +201,11 @@ class Fit(pl.LightningModule):
         if known.any():
             loss = functional.cross_entropy(logits[known], torch.from_numpy(codes[known]))
             scores["validation_loss"] = loss.item()
+            if not np.isfinite(scores["validation_loss"]):
+                raise FitDiverged(
+                    f"{self.job.head}: the validation loss became {loss.item()} after epoch "
+                    f"{len(self.curve) + 1}; lower the learning rates"
+                )
         return scores
 
     def trained(self) -> State:

@@ -60,12 +60,24 @@ class LayerMix(nn.Module):
         """Weights of the layers, (layers,)."""
         return torch.softmax(self.SPEED * self.logits, dim=0)
 
-    def forward(self, layers: Tensor) -> Tensor:
-        """(clips, layers, frames, width) → (clips, frames, width)."""
-        clips, count, frames, width = layers.shape
-        with torch.autocast(layers.device.type, enabled=False):
-            mixed = self.weights() @ layers.reshape(clips, count, frames * width)
-        return mixed.reshape(clips, frames, width)
+    def forward(self, layers: Tensor, standardise: Standardise) -> Tensor:
+        """Sum of standardised layers.
+
+        Args:
+            layers: (clips, layers, frames, width).
+            standardise: of these layers.
+
+        Returns:
+            float32 (clips, frames, width).
+        """
+        weights = self.weights()[:, None, None]
+        # layer by layer, standardised on the way: a standardised copy of all layers at once would
+        # take longer to write than the sum takes
+        scales = (weights * standardise.scale).unbind()
+        mixed = (weights * standardise.shift).sum(dim=0)
+        for layer, scale in zip(layers.unbind(dim=1), scales, strict=True):
+            mixed = torch.addcmul(mixed, layer.float(), scale)
+        return mixed
 
 
 class Network(nn.Module):
@@ -96,8 +108,11 @@ class Network(nn.Module):
     def vectors(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Pooled clips (clips, features), not yet standardised."""
         layers, lengths = self.layers(inputs, lengths)
-        layers = self.head["frames"](layers)
-        frames = self.head["mix"](layers) if "mix" in self.head else layers[:, 0]
+        standardise = self.head["frames"]
+        if "mix" in self.head:
+            frames = self.head["mix"](layers, standardise)
+        else:
+            frames = standardise(layers)[:, 0]
         return self.head["pooling"](frames, lengths)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class FineTuneHead(NeuralHead):
             ),
             "learning_rate": trial.suggest_float("learning_rate", 2e-4, 5e-3, log=True),
             "warmup": trial.suggest_float("warmup", 0.0, 0.2),
-            "epochs": trial.suggest_int("epochs", 5, longest, step=5),
+            "epochs": trial.suggest_int("epochs", 4, longest),
         }
 
     @staticmethod
@@ -173,7 +173,7 @@ class FineTuneHead(NeuralHead):
             "backbone_learning_rate": 1e-4,
             "learning_rate": 1e-3,
             "warmup": 0.1,
-            "epochs": 10,
+            "epochs": 10 if context.accelerator else 7,
         }
 
     def _part(self, clips: TrainableClips) -> int | None:

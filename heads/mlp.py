@@ -243,6 +243,25 @@ class PooledMLPHead(NeuralHead):
             "epochs": trial.suggest_int("epochs", 8, 20, step=4),
         }
 
+    @staticmethod
+    def first(context: HeadContext) -> dict[str, Any]:
+        """What the first trial draws: the constructor's own values, and a learnt pooling's width.
+
+        Args:
+            context: as for `suggest`.
+
+        Returns:
+            Values for the parameters that `suggest` draws, by their names in the trial.
+        """
+        return {
+            "attention": 128,
+            "hidden": 256,
+            "dropout": 0.3,
+            "learning_rate": 1e-3,
+            "weight_decay": 1.0,
+            "epochs": 12,
+        }
+
     def _inputs(self, X: Sequences) -> Sequences:
         return X
 

@@ -194,7 +194,9 @@ class LiveSequences:
         job, live = self._recordings.job, self._recordings.live
         equal_lengths = not live.get().info.attention_mask
         encoded: dict[int, torch.Tensor] = {}
-        with torch.no_grad():
+        kind = torch.device(job.device).type
+        # as in extraction: what surrounds this call may compute in another precision
+        with torch.no_grad(), torch.autocast(kind, enabled=False):
             for batch in batches(pieces, job.batch, equal_lengths=equal_lengths):
                 waves, lengths = batch.waves.to(job.device), batch.lengths.to(job.device)
                 hidden, valid = live.encode(waves, lengths, self._layers)

@@ -96,7 +96,7 @@ class _Trained:
 
     def first(self, fold: Fold) -> dict[str, Any]:
         """What the first trial of a study draws, by name; the sampler draws the rest."""
-        return {}
+        raise NotImplementedError
 
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Train on the training clips, score each epoch on the validation clips."""
@@ -144,7 +144,9 @@ class _Trained:
 
     def _most_frames(self, layer: int, crop_seconds: float) -> int:
         """Frames in the part of a clip that is used."""
-        rate = float(np.max(self._view.frames(max(layer, 0)) / self._seconds))
+        # of the longest clip: the edges of short ones make the rate look higher
+        longest = int(np.argmax(self._seconds))
+        rate = float(self._view.frames(max(layer, 0))[longest] / self._seconds[longest])
         return max(1, round(crop_seconds * rate))
 
 
@@ -168,13 +170,19 @@ class FramesProblem(_Trained):
         if len(self._mixable) > 1:
             kind = trial.suggest_categorical("layers", ["single", "weighted"])
             layer = "weighted" if kind == "weighted" else layer
-        context = HeadContext(
-            clips=len(fold.train),
-            features=self._view.width(self._mixable[-1] if layer == "weighted" else layer),
-            classes=self.n_classes,
-        )
         head = head_registry.get(self._cell.head, self.wants)
-        return Draw(layer, head.suggest(trial, context))
+        return Draw(layer, head.suggest(trial, self._context(layer, fold)))
+
+    def first(self, fold: Fold) -> dict[str, Any]:
+        """The middle layer alone, and what the head proposes."""
+        position = len(self._source.layers) // 2
+        head = head_registry.get(self._cell.head, self.wants)
+        proposed = head.first(self._context(self._source.layers[position], fold))
+        return {"layer": position, "layers": "single", **proposed}
+
+    def _context(self, layer: Layer, fold: Fold) -> HeadContext:
+        width = self._view.width(self._mixable[-1] if layer == "weighted" else layer)
+        return HeadContext(len(fold.train), width, self.n_classes)
 
     def inputs(self, draw: Draw) -> Sequences:
         """Frames of the layer or layers, for all clips."""
