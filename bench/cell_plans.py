@@ -140,7 +140,7 @@ def _with_frames(
 
 def _frames_of(planned: PlannedCell, config: GridConfig) -> tuple[int, ...]:
     """Layers whose frames a cell reads."""
-    if planned.wants == "vectors":
+    if planned.wants == "vectors" or (planned.wants == "backbone" and not config.fine_tune.cache):
         return ()
     if planned.recipe is None:
         accelerated = planned.wants == "backbone" and config.accelerator
@@ -165,7 +165,7 @@ def _plan_cell(
     if backbone.weights is None or backbone.extraction is None:
         return PlannedCell(cell, "skipped", reason=backbone.reason)
     wants = pairs.wants(cell.pooling, cell.head)
-    if wants != "vectors" and not backbone.kept:
+    if wants == "frames" and not backbone.kept:
         reason = (
             f"the frames of a single layer of {backbone.info.name} take more disk than frames_gb "
             f"allows ({config.frames_gb:g}): raise it in grid.toml"
@@ -187,8 +187,9 @@ def _plan_cell(
 def _trials(wants: str, sample: bool, config: GridConfig, preset: Preset | None) -> int:
     if preset is not None:
         return 1
-    asked = config.sample.trials if sample else config.trials
-    return min(asked, config.fine_tune.trials) if wants == "backbone" else asked
+    if sample:
+        return config.sample.trials if wants == "vectors" else config.sample.trainings
+    return config.fine_tune.trials if wants == "backbone" else config.trials
 
 
 def _recipe(preset: Preset | None, count: int) -> Draw | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -154,6 +155,7 @@ class CellJob:
                 if outcome is None:
                     outcome = tune_fold(problem, fold, storage, search)
                     outcomes.save(file, outcome)
+                    shutil.rmtree(self.folder / f"fold-{fold.index}", ignore_errors=True)
                 else:
                     search.on_trial(self.trials)
                 folds.append(outcome)

@@ -77,7 +77,7 @@ def _config(
         # a run on the side must not replace the leaderboard of the records in results/
         overrides["leaderboard"] = overrides["results"] / "leaderboard.md"
     if "trials" in overrides:
-        overrides["sample"] = {"trials": overrides["trials"]}
+        overrides["sample"] = dict.fromkeys(("trials", "trainings"), overrides["trials"])
         fine_tune["trials"] = overrides["trials"]
     if fine_tune:
         overrides["fine_tune"] = fine_tune

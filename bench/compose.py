@@ -237,13 +237,13 @@ def _training(
     device = config.device if planned.wants == "backbone" else "cpu"
     settings = config.fine_tune
     augments = planned.wants == "backbone" and settings.augment
-    live = planned.wants == "backbone" and not settings.cache
+    live = {fold.validated.live for fold in outcome.folds}
     return TrainingRecord(
         device=device,
         hardware=measure.hardware(device),
         precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
         # augmented clips pass the frozen part in every epoch, the others are read from the cache
-        frozen_part="live" if live else "both" if augments else "cached",
+        frozen_part="both" if augments or len(live) > 1 else "live" if live == {True} else "cached",
         augmentation=Augmentation().settings() if augments else None,
         crop_seconds=settings.crop_seconds,
     )

@@ -16,11 +16,17 @@ _DURATION = re.compile(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*
 
 
 class SampleConfig(BaseModel):
-    """Settings of the sample tasks, which show that the harness works and no more."""
+    """Settings of the sample tasks, which show that the harness works and no more.
+
+    Attributes:
+        trials: of heads on vectors.
+        trainings: trials of heads that read frames or train the backbone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: Annotated[int, Field(ge=1)] = 3
+    trainings: Annotated[int, Field(ge=1)] = 1
 
 
 class FineTuneConfig(BaseModel):

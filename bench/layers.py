@@ -35,9 +35,19 @@ def input_of(draw: Draw) -> int:
     Args:
         draw: of a head that trains the backbone; its layer is where the backbone is cut.
     """
-    assert isinstance(draw.layer, int)
     blocks = trained_blocks(draw)
-    return STEM if blocks is None else draw.layer - blocks
+    return STEM if blocks is None else cut_of(draw) - blocks
+
+
+def cut_of(draw: Draw) -> int:
+    """Layer the backbone is cut after.
+
+    Raises:
+        ValueError: the draw is of a sum of layers.
+    """
+    if draw.layer == "weighted":
+        raise ValueError("a backbone is cut after one layer, not after a sum of layers")
+    return draw.layer
 
 
 def trained_blocks(draw: Draw) -> int | None:

@@ -74,7 +74,8 @@ class Preset:
         head: name of the head.
         published: its figures.
         params: constructor parameters of the head; the pooling, seed and threads are the cell's.
-        crop_seconds: how much of the beginning of a clip is used; None: all of it.
+        crop_seconds: how much of the beginning of a clip training reads; None: what the
+            configuration says.
         undocumented: what is not documented, and what is done here.
         differs: what is done differently here on purpose.
         layer: the layer read or cut at.
@@ -207,7 +208,6 @@ _PRESETS = (
             "epochs": 20,
             "batch_size": 64,
         },
-        crop_seconds=60.0,
         undocumented=(
             _SPLIT,
             "How long the fragments of a clip were: windows of the harness here.",
@@ -220,6 +220,7 @@ _PRESETS = (
             _STANDARDISED,
             "A clip's vector is the average over all its frames, hence a shorter last fragment "
             "counts for less.",
+            "Vectors are of all the sound there is of a clip, not of its first 60 s.",
         ),
     ),
     Preset(
@@ -373,7 +374,7 @@ def apply(preset: Preset, config: GridConfig, asked: Mapping[str, Any]) -> GridC
             "poolings": poolings,
             "heads": (preset.head,),
             "trials": 1,
-            "sample": config.sample.model_copy(update={"trials": 1}),
+            "sample": config.sample.model_copy(update={"trials": 1, "trainings": 1}),
             "fine_tune": config.fine_tune.model_copy(update=training),
         }
     )

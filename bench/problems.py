@@ -44,6 +44,7 @@ class Validated:
         curve: every epoch, where there are any.
         notes: what a reader should know, e.g. that the batch was halved.
         precision: what training computed in, None for heads on vectors.
+        live: whether the frozen part of the backbone ran in every epoch.
     """
 
     accuracy: float
@@ -52,6 +53,7 @@ class Validated:
     curve: tuple[Epoch, ...] = ()
     notes: tuple[str, ...] = ()
     precision: str | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True)

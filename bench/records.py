@@ -75,9 +75,10 @@ class Throughput(_Strict):
     """Speed, on the hardware named.
 
     `backbone_rtfx` counts time inside the encoder only; `end_to_end_rtfx` also decoding,
-    resampling, batching, statistics and cache writes. `predict_clips_per_s` is the fitted head on
-    ready vectors, in a tuning worker of this run (`tuning_threads`). `tuning_seconds` is the sum
-    over all trials and refits, earlier runs' trials included. `batch` is the most windows per
+    resampling, batching, statistics and cache writes. `predict_clips_per_s` is the fitted head in a
+    tuning worker of this run (`tuning_threads`), on ready vectors; of heads that read frames or
+    train the backbone, reading the frames and the trained blocks included. `tuning_seconds` is the
+    sum over all trials and refits, earlier runs' trials included. `batch` is the most windows per
     batch; backbones that must not be padded often have fewer. The `benchmark_*` fields come from
     `tox -e perf`, None until it has been run on the same hardware.
     """
@@ -101,8 +102,9 @@ class TrainingRecord(_Strict):
     """How heads that read frames or train the backbone were trained.
 
     `frozen_part` is `cached` where the input of the first trained part was computed once per clip
-    and kept in half precision, `live` where every epoch ran it again. `augmentation` holds its
-    settings, None without. `crop_seconds` is how much of a clip is used at most.
+    and kept in half precision, `live` where every epoch ran it again, `both` where training clips
+    were augmented or folds differ. `augmentation` holds its settings, None without.
+    `crop_seconds` is how much of a clip is used at most.
     """
 
     device: str

@@ -25,6 +25,8 @@ from bench.training.sources import BackboneSource, FramesSource
 from bench.tuning import BudgetSpent
 
 STUDIES = ".studies"
+# Raise it when what trials store changes: older studies then begin anew instead of being misread.
+STUDY_SCHEMA = 2
 
 
 @dataclass
@@ -289,7 +291,7 @@ def _cell_job(
     clips = run.plan.planned.clips
     index = {label: position for position, label in enumerate(run.plan.planned.task.labels)}
     # the fingerprint in the path keeps a study from going on with other features or folds
-    name = f"{cell.relative_path.name}.{(planned.fingerprint or '')[:16]}.journal"
+    name = f"{cell.relative_path.name}.{(planned.fingerprint or '')[:16]}.{STUDY_SCHEMA}.journal"
     return CellJob(
         cell=cell,
         source=_source(run, backbone, planned, features),

@@ -51,7 +51,7 @@ class FoldOutcome:
         states: number of trials by final state.
         errors: reasons of failed trials.
         notes: of the trials and the refit, each once.
-        seconds: wall time of all trials, earlier runs' included, and of the refit.
+        seconds: wall time of all trials, earlier runs' included, and of the refit's last run.
     """
 
     best_params: dict[str, Any]
@@ -176,7 +176,7 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
     draw, validated = _draw_of(best), _validated_of(best)
     refitting = time.perf_counter()
     seed = search.seed_for(fold.index, "fit")
-    tested = problem.test(draw, validated, fold, seed, _refit(search, fold))
+    tested = problem.test(draw, validated, fold, seed, _refit(search, fold, draw))
     notes = [note for t in done for note in t.user_attrs.get("notes", ())] + [*tested.notes]
     return FoldOutcome(
         best_params=draw.params if search.recipe else best.params,
@@ -195,7 +195,9 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
 
 
 def _seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration is not None else 0.0
+    """Wall time of a trial; of one that was resumed, at least that of all its epochs."""
+    lasted = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    return max(lasted, sum(epoch["seconds"] for epoch in trial.user_attrs.get("curve", ())))
 
 
 def _sampler(seed: int, fixed: dict[str, Any]) -> optuna.samplers.BaseSampler:
@@ -248,12 +250,12 @@ def _follower(trial: Trial, fold: Fold, search: Search, position: int) -> Callab
     return follow
 
 
-def _refit(search: Search, fold: Fold) -> Watch:
+def _refit(search: Search, fold: Fold, draw: Draw) -> Watch:
     def follow(epoch: Epoch) -> None:
         search.on_epoch(fold.index, None, epoch)
         search.check_budget(f"epoch {epoch.index + 1} of the refit, from where it goes on")
 
-    return Watch(search.folder / f"fold-{fold.index}" / "refit", follow)
+    return Watch(search.folder / f"fold-{fold.index}" / f"refit-{_mark(draw)}", follow)
 
 
 def _draw_of(trial: FrozenTrial) -> Draw:
@@ -269,4 +271,5 @@ def _validated_of(trial: FrozenTrial) -> Validated:
         curve=tuple(Epoch(**epoch) for epoch in attrs["curve"]),
         notes=tuple(attrs["notes"]),
         precision=attrs["precision"],
+        live=attrs["live"],
     )

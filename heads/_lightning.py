@@ -49,6 +49,7 @@ class Fit(pl.LightningModule):
     Attributes:
         curve: epochs trained so far, those of an interrupted fit included.
         best: trained weights of the best epoch so far, on the CPU; None where the last are kept.
+        notes: what a reader of the result should know, kept in checkpoints.
     """
 
     codes: Tensor
@@ -72,6 +73,7 @@ class Fit(pl.LightningModule):
         self.publish = publish
         self.curve: list[Epoch] = []
         self.best: State | None = None
+        self.notes: list[str] = []
         self.on_sigterm: Any = signal.SIG_DFL
         # what is frozen is not in the checkpoint
         self.strict_loading = False
@@ -223,6 +225,7 @@ class Fit(pl.LightningModule):
             "batch_size": self.batch_size,
             "curve": [asdict(epoch) for epoch in self.curve],
             "best": self.best,
+            "notes": self.notes,
         }
 
     def on_train_start(self) -> None:

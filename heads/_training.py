@@ -86,14 +86,16 @@ def _attempt(
     checkpoint = training.folder / NAME if training.folder is not None else None
     state, unusable = read(checkpoint, name) if checkpoint is not None else (None, None)
     if unusable is not None:
-        note = f"training started anew: {checkpoint} {unusable}"
+        note = f"training started anew: the checkpoint {unusable}"
         if note not in training.notes:
             training.notes.append(note)
     if state is not None:
         batch_size = min(batch_size, state["batch_size"])
     network = _build(job, device, precision, batch_size)
     fit = _lightning.Fit(network, job, batch_size, name, training.folder, publish)
+    fit.notes = training.notes
     if state is not None:
+        training.notes += [note for note in state["notes"] if note not in training.notes]
         fit.best = state["best"]
         fit.curve = [Epoch(**epoch) for epoch in state["curve"]]
         for epoch in fit.curve:

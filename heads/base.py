@@ -57,7 +57,7 @@ class HeadContext:
         clips: number of training clips.
         features: length of a clip vector, or width of a frame.
         classes: number of classes.
-        blocks: blocks of the backbone below the chosen layer, for heads that train it.
+        blocks: all blocks of the backbone, for heads that train it; a low cut has fewer below it.
         accelerator: whether training runs on a GPU, where it may cost more.
     """
 

@@ -81,6 +81,8 @@ def parts(record: Record) -> str:
 
 def _part(record: Record, fold: FoldRecord) -> str:
     kind, blocks = _scope(fold.best_params)
+    if blocks is not None and isinstance(fold.layer, int):
+        blocks = min(blocks, fold.layer)  # there are no more below the cut
     which = {None: "all blocks", 1: "the last block"}.get(blocks, f"the last {blocks} blocks")
     known = {
         "all": "all but the feature encoder",

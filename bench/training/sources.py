@@ -17,7 +17,7 @@ from bench.grid import Cell
 from bench.problems import Classes, Draw, Layer, Tested, Validated, Watch, spread
 from bench.protocols import Fold
 from bench.training.augment import Augmentation
-from bench.training.inputs import BackboneClips, Recordings, sequences, start_of
+from bench.training.inputs import BackboneClips, Recordings, sequences
 from heads import HeadContext
 from heads import registry as head_registry
 from heads.base import Wants
@@ -98,6 +98,10 @@ class _Trained:
         """What the first trial of a study draws, by name; the sampler draws the rest."""
         raise NotImplementedError
 
+    def live(self, draw: Draw) -> bool:
+        """Whether the frozen part of the backbone runs in every epoch."""
+        return False
+
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Train on the training clips, score each epoch on the validation clips."""
         clips = self.inputs(draw)
@@ -113,6 +117,7 @@ class _Trained:
             curve=tuple(head.curve_),
             notes=tuple(training.notes),
             precision=head.precision_,
+            live=self.live(draw),
         )
 
     def test(self, draw: Draw, validated: Validated, fold: Fold, seed: int, watch: Watch) -> Tested:
@@ -239,15 +244,16 @@ class BackboneProblem(_Trained):
         epochs = None if validated.best_epoch is None else validated.best_epoch + 1
         return {**draw.params, "refit_epochs": epochs}
 
+    def live(self, draw: Draw) -> bool:
+        """Whether the frozen part runs in every epoch: if asked for, or not every layer is kept."""
+        return not self._source.cached or layers.input_of(draw) not in self._stored
+
     def inputs(self, draw: Draw) -> BackboneClips:
         """The clips of the cut backbone."""
-        if draw.layer == "weighted":
-            raise ValueError("a backbone is cut after one layer")
-        start = start_of(draw.layer, layers.trained_blocks(draw))
+        start = layers.input_of(draw)
         return BackboneClips(
             self._recordings,
-            draw.layer,
-            # where not every layer's frames could be kept, the frozen part runs in every epoch
-            cached=self._source.cached and start in self._stored,
+            layers.cut_of(draw),
+            cached=not self.live(draw),
             most_frames=self._most_frames(start, self._source.crop_seconds),
         )
