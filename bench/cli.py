@@ -33,7 +33,7 @@ _TASK = typer.Option("--task", help="Task; repeatable. Default: grid.toml.")
 _PROTOCOL = typer.Option("--protocol", help="Protocol; repeatable. Default: all of the task.")
 _BACKBONE = typer.Option("--backbone", help="Backbone; repeatable. Default: all.")
 _POOLING = typer.Option("--pooling", help="Pooling; repeatable. Default: grid.toml.")
-_HEAD = typer.Option("--head", help="Head; repeatable. Default: all.")
+_HEAD = typer.Option("--head", help="Head; repeatable. Default: grid.toml.")
 
 TaskOption = Annotated[Many, _TASK]
 ProtocolOption = Annotated[Many, _PROTOCOL]

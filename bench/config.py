@@ -45,7 +45,7 @@ class FineTuneConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: Annotated[int, Field(ge=1)] = 3
-    poolings: tuple[str, ...] = ("mean", "attentive_stats")
+    poolings: tuple[str, ...] = ("attentive_stats",)
     augment: bool = False
     cache: bool = True
     crop_seconds: Annotated[float, Field(gt=0)] = 30.0
@@ -62,8 +62,8 @@ class GridConfig(BaseModel):
     tasks: tuple[str, ...] = ("ravdess",)
     protocols: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
-    poolings: tuple[str, ...] = ("mean", "max", "mean_std", "attention", "attentive_stats")
-    heads: tuple[str, ...] = ()
+    poolings: tuple[str, ...] = ("mean", "max", "mean_std")
+    heads: tuple[str, ...] = ("logistic_regression", "gradient_boosting", "mlp")
     trials: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0)] = 0
     jobs: Annotated[int, Field(ge=0)] = 0

@@ -87,8 +87,13 @@ def _digests(folder: Path) -> dict[str, str]:
 def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
 ) -> None:
-    grid = (*TASK, "--protocol", "random-80-20", "--backbone", "counting", "--trials", "2")
-    first = voxgrid("run", *grid, **counting_plugin)
+    protocol = ("--protocol", "random-80-20")
+    grid = [*TASK, *protocol, "--backbone", "counting", "--trials", "2"]
+    heads = ("logistic_regression", "gradient_boosting", "mlp", "fine_tune")
+    grid += [f"--head={head}" for head in heads]
+    poolings = ("mean", "max", "mean_std", "attention", "attentive_stats")
+    all_poolings = [f"--pooling={pooling}" for pooling in poolings]
+    first = voxgrid("run", *grid, *all_poolings, **counting_plugin)
     assert first.returncode == 0, first.stderr
     seen = Counter((tmp_path / "seen").read_text().split())
     # 120 clips, and the noise of the untimed warm-up
@@ -105,15 +110,16 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     }  # fmt: skip
     assert any("has no part to train" in str(reason) for _, reason in reasons)
     assert any("use fine_tune or mlp" in str(reason) for _, reason in reasons)
-    assert len(stored) == 2 * (5 * 3 + 2)
+    assert len(stored) == 2 * 5 * 4
     before = _digests(tmp_path / "results")
 
-    again = voxgrid("run", *grid, **counting_plugin)
+    again = voxgrid("run", *grid, *all_poolings, **counting_plugin)
     assert "22 were done" in again.stderr
     assert _digests(tmp_path / "results") == before
 
     # another head, pooling or trial later runs no backbone again, and the record says so
-    more = voxgrid("run", *grid, "--pooling", "mean_max", "--head", "mlp", **counting_plugin)
+    one = (*TASK, *protocol, "--backbone=counting", "--trials=2", "--pooling=mean_max")
+    more = voxgrid("run", *one, "--head=mlp", **counting_plugin)
     assert more.returncode == 0, more.stderr
     assert sum(Counter((tmp_path / "seen").read_text().split()).values()) == 121
     added = [r for r in records.read_all(tmp_path / "results") if r.pooling == "mean_max"]
