@@ -286,7 +286,10 @@ def run(fit: Fit, device: torch.device, precision: str, checkpoint: Path | None)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    # where its twin pytorch_lightning was imported too, both speak through the twin's loggers
+    packages = ("lightning.", "lightning_fabric.", "pytorch_lightning.")
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(packages)]
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

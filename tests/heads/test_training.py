@@ -334,3 +334,26 @@ def test_a_step_made_of_two_batches_is_the_step_of_one():
         batch_size=4, accumulate=2, precision="32-true", dropout=0.0, trained="classifier"
     )
     np.testing.assert_allclose(probabilities(split), probabilities(whole), atol=1e-5)
+
+
+BESIDE_NEMO = """
+import sys
+import numpy as np
+import nemo.collections.asr  # imports lightning's twin, which takes over its notices
+from heads.mlp import PooledMLPHead
+from tests.heads.in_memory import MemorySequences
+
+rng = np.random.default_rng(0)
+clips = MemorySequences([rng.standard_normal((1, 20, 8)).astype(np.float32) for _ in range(8)])
+print("fitting", file=sys.stderr)
+PooledMLPHead(epochs=1, random_state=0).fit(clips, np.arange(8) % 2)
+"""
+
+
+def test_nothing_is_said_where_nemo_was_imported_before():
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE_NEMO], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.partition("fitting\n")[2] == ""
