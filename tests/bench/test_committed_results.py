@@ -89,18 +89,51 @@ def test_grouped_folds_never_share_a_speaker_and_test_every_clip_once(
         assert table.groupby("group")["fold"].nunique().max() == 1
 
 
-def test_every_cell_had_the_same_number_of_trials(finished: list[Record]) -> None:
+def _on_vectors(found: list[Record]) -> list[Record]:
+    """Rows of heads on frozen vectors that were tuned."""
+    return [r for r in found if r.training is None and r.preset is None]
+
+
+def test_every_cell_on_vectors_had_the_same_number_of_trials(finished: list[Record]) -> None:
     budgets = {
-        sum(fold.trials.model_dump().values()) for record in finished for fold in record.folds
+        sum(fold.trials.model_dump().values())
+        for record in _on_vectors(finished)
+        for fold in record.folds
     }
     assert budgets == {10}
+
+
+def test_trained_rows_hold_a_curve_for_each_fold_and_the_epoch_that_was_chosen(
+    finished: list[Record],
+) -> None:
+    trained = [r for r in finished if r.training is not None]
+    assert {(r.backbone, r.head) for r in trained} >= {
+        (backbone, head)
+        for backbone in ("quartznet", "whisper-base")
+        for head in ("mlp", "fine_tune")
+    }
+    for record in trained:
+        for fold in record.folds:
+            assert fold.best_epoch is not None
+            chosen = fold.curve[fold.best_epoch]
+            assert chosen.validation_macro_f1 == fold.val_macro_f1
+            if record.head == "fine_tune" and record.preset is None:
+                assert fold.val_macro_f1 == max(e.validation_macro_f1 or 0 for e in fold.curve)
+
+
+def test_rows_of_presets_were_not_tuned(finished: list[Record]) -> None:
+    presets = [record for record in finished if record.preset is not None]
+    assert {record.preset for record in presets} >= {"w2v2-gb-ravdess", "quartznet-mlp-youtube"}
+    for record in presets:
+        assert record.trials == 1
+        assert len({str(fold.best_params) for fold in record.folds}) == 1
 
 
 def test_the_random_split_reads_several_points_higher_than_unseen_speakers(
     finished: list[Record],
 ) -> None:
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in finished:
+    for record in _on_vectors(finished):
         if record.scores is not None and record.control is None:
             scores[record.protocol][record.backbone].append(record.scores.macro_f1)
     assert scores["speaker-6fold"]

@@ -1,7 +1,8 @@
 """What keeping the frozen part of a backbone saves: the same epochs with and without it.
 
-Run by `tox -e perf`, which keeps the JSON as results/epochs.json. `extra_info.ratio` in the second entry is live over cached, both measured in
-this process; both entries hold the validation accuracy of every epoch.
+Run by `tox -e perf`, which keeps the JSON as results/epochs.json. `extra_info.ratio` is the fastest
+live epoch over the fastest cached one, both measured in this process; the validation accuracies of
+all epochs stand beside it.
 """
 
 from __future__ import annotations
