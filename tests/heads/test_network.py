@@ -125,11 +125,15 @@ def test_constant_features_are_divided_by_one():
     assert standardise(torch.tensor([5.0, 1e4 + 2])).tolist() == [3.0, 2.0]
 
 
-def test_layer_mix_starts_equal_and_sums_to_one():
+def test_layer_mix_starts_equal_and_sums_standardised_layers():
     mix = LayerMix(4)
     assert mix.weights().tolist() == [0.25] * 4
     layers = torch.randn(2, 4, 5, 3)
-    torch.testing.assert_close(mix(layers), layers.mean(dim=1))
+    standardise = Standardise(torch.randn(4, 1, 3), torch.rand(4, 1, 3) + 0.5)
+    torch.testing.assert_close(mix(layers, standardise), standardise(layers).mean(dim=1))
+    with torch.no_grad():
+        mix.logits.copy_(torch.tensor([9.0, 0.0, 0.0, 0.0]))
+    torch.testing.assert_close(mix(layers, standardise), standardise(layers)[:, 0])
 
 
 def built(pooling: str = "mean", layers: int = 1, tail=None, mix: bool = True) -> Network:
