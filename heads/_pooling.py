@@ -5,6 +5,8 @@ Frames after a clip's end are never read: they may hold anything, NaN included.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +39,7 @@ def weighted_mean_std(frames: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
-class Pooling(nn.Module):
+class Pooling(nn.Module, ABC):
     """Pools a batch of clips; `forward` takes frames and how many of them each clip has.
 
     Attributes:
@@ -61,9 +63,9 @@ class Pooling(nn.Module):
             frames = frames.masked_fill(~mask[..., None], 0.0)
         return self.pool(frames, mask)
 
+    @abstractmethod
     def pool(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Pool frames that are zero after each clip's end, under their mask (clips, frames)."""
-        raise NotImplementedError
 
 
 class Statistics(Pooling):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ class BackboneSource:
         return BackboneProblem(cell, classes, n_classes, threads, self)
 
 
-class _Trained:
+class _Trained(ABC):
     """What both kinds of problem share: labels, folds, heads and their training.
 
     Attributes:
@@ -90,13 +91,13 @@ class _Trained:
         self._view: FeatureView = job.features().view(self._clips)
         self.layers = self._view.layers
 
+    @abstractmethod
     def inputs(self, draw: Draw) -> Any:
         """What the head is fitted on, for all clips."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first(self, fold: Fold) -> dict[str, Any]:
         """What the first trial of a study draws, by name; the sampler draws the rest."""
-        raise NotImplementedError
 
     def live(self, draw: Draw) -> bool:
         """Whether the frozen part of the backbone runs in every epoch."""
