@@ -35,8 +35,7 @@ def input_of(draw: Draw) -> int:
     Args:
         draw: of a head that trains the backbone; its layer is where the backbone is cut.
     """
-    blocks = trained_blocks(draw)
-    return STEM if blocks is None else cut_of(draw) - blocks
+    return start_of(cut_of(draw), trained_blocks(draw))
 
 
 def cut_of(draw: Draw) -> int:
@@ -56,3 +55,16 @@ def trained_blocks(draw: Draw) -> int | None:
     if kind == "all":
         return None
     return 0 if kind == "classifier" else draw.params["blocks"]
+
+
+def start_of(cut: int, blocks: int | None) -> int:
+    """The layer that the first trained block reads.
+
+    Raises:
+        ValueError: there are not so many blocks below the cut.
+    """
+    if blocks is None:
+        return STEM
+    if not 0 <= blocks <= cut:
+        raise ValueError(f"{blocks} blocks cannot be trained below layer {cut}")
+    return cut - blocks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from backbones import STEM
 from bench.errors import VoxgridError
 from bench.features.frames import FrameView
+from bench.layers import start_of
 from bench.training.live import Indices, LiveSequences, Recordings, cropped, shape
 from heads.sequences import Sequences
 
@@ -20,29 +21,6 @@ if TYPE_CHECKING:
 
 class FramesMissing(VoxgridError):
     """Frames that training needs are not in the store; the message says which."""
-
-
-def layers_to_store(cut: int, blocks: Iterable[int | None]) -> tuple[int, ...]:
-    """Layers whose frames training reads.
-
-    Args:
-        cut: layer the backbone is cut after.
-        blocks: numbers of trained blocks that may be asked for; see `TrainableClips.inputs`.
-    """
-    return tuple(sorted({start_of(cut, count) for count in blocks}))
-
-
-def start_of(cut: int, blocks: int | None) -> int:
-    """The layer that the first trained block reads.
-
-    Raises:
-        ValueError: there are not so many blocks below the cut.
-    """
-    if blocks is None:
-        return STEM
-    if not 0 <= blocks <= cut:
-        raise ValueError(f"{blocks} blocks cannot be trained below layer {cut}")
-    return cut - blocks
 
 
 class StoredSequences:

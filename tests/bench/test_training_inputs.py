@@ -15,13 +15,13 @@ from backbones import registry as backbone_registry
 from bench import tasks
 from bench.audio.index import scan
 from bench.features.extract import Extraction, Source, extract
+from bench.layers import start_of
 from bench.training.augment import Augmentation
 from bench.training.inputs import (
     AugmentedSequences,
     BackboneClips,
     FramesMissing,
     StoredSequences,
-    layers_to_store,
     sequences,
 )
 from bench.training.live import LiveSequences, Recordings
@@ -239,11 +239,11 @@ def test_frames_that_are_not_stored_are_named(
         clips.inputs(None)
 
 
-def test_the_layers_to_store_follow_from_the_cut_and_the_blocks() -> None:
-    assert layers_to_store(6, (0, 1, 3)) == (3, 5, 6)
-    assert layers_to_store(2, (None, 2)) == (STEM, 0)
+def test_the_layer_that_training_reads_follows_from_the_cut_and_the_blocks() -> None:
+    assert [start_of(6, blocks) for blocks in (0, 1, 3)] == [6, 5, 3]
+    assert [start_of(2, blocks) for blocks in (None, 2)] == [STEM, 0]
     with pytest.raises(ValueError, match="3 blocks cannot be trained below layer 2"):
-        layers_to_store(2, (3,))
+        start_of(2, 3)
 
 
 def test_a_backbone_without_blocks_gives_live_frames_and_refuses_training(
@@ -292,7 +292,7 @@ def test_real_weights_on_real_clips_give_the_same_frames_stored_and_live(
 ) -> None:
     sources = _sources(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
     weights = resolve(backbone_registry.infos()[name], allow_download=False)
-    layers = layers_to_store(cut, (0, 1, 3, None))
+    layers = tuple(start_of(cut, blocks) for blocks in (None, 3, 1, 0))
     job = Extraction(name, weights, sources, tmp_path, frames=layers, threads=2)
     extract(job, lambda seconds: None)
     clips = Recordings(job, tuple(s.pcm_sha256 for s in sources))
