@@ -16,7 +16,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audio.decode import DECODE_VERSION, decode, pcm_sha256
+from bench.audio.decode import DECODE_VERSION, Inspection
+from bench.audio.stream import Stream, reading
 from bench.errors import ClipError, StorageError
 from bench.tasks.base import Clip, Exclusion
 
@@ -135,10 +136,18 @@ def _hash_file(path: Path) -> tuple[str, str]:
 
 def _inspect(path: Path) -> _Facts:
     try:
-        native = decode(path)
+        return reading(path, _facts)
     except ClipError as error:
         return _Facts(error=str(error))
-    return _Facts(pcm_sha256(native), native.seconds, native.channels, native.rate)
+
+
+def _facts(stream: Stream) -> _Facts:
+    """What a file holds, in one pass over its blocks."""
+    inspection = Inspection(stream.rate)
+    for block in stream.blocks:
+        inspection.add(block)
+    found = inspection.facts()
+    return _Facts(found.pcm_sha256, found.seconds, found.channels, found.rate)
 
 
 def _all_facts(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
+
+from bench.audio.batch import Wave
+from bench.errors import ClipError
 
 WINDOW_VERSION = 1
 
@@ -25,6 +31,42 @@ def windows(samples: int, rate: int, max_seconds: float) -> list[tuple[int, int]
     return list(pairwise(edges))
 
 
+def cut(blocks: Iterator[Wave], edges: Sequence[tuple[int, int]]) -> Iterator[Wave]:
+    """Cut a clip that comes block by block into its windows.
+
+    Args:
+        blocks: float32 (n,) each, the clip in order.
+        edges: from `windows`, for the clip's length.
+
+    Yields:
+        The windows in order, float32 (end - start,), none before its last sample has come.
+
+    Raises:
+        ClipError: the clip is shorter or longer than `edges` say.
+    """
+    waiting: list[Wave] = []
+    held = 0
+    for start, stop in edges:
+        while held < stop - start:
+            block = next(blocks, None)
+            if block is None:
+                raise ClipError("is shorter than when it was scanned")
+            waiting.append(block)
+            held += len(block)
+        joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+        yield joined[: stop - start]
+        waiting = [joined[stop - start :]]
+        held = len(waiting[0])
+    # to the end in any case: only there does a damaged file tell what is wrong with it
+    held += sum(len(block) for block in blocks)
+    if held:
+        raise ClipError("is longer than when it was scanned")
+
+
 def settings(max_seconds: float) -> dict[str, Any]:
-    """The window policy as it enters the cache key."""
+    """The window policy as it enters the cache key.
+
+    Version 1 of `equal` is what `windows` does: equal windows that do not overlap, none longer
+    than the backbone accepts, no short tail.
+    """
     return {"policy": "equal", "version": WINDOW_VERSION, "max_seconds": max_seconds}

@@ -9,43 +9,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backbones import STEM, Backbone, BackboneInfo, Weights
+from backbones import Backbone, BackboneInfo, Weights
 from backbones import registry as backbone_registry
 from bench.audio import decode, window
-from bench.audio.batch import batches, normalise
-from bench.errors import VoxgridError
+from bench.audio.batch import Wave
 from bench.features import statistics
-from bench.features.frames import ClipFrames, FrameSet, joined
+from bench.features.encode import Encoder, encode
+from bench.features.frames import FrameSet, joined
+from bench.features.long import encode_long
+from bench.features.source import ExtractionError, Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.measure import hardware, peak_rss_mb, return_free_memory
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "Extraction",
+    "ExtractionError",
+    "Source",
+    "extract",
+    "extract_with",
+    "key_settings",
+    "pending",
+]
 
-# One shard is what a kill -9 can lose, and the span over which decoding is prefetched.
+# One shard is what a kill -9 can lose, and the span over which decoding is prefetched. A clip that
+# is longer is a shard of its own, and passes in slices of at most this length.
 SHARD_SECONDS = 120.0
 # Two, since nothing else runs while the first shard is decoded.
 DECODERS = 2
-
-
-class ExtractionError(VoxgridError):
-    """A backbone returned features that cannot be used."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One clip to extract: its id, its file, the sha256 of its decoded samples, its length."""
-
-    id: str
-    path: Path
-    pcm_sha256: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -147,12 +142,15 @@ def extract(
 
     Args:
         job: what to extract.
-        on_progress: called with the seconds of audio finished since the last call.
-        deadline: `time.time()` after which no further shard is begun, or None.
+        on_progress: called with the seconds of audio that passed since the last call; with a
+            negative number where they have to pass again.
+        deadline: `time.time()` after which no further shard is begun and a clip longer than
+            `SHARD_SECONDS` is given up, or None.
 
     Raises:
-        ExtractionError: NaN or infinite features, which names the clip; or the backbone has no
-            such layer.
+        ClipError: a file cannot be decoded any more.
+        ExtractionError: NaN or infinite features, which names the clip; the backbone has no such
+            layer; or a file holds other sound than when it was scanned.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
         StorageError: the cache cannot be written; whole shards are kept.
     """
@@ -175,33 +173,38 @@ def extract_with(
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     frame_set = FrameSet(features.folder)
+    encoder = Encoder(backbone, job.device, job.batch)
     todo = pending(features, job.sources, job.frames)
     new = [source for source in todo if source.pcm_sha256 not in features]
     # a shard is timed as a whole, hence those that lack nothing but frames go by themselves
     shards = [*_shards(new), *_shards(todo[len(new) :])]
-    _warm_up(backbone, job)
+    _warm_up(encoder, job.frames)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
-        for shard, waves in _prefetched(pool, shards, backbone.info.sample_rate):
+        for shard, clips in _prefetched(pool, shards, backbone.info.sample_rate):
             ids = [source.pcm_sha256 for source in shard]
-            passed = _encode_shard(
-                backbone, job, shard, waves, [frame_set.lacking(clip, job.frames) for clip in ids]
-            )
-            frame_set.add(
-                {
-                    layer: {
-                        clip: frames[layer]
-                        for clip, frames in zip(ids, passed.frames, strict=True)
-                        if layer in frames
-                    }
-                    for layer in job.frames
-                }
-            )
+            if clips is not None:
+                found, encode_seconds = _encode_shard(encoder, shard, clips, job.frames, frame_set)
+            else:
+                (source,) = shard
+                whole = encode_long(
+                    encoder,
+                    source,
+                    frame_set,
+                    frame_set.lacking(source.pcm_sha256, job.frames),
+                    pool,
+                    SHARD_SECONDS,
+                    on_progress,
+                    deadline,
+                )
+                if whole is None:
+                    return
+                found, encode_seconds = [whole.statistics], whole.encode_seconds
             finished = time.perf_counter()
             seconds = sum(source.seconds for source in shard)
             timing = ShardTiming(
                 audio_seconds=seconds,
-                encode_seconds=passed.encode_seconds,
+                encode_seconds=encode_seconds,
                 total_seconds=finished - started,
                 batch=job.batch,
                 threads=job.threads,
@@ -210,25 +213,29 @@ def extract_with(
                 peak_rss_mb=peak_rss_mb(),
             )
             if ids[0] not in features:
-                features.add(ids, passed.statistics, timing)
+                features.add(ids, found, timing)
             started = finished  # writing these statistics counts towards the next shard
-            on_progress(seconds)
-            del passed
+            if clips is not None:
+                on_progress(seconds)
+            del clips, found
             return_free_memory()
             if deadline is not None and time.time() > deadline:
                 return
 
 
-def _warm_up(backbone: Backbone, job: Extraction) -> None:
+def _warm_up(encoder: Encoder, layers: Collection[int]) -> None:
     """Encode noise untimed: first calls pay for lazy initialisation, and no clip passes twice."""
-    rate = backbone.info.sample_rate
+    rate = encoder.backbone.info.sample_rate
     noise = np.random.default_rng(0).normal(scale=0.1, size=2 * rate).astype(np.float32)
-    _encode(backbone, [noise], job, ["warm-up"], [job.frames])
+    encode(encoder, [noise], ["warm-up"], [layers])
 
 
 def _shards(sources: Sequence[Source]) -> Iterator[list[Source]]:
     shard: list[Source] = []
     for source in sources:
+        if shard and _is_long(source):
+            yield shard
+            shard = []
         shard.append(source)
         if sum(s.seconds for s in shard) >= SHARD_SECONDS:
             yield shard
@@ -237,124 +244,66 @@ def _shards(sources: Sequence[Source]) -> Iterator[list[Source]]:
         yield shard
 
 
+def _is_long(source: Source) -> bool:
+    return source.seconds > SHARD_SECONDS
+
+
 def _prefetched(
     pool: ThreadPoolExecutor, shards: Sequence[list[Source]], rate: int
-) -> Iterator[tuple[list[Source], list[NDArray[np.float32]]]]:
-    """Decode the next shard while the current one is encoded."""
+) -> Iterator[tuple[list[Source], list[Wave] | None]]:
+    """Decode the next shard while the current one is encoded; not those of a long clip."""
 
-    def begin(shard: list[Source]) -> tuple[list[Source], list[Future[NDArray[np.float32]]]]:
+    def begin(shard: list[Source]) -> tuple[list[Source], list[Future[Wave]] | None]:
+        if _is_long(shard[0]):
+            return shard, None
         return shard, [pool.submit(_decoded, source, rate) for source in shard]
 
     waiting = iter(shards)
     queue = deque(begin(shard) for shard in islice(waiting, 2))
     while queue:
         shard, futures = queue.popleft()
-        yield shard, [future.result() for future in futures]
+        yield shard, None if futures is None else [future.result() for future in futures]
         queue.extend(begin(following) for following in islice(waiting, 1))
 
 
-def _decoded(source: Source, rate: int) -> NDArray[np.float32]:
-    return decode.load(source.path, rate).samples
-
-
-@dataclass
-class _Passed:
-    """What the backbone gave for some clips or windows, in order.
-
-    Attributes:
-        statistics: of each.
-        frames: of each, at the layers that were wanted of it.
-        encode_seconds: spent inside `encode`.
-    """
-
-    statistics: list[ClipStatistics]
-    frames: list[dict[int, ClipFrames]]
-    encode_seconds: float
+def _decoded(source: Source, rate: int) -> Wave:
+    audio = decode.load(source.path, rate)
+    source.check(audio.pcm_sha256)
+    return audio.samples
 
 
 def _encode_shard(
-    backbone: Backbone,
-    job: Extraction,
+    encoder: Encoder,
     shard: Sequence[Source],
-    waves: Sequence[NDArray[np.float32]],
-    wanted: Sequence[Collection[int]],
-) -> _Passed:
-    info = backbone.info
-    pieces: list[NDArray[np.float32]] = []
+    waves: Sequence[Wave],
+    layers: Collection[int],
+    frame_set: FrameSet,
+) -> tuple[list[ClipStatistics], float]:
+    """Store the frames of short clips; return their statistics and the time inside `encode`."""
+    info = encoder.backbone.info
+    wanted = [frame_set.lacking(source.pcm_sha256, layers) for source in shard]
+    pieces: list[Wave] = []
     owners: list[int] = []
     for clip, wave in enumerate(waves):
         for start, stop in window.windows(len(wave), info.sample_rate, info.max_seconds):
             pieces.append(wave[start:stop])
             owners.append(clip)
     names = [shard[owner].id for owner in owners]
-    passed = _encode(backbone, pieces, job, names, [wanted[owner] for owner in owners])
+    encoded = encode(encoder, pieces, names, [wanted[owner] for owner in owners])
     windows: list[list[int]] = [[] for _ in shard]
     for position, owner in enumerate(owners):
         windows[owner].append(position)
-    return _Passed(
-        [statistics.merge([passed.statistics[i] for i in own]) for own in windows],
-        [
-            {layer: joined([passed.frames[i][layer] for i in own]) for layer in wanted[clip]}
-            for clip, own in enumerate(windows)
-        ],
-        passed.encode_seconds,
+    frame_set.add(
+        {
+            layer: {
+                source.pcm_sha256: joined([encoded.frames[i][layer] for i in own])
+                for source, own, kept in zip(shard, windows, wanted, strict=True)
+                if layer in kept
+            }
+            for layer in layers
+        }
     )
-
-
-def _encode(
-    backbone: Backbone,
-    pieces: Sequence[NDArray[np.float32]],
-    job: Extraction,
-    names: Sequence[str],
-    wanted: Sequence[Collection[int]],
-) -> _Passed:
-    """Pass windows through the backbone; `names` are their clips, `wanted` the frames to keep."""
-    import torch
-
-    info = backbone.info
-    prepared = [normalise(piece) for piece in pieces] if info.normalised else list(pieces)
-    results: dict[int, ClipStatistics] = {}
-    kept: list[dict[int, ClipFrames]] = [{} for _ in pieces]
-    encode_seconds = 0.0
-    with torch.inference_mode():
-        for batch in batches(prepared, job.batch, equal_lengths=not info.attention_mask):
-            waves, lengths = batch.waves.to(job.device), batch.lengths.to(job.device)
-            began = time.perf_counter()
-            frames = backbone.encode(waves, lengths)
-            if job.device.startswith("cuda"):
-                torch.cuda.synchronize()
-            encode_seconds += time.perf_counter() - began
-            try:
-                results.update(zip(batch.rows, statistics.of_batch(frames), strict=True))
-            except FloatingPointError as error:
-                involved = ", ".join(names[row] for row in batch.rows)
-                raise ExtractionError(
-                    f"backbone '{info.name}' returned unusable features ({error}; clips of the "
-                    f"batch: {involved}); check the clips and the weights"
-                ) from error
-            of_batch = {wanted_layer for row in batch.rows for wanted_layer in wanted[row]}
-            for layer in of_batch:
-                if layer == STEM:
-                    hidden, valid = backbone.stem(waves, lengths)
-                elif layer < len(frames.hidden):
-                    hidden, valid = frames.hidden[layer], frames.lengths[layer]
-                else:
-                    raise ExtractionError(
-                        f"backbone '{info.name}' has layers 0 to {len(frames.hidden) - 1}, and "
-                        f"none is called {layer}"
-                    )
-                for position, row in enumerate(batch.rows):
-                    if layer in wanted[row]:
-                        own = hidden[position, : int(valid[position])]
-                        kept[row][layer] = _half(own, info.name, layer, names[row])
-    return _Passed([results[row] for row in range(len(pieces))], kept, encode_seconds)
-
-
-def _half(frames: torch.Tensor, backbone: str, layer: int, clip: str) -> ClipFrames:
-    try:
-        return ClipFrames.of(frames)
-    except FloatingPointError as error:
-        raise ExtractionError(
-            f"backbone '{backbone}' returned unusable frames for clip '{clip}' at layer {layer} "
-            f"({error}); check the clip and the weights"
-        ) from error
+    return (
+        [statistics.merge(encoded.statistics[i] for i in own) for own in windows],
+        encoded.seconds,
+    )

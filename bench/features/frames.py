@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from safetensors.numpy import save_file
 
 from backbones import STEM, BackboneInfo
 from bench.errors import StorageError
+from bench.features.spool import HEADER_LENGTH, Spool
 from bench.files import replacing
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST_PEAK = 2.0**-6
 _BYTES = 2
 _TENSOR = "frames"
-# A safetensors file begins with the length of its header, which the data follows.
-_HEADER_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -153,25 +153,44 @@ class FrameSet:
                 self._add(layer, clips)
 
     def _add(self, layer: int, clips: Mapping[str, ClipFrames]) -> None:
-        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
-        path = self.folder / _name(layer) / name
-        metadata = {
-            "clips": json.dumps(list(clips)),
-            "frames": json.dumps([len(clip.values) for clip in clips.values()]),
-            "exponents": json.dumps([clip.exponent for clip in clips.values()]),
-        }
+        path = self._path(layer, list(clips))
+        metadata = _metadata(
+            {clip: (len(frames.values), frames.exponent) for clip, frames in clips.items()}
+        )
         # safetensors would write an array that lies column by column as if it lay row by row
         values = np.ascontiguousarray(np.concatenate([clip.values for clip in clips.values()]))
         places = self._places(layer)
+        with self._storing(), replacing(path) as partial:
+            save_file({_TENSOR: values}, partial, metadata)
+        places.update(_index(path))
+
+    def begin(self, clip: str, layers: Iterable[int]) -> LongClip:
+        """Begin to store a clip whose frames come window by window, too many to be held.
+
+        Args:
+            clip: sha256 of its decoded samples.
+            layers: whose frames will come.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        with self._storing():
+            return LongClip(self, clip, layers)
+
+    def _path(self, layer: int, clips: Sequence[str]) -> Path:
+        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
+        return self.folder / _name(layer) / name
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Say what to do where the cache cannot be written."""
         try:
-            with replacing(path) as partial:
-                save_file({_TENSOR: values}, partial, metadata)
+            yield
         except (OSError, SafetensorError) as error:
             raise StorageError(
                 f"the frames in {self.folder} cannot be written ({error}); free some space or set "
                 "VOXGRID_CACHE to another folder, then run again: finished clips are kept"
             ) from error
-        places.update(_index(path))
 
     def view(self, clips: Sequence[str], layers: int | Sequence[int]) -> FrameView:
         """The frames of `clips` (sha256 of decoded samples), in that order, at one layer or more.
@@ -199,6 +218,51 @@ class FrameSet:
                 places.update(_index(path))
             self._layers[layer] = places
         return self._layers[layer]
+
+
+class LongClip:
+    """Frames of one clip on their way into a `FrameSet`. A context manager.
+
+    They wait on the disk in files without a name, which go with the process, however it ends.
+    Nothing is in the set before `store`.
+    """
+
+    def __init__(self, frame_set: FrameSet, clip: str, layers: Iterable[int]) -> None:
+        self._set = frame_set
+        self._clip = clip
+        self._spools = {layer: Spool(frame_set._path(layer, [clip]).parent) for layer in layers}
+
+    def __enter__(self) -> LongClip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for spool in self._spools.values():
+            spool.close()
+
+    def add(self, window: Mapping[int, ClipFrames]) -> None:
+        """Take in the next window, at every layer.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        with self._set._storing():
+            for layer, spool in self._spools.items():
+                spool.add(window[layer].values, window[layer].exponent)
+
+    def store(self) -> None:
+        """Write the clip's file of each layer, as `FrameSet.add` would have.
+
+        Raises:
+            StorageError: the cache cannot be written; layers written before are kept.
+        """
+        for layer, spool in self._spools.items():
+            path = self._set._path(layer, [self._clip])
+            places = self._set._places(layer)
+            metadata = _metadata({self._clip: (spool.frames, spool.exponent)})
+            with self._set._storing(), replacing(path) as partial:
+                spool.write(partial, _TENSOR, metadata)
+            spool.close()  # before the next layer needs as much room again
+            places.update(_index(path))
 
 
 class FrameView:
@@ -256,6 +320,15 @@ class FrameView:
         return self._maps[place.path][place.start : place.start + place.frames]
 
 
+def _metadata(clips: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """What a file says of its clips; given are the frames and the exponent of each."""
+    return {
+        "clips": json.dumps(list(clips)),
+        "frames": json.dumps([frames for frames, _ in clips.values()]),
+        "exponents": json.dumps([exponent for _, exponent in clips.values()]),
+    }
+
+
 def _name(layer: int) -> str:
     return "stem" if layer == STEM else str(layer)
 
@@ -290,8 +363,8 @@ def _mapped(path: Path, width: int) -> Half:
     """The file's one tensor, float16 (frames, width)."""
     try:
         with path.open("rb") as file:
-            header = int.from_bytes(file.read(_HEADER_LENGTH), "little")
-        values = np.memmap(path, dtype="<f2", mode="r", offset=_HEADER_LENGTH + header)
+            header = int.from_bytes(file.read(HEADER_LENGTH), "little")
+        values = np.memmap(path, dtype="<f2", mode="r", offset=HEADER_LENGTH + header)
         return values.reshape(-1, width).view(np.ndarray)
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error

@@ -6,7 +6,7 @@ over the windows of a long clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,24 +59,68 @@ def of_batch(frames: Frames) -> list[ClipStatistics]:
     return [tuple(layers) for layers in clips]
 
 
-def merge(parts: Sequence[ClipStatistics]) -> ClipStatistics:
-    """Statistics of a clip from those of its windows, exactly as if over all frames at once."""
-    if len(parts) == 1:
-        return parts[0]
-    return tuple(_merge_layer(layer) for layer in zip(*parts, strict=True))
+class Merger:
+    """Statistics of a clip from those of its windows, exactly as if over all frames at once.
+
+    It holds one window's worth of numbers, however many windows there are.
+    """
+
+    def __init__(self) -> None:
+        self._layers: list[_LayerMerger] = []
+
+    def add(self, window: ClipStatistics) -> None:
+        """Take the next window in."""
+        if not self._layers:
+            self._layers = [_LayerMerger(layer) for layer in window]
+            return
+        for merger, layer in zip(self._layers, window, strict=True):
+            merger.add(layer)
+
+    def merged(self) -> ClipStatistics:
+        """Statistics over all windows so far; of a single one they are its own."""
+        return tuple(layer.merged() for layer in self._layers)
 
 
-def _merge_layer(parts: Sequence[LayerStatistics]) -> LayerStatistics:
-    counts = np.array([p.frames for p in parts], dtype=np.float64)[:, None]
-    total = counts.sum()
-    means = np.stack([p.mean for p in parts]).astype(np.float64)
-    variances = np.stack([p.std for p in parts]).astype(np.float64) ** 2
-    mean = (counts * means).sum(0) / total
-    variance = (counts * (variances + (means - mean) ** 2)).sum(0) / total
-    return LayerStatistics(
-        frames=int(total),
-        mean=mean.astype(np.float32),
-        std=np.sqrt(variance).astype(np.float32),
-        max=np.stack([p.max for p in parts]).max(0),
-        min=np.stack([p.min for p in parts]).min(0),
-    )
+class _LayerMerger:
+    """Chan, Golub & LeVeque's pairwise update, in float64 and rounded once at the end."""
+
+    def __init__(self, first: LayerStatistics) -> None:
+        self._first: LayerStatistics | None = first
+        self._frames = first.frames
+        self._sum = first.frames * first.mean.astype(np.float64)
+        self._squares = first.frames * first.std.astype(np.float64) ** 2
+        self._max = first.max
+        self._min = first.min
+
+    def add(self, other: LayerStatistics) -> None:
+        """Take the next window in."""
+        self._first = None
+        total = self._frames + other.frames
+        mean = other.mean.astype(np.float64)
+        apart = mean - self._sum / self._frames
+        self._squares += other.frames * other.std.astype(np.float64) ** 2
+        self._squares += apart**2 * (self._frames * other.frames / total)
+        self._sum += other.frames * mean
+        self._frames = total
+        self._max = np.maximum(self._max, other.max)
+        self._min = np.minimum(self._min, other.min)
+
+    def merged(self) -> LayerStatistics:
+        """Statistics over all windows so far."""
+        if self._first is not None:
+            return self._first
+        return LayerStatistics(
+            frames=self._frames,
+            mean=(self._sum / self._frames).astype(np.float32),
+            std=np.sqrt(self._squares / self._frames).astype(np.float32),
+            max=self._max,
+            min=self._min,
+        )
+
+
+def merge(windows: Iterable[ClipStatistics]) -> ClipStatistics:
+    """Statistics of a clip from those of its windows; see `Merger`."""
+    merger = Merger()
+    for window in windows:
+        merger.add(window)
+    return merger.merged()

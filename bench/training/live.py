@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backbones import STEM, Backbone, Weights
+from backbones import STEM, Backbone, BackboneInfo, Weights
 from backbones import registry as backbone_registry
-from bench.audio import decode, window
+from bench.audio import window
 from bench.audio.batch import Wave, batches, normalise
+from bench.audio.decode import Sound, through
 from bench.features.extract import Extraction
-from bench.training.augment import Augmentation
+from bench.training.augment import LONGEST, Augmentation
 
 if TYPE_CHECKING:
     import torch
@@ -124,10 +126,11 @@ class LiveSequences:
         self.lengths = cropped(lengths, most_frames)
         self.layers = len(layers)
         self.width = width
+        self._uncropped = lengths
         self._recordings = recordings
         self._layers = tuple(layers)
         self._most_frames = most_frames
-        self._paths = {source.pcm_sha256: source.path for source in recordings.job.sources}
+        self._sources = {source.pcm_sha256: source for source in recordings.job.sources}
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -138,7 +141,7 @@ class LiveSequences:
         return LiveSequences(
             replace(self._recordings, clips=clips),
             self._layers,
-            self.lengths[indices],
+            self._uncropped[indices],
             self.width,
             self._most_frames,
         )
@@ -156,21 +159,18 @@ class LiveSequences:
         import torch
 
         info = self._recordings.live.get().info
-        clips = [self._recordings.clips[i] for i in indices.tolist()]
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-            waves: list[Future[Wave]] = [
-                pool.submit(self._wave, clip, info.sample_rate, augment) for clip in clips
+            decoded: list[Future[list[Wave]]] = [
+                pool.submit(self._windows, clip, info, augment) for clip in indices.tolist()
             ]
             pieces: list[Wave] = []
             owners: list[int] = []
-            for owner, future in enumerate(waves):
-                wave = future.result()
-                for start, stop in window.windows(len(wave), info.sample_rate, info.max_seconds):
-                    piece = wave[start:stop]
+            for owner, future in enumerate(decoded):
+                for piece in future.result():
                     pieces.append(normalise(piece) if info.normalised else piece)
                     owners.append(owner)
         encoded = self._encoded(pieces)
-        windows: list[list[torch.Tensor]] = [[] for _ in clips]
+        windows: list[list[torch.Tensor]] = [[] for _ in indices]
         for owner, frames in zip(owners, encoded, strict=True):
             windows[owner].append(frames)
         joined = [torch.cat(own, dim=1)[:, : self._most_frames] for own in windows]
@@ -180,12 +180,35 @@ class LiveSequences:
             target[:, : frames.shape[1]] = frames
         return padded, lengths
 
-    def _wave(self, clip: str, rate: int, augment: int | None) -> Wave:
-        wave: Wave = decode.load(self._paths[clip], rate).samples
+    def _windows(self, clip: int, info: BackboneInfo, augment: int | None) -> list[Wave]:
+        """The windows that the first `most_frames` of a clip come from; no more of it is read."""
+        recording = self._recordings.clips[clip]
+        source = self._sources[recording]
         augmentation = self._recordings.augmentation
-        if augment is None or augmentation is None:
-            return wave
-        return augmentation(wave, rate, (augment, int(clip[:16], 16)))
+
+        def beginning(sound: Sound) -> list[Wave]:
+            total = sound.length(source.seconds)
+            edges = window.windows(total, sound.rate, info.max_seconds)
+            edges = edges[: self._windows_needed(clip, len(edges))]
+            end = edges[-1][1]
+            if augment is None or augmentation is None:
+                wave = sound.first(end)
+            else:
+                # enough of it where the tempo goes up as well
+                wave = sound.first(min(total, math.ceil(end * LONGEST)))
+                wave = augmentation(wave, sound.rate, (augment, int(recording[:16], 16)))
+                edges = window.windows(len(wave), sound.rate, info.max_seconds)
+            return [wave[start:stop] for start, stop in edges]
+
+        return through(source.path, info.sample_rate, beginning)
+
+    def _windows_needed(self, clip: int, windows: int) -> int:
+        """How many of a clip's windows hold the frames that are used."""
+        if self._most_frames is None:
+            return windows
+        # equally long to one sample, they differ by one frame at most
+        fewest = max(1, int(self._uncropped[clip]) // windows)
+        return min(windows, math.ceil(self._most_frames / fewest))
 
     def _encoded(self, pieces: Sequence[Wave]) -> list[torch.Tensor]:
         """(layers, frames, width) of each window, on the CPU."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 
 import av
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from hypothesis import given
+from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from bench.audio.decode import Audio, Native, decode, load, pcm_sha256, resample, settings
+from bench.audio.decode import (
+    Audio,
+    Inspection,
+    load,
+    resampled,
+    resampled_length,
+    settings,
+)
 from bench.errors import ClipError
 
 RATE = 16000
@@ -130,14 +140,30 @@ def test_the_hash_tells_rate_channels_and_samples_apart():
     mono = _tone().astype(np.float32)[:, None]
     changed = mono.copy()
     changed[100] += 2**-15
-    natives = [
-        Native(mono, RATE),
-        Native(mono, 8000),
-        Native(np.repeat(mono, 2, axis=1), RATE),
-        Native(changed, RATE),
+    recordings = [
+        (mono, RATE),
+        (mono, 8000),
+        (np.repeat(mono, 2, axis=1), RATE),
+        (changed, RATE),
     ]
-    assert len({pcm_sha256(native) for native in natives}) == 4
-    assert pcm_sha256(Native(-(mono * 0), RATE)) == pcm_sha256(Native(mono * 0, RATE))
+    assert len({_hash(*recording) for recording in recordings}) == 4
+    negative = np.where(mono > 0.2, mono, np.float32(-0.0))
+    assert np.signbit(negative).any()
+    assert _hash(negative, RATE) == _hash(negative + np.float32(0.0), RATE)
+
+
+def _hash(samples, rate, cuts=()):
+    inspection = Inspection(rate)
+    for block in np.split(samples, cuts):
+        inspection.add(block)
+    return inspection.facts().pcm_sha256
+
+
+def test_the_hash_is_that_of_rate_channels_and_interleaved_little_endian_floats():
+    """Stored features are found by it: it must never change."""
+    stereo = np.stack([_tone(), _tone(hertz=200)], axis=1).astype(np.float32)
+    expected = hashlib.sha256(b"16000/2/" + stereo.astype("<f4").tobytes()).hexdigest()
+    assert _hash(stereo, RATE) == _hash(stereo, RATE, [1, 1, 500]) == expected
 
 
 def _wav(path, samples=None, **options):
@@ -250,16 +276,25 @@ def test_a_video_without_sound_is_refused(tmp_path):
 
 def test_a_missing_file_is_no_clip_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        decode(tmp_path / "nothing.wav")
+        load(tmp_path / "nothing.wav")
 
 
 def test_settings_can_go_into_a_cache_key():
     assert json.loads(json.dumps(settings())) == settings()
 
 
-@given(st.integers(1600, 9000), st.sampled_from([8000, 11025, 44100, 48000]))
-def test_resampling_keeps_duration(n, native_rate):
-    samples = np.linspace(-0.5, 0.5, n, dtype=np.float32)
-    out = resample(samples, native_rate, RATE)
+@profile(deadline=None)
+@given(
+    st.integers(1, 60_000),
+    st.sampled_from([7999, 8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000]),
+    st.lists(st.floats(0, 1), max_size=6),
+)
+def test_resampling_in_pieces_gives_the_same_bits_and_the_length_foretold(n, native_rate, cuts):
+    samples = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    pieces = np.split(samples, sorted(int(cut * n) for cut in cuts))
+    out = np.concatenate(list(resampled(iter(pieces), native_rate, RATE)))
+    whole = samples if native_rate == RATE else soxr.resample(samples, native_rate, RATE, "HQ")
+    np.testing.assert_array_equal(out, whole)
     assert out.dtype == np.float32
+    assert len(out) == resampled_length(n, native_rate, RATE)
     assert len(out) == pytest.approx(n * RATE / native_rate, abs=1)

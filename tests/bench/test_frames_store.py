@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import signal
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from backbones import STEM
 from bench.errors import StorageError
@@ -89,6 +93,42 @@ def test_windows_join_in_order_whatever_their_scale() -> None:
     np.testing.assert_allclose(found[3:7], windows[1], rtol=RELATIVE)
     np.testing.assert_allclose(found[:3], windows[0], rtol=RELATIVE, atol=1e-6)
     np.testing.assert_allclose(found[7:], windows[2], rtol=RELATIVE, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(-12, 12)), min_size=1, max_size=6))
+def test_a_clip_that_comes_window_by_window_is_stored_as_if_it_had_come_at_once(
+    windows: list[tuple[int, int]],
+) -> None:
+    exact = [_frames(i, frames) * 10.0**power for i, (frames, power) in enumerate(windows)]
+    halves = [ClipFrames.of(window) for window in exact]
+    with tempfile.TemporaryDirectory() as folder:
+        stores = [FrameSet(Path(folder) / name) for name in ("at once", "by window")]
+        stores[0].add({layer: {"a": joined(halves)} for layer in (STEM, 2)})
+        with stores[1].begin("a", (STEM, 2)) as clip:
+            for half in halves:
+                clip.add({STEM: half, 2: half})
+            assert not stores[1].has("a", 2)
+            clip.store()
+        for layer in (STEM, 2):
+            places = [store.view(["a"], layer)._places[0][0] for store in stores]
+            assert places[0].path.name == places[1].path.name
+            assert replace(places[0], path=Path()) == replace(places[1], path=Path())
+            tensors = [load_file(place.path)["frames"] for place in places]
+            assert tensors[0].dtype == tensors[1].dtype == np.float16
+            assert tensors[0].tobytes() == tensors[1].tobytes()
+            sizes = [place.path.stat().st_size for place in places]
+            assert sizes[0] == sizes[1]
+        assert len(list(Path(folder).rglob("*"))) == 2 * (1 + 1 + 2 + 2)  # nothing else is left
+
+
+def test_a_clip_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    store = FrameSet(tmp_path)
+    with store.begin("a", (0,)) as clip:
+        clip.add({0: ClipFrames.of(_frames(0, 3))})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not store.has("a", 0)
+    assert FrameSet(tmp_path).layers_of("a") == ()
 
 
 def test_reading_a_layer_needs_no_file_of_another(tmp_path: Path) -> None:
@@ -175,3 +215,26 @@ def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "frames").write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="VOXGRID_CACHE"):
         FrameSet(tmp_path).add({0: {"a": ClipFrames.of(_frames(0, 3))}})
+    with pytest.raises(StorageError, match="VOXGRID_CACHE"):
+        FrameSet(tmp_path).begin("a", (0,))
+
+
+def test_a_disk_that_fills_up_under_a_long_clip_says_what_to_do(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX")
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    window = {0: ClipFrames.of(_frames(0, 500, width=100))}
+
+    def fill() -> None:
+        with FrameSet(tmp_path).begin("a", (0,)) as clip:
+            for _ in range(5):
+                clip.add(window)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, limits[1]))
+        with pytest.raises(StorageError, match="free some space"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

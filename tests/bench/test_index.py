@@ -35,12 +35,12 @@ def decoded(monkeypatch):
     """Paths decoded so far."""
     seen = []
 
-    def spy(path):
+    def spy(path, consume):
         seen.append(path.name)
-        return real(path)
+        return real(path, consume)
 
-    real = index.decode
-    monkeypatch.setattr(index, "decode", spy)
+    real = index.reading
+    monkeypatch.setattr(index, "reading", spy)
     return seen
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backbones import Frames
@@ -37,6 +37,7 @@ def test_std_keeps_its_digits_far_from_zero() -> None:
     np.testing.assert_allclose(found[0].std, row.astype(np.float64).std(0), rtol=1e-3)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
     st.integers(0, 2**32 - 1),
@@ -53,6 +54,54 @@ def test_windows_merge_to_the_statistics_of_the_whole(counts: list[int], seed: i
     np.testing.assert_allclose(merged.std, whole.std(0), atol=1e-5)
     np.testing.assert_array_equal(merged.max, whole.max(0))
     np.testing.assert_array_equal(merged.min, whole.min(0))
+
+
+def _merged_at_once(parts: list[statistics.LayerStatistics]) -> statistics.LayerStatistics:
+    """The textbook way, for which all windows have to be held."""
+    counts = np.array([part.frames for part in parts], dtype=np.float64)[:, None]
+    means = np.stack([part.mean for part in parts]).astype(np.float64)
+    variances = np.stack([part.std for part in parts]).astype(np.float64) ** 2
+    mean = (counts * means).sum(0) / counts.sum()
+    variance = (counts * (variances + (means - mean) ** 2)).sum(0) / counts.sum()
+    return statistics.LayerStatistics(
+        frames=int(counts.sum()),
+        mean=mean.astype(np.float32),
+        std=np.sqrt(variance).astype(np.float32),
+        max=np.stack([part.max for part in parts]).max(0),
+        min=np.stack([part.min for part in parts]).min(0),
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.floats(-1e4, 1e4), st.integers(0, 2**32 - 1))
+def test_merging_one_by_one_rounds_as_merging_all_at_once(
+    windows: int, offset: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    parts = []
+    for _ in range(windows):
+        mean, std, spread = random.normal(size=(3, 50)).astype(np.float32)
+        mean = (offset + mean).astype(np.float32)
+        frames = int(random.integers(1, 3000))
+        spread = np.abs(spread)
+        parts.append(
+            statistics.LayerStatistics(frames, mean, np.abs(std), mean + spread, mean - spread)
+        )
+    (found,) = statistics.merge([(part,) for part in parts])
+    wanted = _merged_at_once(parts) if windows > 1 else parts[0]
+    assert found.frames == wanted.frames
+    for name in ("mean", "max", "min"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    np.testing.assert_array_max_ulp(found.std, wanted.std, maxulp=1)
+    assert found.std.dtype == found.mean.dtype == np.float32
+
+
+def test_a_feature_that_never_changes_keeps_a_deviation_of_zero() -> None:
+    value = np.full(3, 0.1, dtype=np.float32)
+    still = statistics.LayerStatistics(7, value, np.zeros(3, dtype=np.float32), value, value)
+    (found,) = statistics.merge([(still,)] * 1000)
+    np.testing.assert_array_equal(found.mean, value)
+    assert (found.std < 1e-7 * value).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

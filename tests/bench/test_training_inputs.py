@@ -16,6 +16,7 @@ from bench import tasks
 from bench.audio.index import scan
 from bench.features.extract import Extraction, Source, extract
 from bench.layers import start_of
+from bench.tasks.base import Clip
 from bench.training.augment import Augmentation
 from bench.training.inputs import (
     AugmentedSequences,
@@ -268,8 +269,8 @@ def test_a_clip_longer_than_the_window_is_the_same_live_and_stored(
     sound = np.concatenate([p.mean(axis=1) if p.ndim > 1 else p for p in pieces])
     long = np.tile(sound, 10)[: 35 * 16_000]
     soundfile.write(tmp_path / "long.wav", long, 16_000)
-    sha = "0" * 64
-    source = Source("long", tmp_path / "long.wav", sha, len(long) / 16_000)
+    (source,) = _sources((Clip("long", tmp_path / "long.wav", "label", "group"),), tmp_path)
+    sha = source.pcm_sha256
     weights = resolve(backbone_registry.infos()["whisper-base"], sample=True)
     job = Extraction("whisper-base", weights, (source,), tmp_path, frames=(STEM, 2))
     extract(job, lambda seconds: None)

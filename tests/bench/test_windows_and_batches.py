@@ -3,13 +3,17 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.audio import window
 from bench.audio.batch import batches, normalise
-from bench.audio.window import windows
+from bench.audio.window import cut, windows
+from bench.errors import ClipError
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5_000_000), st.floats(0.5, 60))
 def test_windows_cover_every_sample_once_and_none_is_too_long(samples: int, most: float) -> None:
     found = windows(samples, 16000, most)
@@ -21,6 +25,45 @@ def test_windows_cover_every_sample_once_and_none_is_too_long(samples: int, most
     assert max(lengths) - min(lengths) <= 1
 
 
+@settings(deadline=None)
+@given(
+    st.integers(1, 2000),
+    st.integers(1, 300),
+    st.lists(st.floats(0, 1), max_size=8),
+)
+def test_a_clip_cut_as_it_comes_gives_the_windows_of_the_whole(
+    samples: int, longest: int, cuts: list[float]
+) -> None:
+    wave = np.arange(samples, dtype=np.float32)
+    edges = windows(samples, 100, longest / 100)
+    blocks = np.split(wave, sorted(int(share * samples) for share in cuts))
+    found = list(cut(iter(blocks), edges))
+    assert len(found) == len(edges)
+    for (start, stop), piece in zip(edges, found, strict=True):
+        np.testing.assert_array_equal(piece, wave[start:stop])
+
+
+@pytest.mark.parametrize(("samples", "reason"), [(999, "shorter"), (1001, "longer")])
+def test_a_clip_of_another_length_than_was_found_before_is_refused(
+    samples: int, reason: str
+) -> None:
+    blocks = iter(np.split(np.zeros(samples, dtype=np.float32), [400, 800]))
+    with pytest.raises(ClipError, match=f"is {reason} than when it was scanned"):
+        list(cut(blocks, windows(1000, 100, 3.0)))
+
+
+def test_a_window_is_given_before_the_next_block_is_read() -> None:
+    blocks = iter(np.split(np.arange(1000, dtype=np.float32), 10))
+    cutting = cut(blocks, windows(1000, 100, 2.5))
+    assert len(next(cutting)) == 250
+    assert next(blocks)[0] == 300
+
+
+def test_the_window_policy_in_the_cache_key_is_the_one_that_old_caches_have() -> None:
+    assert window.settings(30.0) == {"policy": "equal", "version": 1, "max_seconds": 30.0}
+
+
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=40),
     st.integers(1, 9),

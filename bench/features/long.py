@@ -1,0 +1,116 @@
+"""Clips too long to be held: decoded, encoded, merged and stored slice by slice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, wait
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from bench.audio import window
+from bench.audio.batch import Wave
+from bench.audio.decode import Sound, through
+from bench.features.encode import Encoder, encode
+from bench.features.frames import FrameSet
+from bench.features.source import Source
+from bench.features.statistics import ClipStatistics, Merger
+from bench.measure import return_free_memory
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class LongClipEncoded:
+    """Statistics of a long clip, and the seconds spent inside `Backbone.encode`."""
+
+    statistics: ClipStatistics
+    encode_seconds: float
+
+
+def encode_long(
+    encoder: Encoder,
+    source: Source,
+    frame_set: FrameSet,
+    layers: Sequence[int],
+    decoder: Executor,
+    slice_seconds: float,
+    on_progress: Callable[[float], None],
+    deadline: float | None,
+) -> LongClipEncoded | None:
+    """Pass one clip through the backbone in memory that does not depend on its length.
+
+    Args:
+        encoder: the backbone.
+        source: the clip.
+        frame_set: where frames are stored, once all have come.
+        layers: whose frames are wanted.
+        decoder: has a thread to decode the next slice while one is encoded.
+        slice_seconds: most audio that is encoded at a time, but for a longer single window.
+        on_progress: called with the seconds of audio that passed since the last call; with a
+            negative number where they have to pass again.
+        deadline: `time.time()` after which the clip is given up, or None.
+
+    Returns:
+        None where the deadline came first: nothing of the clip is stored.
+
+    Raises:
+        ClipError: the file cannot be decoded any more.
+        ExtractionError: unusable features, or the file holds other sound than when it was scanned.
+        StorageError: the frames cannot be written.
+    """
+    info = encoder.backbone.info
+    reported = 0.0
+
+    def consume(sound: Sound) -> LongClipEncoded | None:
+        nonlocal reported
+        if reported:  # the decoder gave up in the middle, and another one begins anew
+            on_progress(-reported)
+            reported = 0.0
+        edges = window.windows(sound.length(source.seconds), sound.rate, info.max_seconds)
+        longest = max(stop - start for start, stop in edges)
+        at_once = max(1, int(slice_seconds * sound.rate / longest))
+        slices = _sliced(window.cut(sound.blocks, edges), at_once)
+        merger = Merger()
+        encode_seconds = 0.0
+        with (
+            frame_set.begin(source.pcm_sha256, layers) as frames,
+            closing(_ahead(decoder, slices)) as decoded,
+        ):
+            for waves in decoded:
+                if reported and deadline is not None and time.time() > deadline:
+                    return None
+                encoded = encode(encoder, waves, [source.id] * len(waves), [layers] * len(waves))
+                encode_seconds += encoded.seconds
+                for statistics, kept in zip(encoded.statistics, encoded.frames, strict=True):
+                    merger.add(statistics)
+                    frames.add(kept)
+                del encoded, kept
+                return_free_memory()
+                seconds = sum(len(wave) for wave in waves) / sound.rate
+                reported += seconds
+                on_progress(seconds)
+            source.check(sound.facts().pcm_sha256)
+            frames.store()
+        return LongClipEncoded(merger.merged(), encode_seconds)
+
+    return through(source.path, info.sample_rate, consume)
+
+
+def _sliced(windows: Iterator[Wave], count: int) -> Iterator[list[Wave]]:
+    """So many windows at a time, the last time what is left."""
+    while found := list(islice(windows, count)):
+        yield found
+
+
+def _ahead(pool: Executor, items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Make the next item in another thread while the last one is used."""
+    following = pool.submit(next, items, None)
+    try:
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
+    finally:
+        wait([following])  # whoever closes the file must not do so under the decoder

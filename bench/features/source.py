@@ -1,0 +1,34 @@
+"""What is extracted: a clip as the scan found it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import VoxgridError
+
+
+class ExtractionError(VoxgridError):
+    """A backbone returned features that cannot be used, or a file changed under way."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip to extract: its id, its file, the sha256 of its decoded samples, its length."""
+
+    id: str
+    path: Path
+    pcm_sha256: str
+    seconds: float
+
+    def check(self, pcm_sha256: str) -> None:
+        """Compare with what was decoded now: features are stored under what the scan found.
+
+        Raises:
+            ExtractionError: the file holds other sound.
+        """
+        if pcm_sha256 != self.pcm_sha256:
+            raise ExtractionError(
+                f"clip '{self.id}' holds other sound than when it was scanned: {self.path} was "
+                "changed meanwhile; run again"
+            )

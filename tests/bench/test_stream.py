@@ -1,0 +1,251 @@
+"""Files that are read block by block: the same bits whatever the blocks, in little memory."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.audio import stream
+from bench.audio.decode import Inspection, Sound, load, through
+from bench.audio.stream import Stream, reading
+from bench.errors import ClipError
+
+SECONDS = 1.3
+FORMATS = {
+    "a.wav": ("WAV", "PCM_16", 48000, 2),
+    "b.wav": ("WAV", "FLOAT", 11025, 1),
+    "a.flac": ("FLAC", "PCM_24", 44100, 6),
+    "a.aiff": ("AIFF", "PCM_16", 22050, 1),
+    "vorbis.ogg": ("OGG", "VORBIS", 32000, 2),
+    "opus.ogg": ("OGG", "OPUS", 48000, 1),
+}
+CODECS = {
+    "a.mp3": ("libmp3lame", "mp3", 44100, "stereo"),
+    "a.m4a": ("aac", "mp4", 44100, "mono"),
+    "a.webm": ("libopus", "webm", 48000, "stereo"),
+}
+
+
+def _noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
+    random = np.random.default_rng(rate + channels)
+    return random.uniform(-0.4, 0.4, (int(seconds * rate), channels)).astype(np.float32)
+
+
+def encoded(path: Path, samples: np.ndarray, rate: int, codec: str, container: str, layout: str):
+    with av.open(str(path), "w", format=container) as out:
+        made = out.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T), format="fltp", layout=layout
+        )
+        frame.sample_rate = rate
+        fitted = av.AudioResampler(made.format.name, layout, rate, made.frame_size or 1152)
+        for block in [*fitted.resample(frame), *fitted.resample(None), None]:
+            out.mux(made.encode(block))
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("formats")
+    for name, (container, subtype, rate, channels) in FORMATS.items():
+        noise = _noise(SECONDS, rate, channels)
+        soundfile.write(folder / name, noise, rate, format=container, subtype=subtype)
+    for name, (codec, container, rate, layout) in CODECS.items():
+        noise = _noise(SECONDS, rate, 2 if layout == "stereo" else 1)
+        encoded(folder / name, noise, rate, codec, container, layout)
+    return {path.name: path for path in folder.iterdir()}
+
+
+def _own(path: Path) -> tuple[int, list[np.ndarray]]:
+    return reading(path, lambda found: (found.rate, list(found.blocks)))
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *CODECS])
+def test_small_blocks_give_the_same_bits_as_one(
+    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_BLOCK", 1 << 20)
+    whole = load(files[name], 16000)
+    rate, (samples,) = _own(files[name])
+    monkeypatch.setattr(stream, "_BLOCK", 3000)
+    again = load(files[name], 16000)
+    same_rate, blocks = _own(files[name])
+    assert len(blocks) > 3
+    assert rate == same_rate
+    np.testing.assert_array_equal(np.concatenate(blocks), samples)
+    np.testing.assert_array_equal(again.samples, whole.samples)
+    assert again.pcm_sha256 == whole.pcm_sha256
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_blocks_are_what_soundfile_reads_at_once(
+    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_BLOCK", 3000)
+    _, blocks = _own(files[name])
+    samples, _ = soundfile.read(files[name], dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(np.concatenate(blocks), samples)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1600, 40_000),
+    st.integers(1, 9),
+    st.sampled_from([8000, 16000, 22050, 44100, 48000]),
+    st.lists(st.floats(0, 1), max_size=5),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_chunking_gives_the_same_sound_and_the_same_facts(
+    n: int, channels: int, rate: int, cuts: list[float], seed: int
+) -> None:
+    samples = np.random.default_rng(seed).normal(size=(max(n, rate // 10), channels))
+    samples = samples.astype(np.float32)
+
+    def passed(blocks: list[np.ndarray]) -> tuple[np.ndarray, object, int]:
+        sound = Sound(Stream(rate, iter(blocks)), 16000)
+        out = np.concatenate(list(sound.blocks))
+        return out, sound.facts(), sound.length(len(samples) / rate)
+
+    whole, facts, length = passed([samples])
+    again, same_facts, _ = passed(np.split(samples, sorted(int(c * len(samples)) for c in cuts)))
+    np.testing.assert_array_equal(again, whole)
+    assert same_facts == facts
+    assert length == len(whole)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.m4a"])
+def test_the_beginning_is_that_of_the_whole_and_the_rest_is_not_read(
+    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load(files[name]).samples
+    monkeypatch.setattr(stream, "_BLOCK", 3000)
+    seen: list[int] = []
+
+    class Counting(Inspection):
+        def add(self, block: np.ndarray) -> np.ndarray:
+            seen.append(len(block))
+            return super().add(block)
+
+    monkeypatch.setattr("bench.audio.decode.Inspection", Counting)
+    for samples in (1, 4000, 8000):
+        first = through(files[name], 16000, lambda sound, n=samples: sound.first(n))
+        np.testing.assert_array_equal(first, whole[:samples])
+    rate, blocks = _own(files[name])
+    assert sum(seen) / rate < 1.5 * 12_001 / 16000 < 3 * sum(map(len, blocks)) / rate
+    with pytest.raises(ClipError, match=f"{name}: is shorter than when it was scanned"):
+        through(files[name], 16000, lambda sound: sound.first(len(whole) + 1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_in_the_last_block_is_found(
+    bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_BLOCK", 1000)
+    samples = _noise(1.0, 16000, 2)
+    samples[-1, 1] = bad
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    with pytest.raises(ClipError, match=r"a\.wav: holds NaN or infinite samples"):
+        load(tmp_path / "a.wav")
+
+
+def test_sound_after_a_silent_block_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_BLOCK", 1000)
+    samples = np.zeros(16000)
+    samples[-1] = 0.5
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    assert load(tmp_path / "a.wav").samples[-1] == 0.5
+
+
+def _with_frames(path: Path, frames: int) -> Path:
+    """A FLAC whose header promises so many samples (the last 36 bits of that field)."""
+    data = bytearray(path.read_bytes())
+    (packed,) = struct.unpack_from(">Q", data, 18)  # rate, channels, bits, total samples
+    struct.pack_into(">Q", data, 18, packed >> 36 << 36 | frames)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_flac_written_to_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    """It could not know its length when it wrote its header, and promises 0 samples."""
+    noise = _noise(2.0, 16000)
+    soundfile.write(tmp_path / "a.flac", noise, 16000)
+    assert soundfile.info(_with_frames(tmp_path / "a.flac", 0)).frames == 2**63 - 1
+    assert load(tmp_path / "a.flac").samples.shape == (32000,)
+
+
+def test_where_libsndfile_gives_up_at_the_end_ffmpeg_begins_anew(tmp_path: Path) -> None:
+    noise = _noise(1.0, 16000)
+    soundfile.write(tmp_path / "a.flac", noise, 16000)
+    whole = load(tmp_path / "a.flac")
+    _with_frames(tmp_path / "a.flac", 16100)
+    passes: list[int] = []
+
+    def consume(found: Stream) -> np.ndarray:
+        passes.append(0)
+        blocks = []
+        for block in found.blocks:
+            passes[-1] += len(block)
+            blocks.append(block)
+        return np.concatenate(blocks)[:, 0]
+
+    np.testing.assert_array_equal(reading(tmp_path / "a.flac", consume), whole.samples)
+    assert passes == [16000, 16000]
+    assert load(tmp_path / "a.flac").pcm_sha256 == whole.pcm_sha256
+
+
+def test_a_header_that_promises_years_takes_no_memory(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", _noise(1.0, 16000), 16000)
+    with pytest.raises(ClipError, match="truncated"):
+        load(_with_frames(tmp_path / "a.flac", 2**36 - 1))
+
+
+@pytest.mark.parametrize("name", ["long.mp2", "long.wav"])
+def test_ten_minutes_are_looked_at_in_the_memory_of_some_seconds(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    minute = _noise(60, 16000)
+    if path.suffix == ".mp2":
+        short = encoded(tmp_path / "minute.mp2", minute, 16000, "mp2", "mp2", "mono")
+        path.write_bytes(short.read_bytes() * 10)  # its frames know nothing of one another
+    else:
+        with soundfile.SoundFile(path, "w", 16000, 1, "PCM_U8") as file:
+            for _ in range(10):
+                file.write(minute)
+
+    def inspected(found: Stream) -> float:
+        inspection = Inspection(found.rate)
+        for block in found.blocks:
+            inspection.add(block)
+        return inspection.facts().seconds
+
+    tracemalloc.start()
+    try:
+        seconds = reading(path, inspected)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert seconds == pytest.approx(600, rel=0.01)
+    assert peak < 8e6 < 600 * 16000 * 4 / 4
+
+
+def test_a_file_is_closed_when_its_consumer_fails(files: dict[str, Path]) -> None:
+    for name in ("a.wav", "a.webm"):
+        kept: list[Stream] = []
+
+        def failing(found: Stream, kept: list[Stream] = kept) -> None:
+            next(found.blocks)
+            kept.append(found)
+            raise RuntimeError("of the consumer")
+
+        with pytest.raises(RuntimeError, match="of the consumer"):
+            reading(files[name], failing)
+        assert len(kept) == 1  # and is not called again
