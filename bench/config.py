@@ -59,7 +59,7 @@ class GridConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tasks: tuple[str, ...] = ("ravdess",)
+    tasks: tuple[str, ...] = ("ravdess", "youtube")
     protocols: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     poolings: tuple[str, ...] = ("mean", "max", "mean_std")

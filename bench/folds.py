@@ -42,7 +42,8 @@ class Split:
         protocol: its name.
         grouped: whether groups never straddle the parts.
         folds: the folds.
-        excluded: clips in no fold, each with its reason.
+        excluded: clips that may be in no fold, each with its reason; those a draw passed over are
+            not among them.
         notes: what a reader should know, e.g. that a published fold is missing.
     """
 
@@ -53,8 +54,13 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def verify(split: Split, clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> None:
+def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
     """Check that no clip, recording or (grouped protocols) group straddles a fold's parts.
+
+    Args:
+        split: the folds.
+        clips: the clips folded, (n,).
+        recordings: which recording each clip is, (n,).
 
     Raises:
         LeakError: naming the fold and what leaks; also where a part is empty or a clip is
@@ -66,7 +72,7 @@ def verify(split: Split, clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> No
         parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
         keys: dict[str, Callable[[int], object]] = {
             "clip": lambda i: i,
-            "recording": lambda i: pcm_sha256[i],
+            "recording": lambda i: recordings[i],
         }
         if split.grouped:
             keys["group"] = lambda i: clips[i].group

@@ -12,7 +12,7 @@ def components(*keys: Sequence[Hashable]) -> list[list[int]]:
     """Return sets of indices linked by sharing any key (union-find), in order of first index.
 
     Args:
-        keys: equally long sequences, e.g. each clip's group and each clip's samples hash; two
+        keys: equally long sequences, e.g. each clip's group and each clip's recording; two
             clips that agree in one of them, directly or through others, are in one set.
     """
     parent = list(range(len(keys[0])))

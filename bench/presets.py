@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from bench import tasks
 from bench.config import GridConfig
 from bench.errors import UserError, nearest
 
@@ -75,7 +74,8 @@ class Preset:
         published: its figures.
         params: constructor parameters of the head; the pooling, seed and threads are the cell's.
         crop_seconds: how much of the beginning of a clip training reads; None: what the
-            configuration says.
+            configuration says. Of no effect on heads that read vectors, which are of all the sound
+            of a clip.
         undocumented: what is not documented, and what is done here.
         differs: what is done differently here on purpose.
         layer: the layer read or cut at.
@@ -108,7 +108,10 @@ _EPOCH = (
 )
 _STANDARDISED = "Vectors are standardised with the statistics of the clips fitted on."
 _POOLING = "How frames become one vector per clip: averaged here."
-_SPLIT = "How the clips were split: random-75-25 stands for it here, channel-5fold is the fair one."
+_SPLIT = (
+    "How the clips were split: random-75-25 (random_state=101) stands for it here, channel-5fold "
+    "is the fair one."
+)
 _CLASSIFIER = (
     "The classifier on the pooled frames: one linear layer on standardised vectors here, without "
     "dropout."
@@ -141,7 +144,8 @@ _PRESETS = (
             _POOLING,
             "Layers, dropout, optimiser and epochs of the network: those of the head `mlp` before "
             "tuning.",
-            "How much of a clip was used: all of it here.",
+            "How much of a clip was used: all of what is stored of it here, its first 60 s unless "
+            "fetched otherwise.",
         ),
         differs=(_REFIT, _STANDARDISED),
     ),
@@ -178,7 +182,7 @@ _PRESETS = (
             _CLASSIFIER,
             _DECAY,
             "Which 109 clips of each class, and which 98 of them trained: drawn with a fixed seed "
-            "here.",
+            "here, 11 of the 98 for validation.",
         ),
         differs=(
             _EPOCH,
@@ -220,7 +224,8 @@ _PRESETS = (
             _STANDARDISED,
             "A clip's vector is the average over all its frames, hence a shorter last fragment "
             "counts for less.",
-            "Vectors are of all the sound there is of a clip, not of its first 60 s.",
+            "Vectors are of all the sound that is stored of a clip: its first 60 s as in the "
+            "published system, unless fetched otherwise.",
         ),
     ),
     Preset(
@@ -319,16 +324,6 @@ def describe(name: str) -> str:
     return f"{preset.summary}; published: {preset.published}"
 
 
-def missing_task(preset: Preset) -> str | None:
-    """Why a preset cannot run on its own task and what can be done, or None."""
-    if preset.task in tasks.TASKS:
-        return None
-    return (
-        f"there is no task '{preset.task}' yet; `voxgrid run --preset {preset.name} "
-        "--task ravdess` runs the same recipe on RAVDESS"
-    )
-
-
 def apply(preset: Preset, config: GridConfig, asked: Mapping[str, Any]) -> GridConfig:
     """The configuration that runs a preset: its cells with nothing tuned, so one fit per fold.
 
@@ -340,8 +335,7 @@ def apply(preset: Preset, config: GridConfig, asked: Mapping[str, Any]) -> GridC
             run unless some are given. `heads`, `trials` and `augment` are refused.
 
     Raises:
-        UserError: the preset's task is not there and no other was given; or a head, more than one
-            trial, or augmentation was asked for.
+        UserError: a head, more than one trial, or augmentation was asked for.
     """
     if asked.get("heads"):
         raise UserError(
@@ -358,9 +352,6 @@ def apply(preset: Preset, config: GridConfig, asked: Mapping[str, Any]) -> GridC
             "or leave out --preset"
         )
     chosen = tuple(asked.get("tasks") or ())
-    missing = missing_task(preset)
-    if missing and (not chosen or preset.task in chosen):
-        raise UserError(f"preset '{preset.name}' cannot run: {missing}")
     own_task = not chosen or chosen == (preset.task,)
     poolings = tuple(asked.get("poolings") or preset.poolings)
     training = {"trials": 1, "poolings": poolings, "augment": False}

@@ -3,12 +3,14 @@
 Whatever the protocol, the parts of a fold share no clip and no recording, and under a grouped
 protocol no group; `bench.folds.verify` asserts it on every fold made. A recording that occurs
 twice: `group_kfold` protocols merge the groups that share it; the published speaker folds cannot
-be merged, so the copy of the later speaker (by clip id) is excluded; `random-80-20` moves every
-copy of one that would straddle to the train part.
+be merged, so the copy of the later speaker (by clip id) is excluded; `random-80-20` and
+`random-75-25` move every copy of one that would straddle to the train part; `balanced-109` draws
+one copy at most.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,37 +35,52 @@ RAVDESS_FOLDS = (
     ("06", "13", "17", "22"),
 )
 RANDOM_STATE = 101
-HELD_OUT = 0.2
+# Clips of each class under balanced-109: validation has as many as test.
+DRAWN = 109
+DRAWN_FOR_TEST = 11
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a protocol is called and promises; `make` returns (folds, excluded, notes)."""
+    """What a protocol is called and promises.
+
+    Attributes:
+        name: as on the command line, in records and in paths.
+        grouped: whether groups never straddle the parts.
+        fewest_per_class: clips of each class it needs.
+        summary: one line for `voxgrid list`.
+        make: clips and their recordings → folds, excluded clips and notes.
+        draws: whether it uses some of the clips only, so that its scores differ from another
+            protocol's by more than what leaks.
+    """
 
     name: str
     grouped: bool
     fewest_per_class: int
     summary: str
-    make: Callable[[Sequence[Clip], Sequence[str]], _Made]
+    make: _Maker
+    draws: bool = False
 
 
 _Parts = tuple[list[int], list[int], list[int]]
 _Made = tuple[list[_Parts], list[Exclusion], list[str]]
+_Maker = Callable[[Sequence[Clip], Sequence[str]], _Made]
 
 
 def make_folds(
-    protocol: str, clips: Sequence[Clip], pcm_sha256: Sequence[str], classes: Sequence[str]
+    protocol: str, clips: Sequence[Clip], recordings: Sequence[str], classes: Sequence[str]
 ) -> Split:
     """Fold a task's usable clips.
 
     Args:
         protocol: a name in `PROTOCOLS`.
         clips: usable clips, (n,), in the task's order.
-        pcm_sha256: each clip's hash of decoded samples, (n,).
+        recordings: which recording each clip is, (n,), such as the hash of its decoded samples;
+            clips of one recording are never on two sides.
         classes: the task's class names; each must be in every train part.
 
     Raises:
-        UserError: unknown protocol, too few clips of a class, or too few groups.
+        UserError: unknown protocol, too few clips or recordings of a class, or too few groups.
         LeakError: the folds made are not disjoint (a bug).
     """
     chosen = find(protocol)
@@ -74,7 +91,7 @@ def make_folds(
                 f"class '{label}' has {counts[label]} usable clips, and {protocol} needs "
                 f"{chosen.fewest_per_class}: add clips of it or leave the class out"
             )
-    parts, excluded, notes = chosen.make(clips, pcm_sha256)
+    parts, excluded, notes = chosen.make(clips, recordings)
     folds = tuple(
         Fold(
             index,
@@ -99,7 +116,7 @@ def make_folds(
                 "clips of other groups or leave the class out"
             )
     split = Split(protocol, chosen.grouped, folds, tuple(excluded), tuple(notes))
-    verify(split, clips, pcm_sha256)
+    verify(split, clips, recordings)
     return split
 
 
@@ -140,7 +157,7 @@ def _rotate(folds: Sequence[list[int]]) -> list[_Parts]:
     ]
 
 
-def _speaker_6fold(clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> _Made:
+def _speaker_6fold(clips: Sequence[Clip], recordings: Sequence[str]) -> _Made:
     fold_of = {actor: fold for fold, actors in enumerate(RAVDESS_FOLDS) for actor in actors}
     strangers = sorted({clip.group for clip in clips} - set(fold_of))
     if strangers:
@@ -152,7 +169,7 @@ def _speaker_6fold(clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> _Made:
     folds: list[list[int]] = [[] for _ in RAVDESS_FOLDS]
     excluded = []
     for i in sorted(range(len(clips)), key=lambda i: clips[i].id):
-        original = first.setdefault(pcm_sha256[i], clips[i])
+        original = first.setdefault(recordings[i], clips[i])
         if original.group != clips[i].group:
             reason = f"the same recording as {original.id}, which is of another speaker"
             excluded.append(Exclusion(clips[i].id, reason))
@@ -173,11 +190,11 @@ def _speaker_6fold(clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> _Made:
     return _rotate(present), excluded, notes
 
 
-def group_kfold(k: int) -> Callable[[Sequence[Clip], Sequence[str]], _Made]:
+def group_kfold(k: int) -> _Maker:
     """Return a maker of k folds of whole groups, even in size and class mix."""
 
-    def make(clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> _Made:
-        sets = components([clip.group for clip in clips], pcm_sha256)
+    def make(clips: Sequence[Clip], recordings: Sequence[str]) -> _Made:
+        sets = components([clip.group for clip in clips], recordings)
         if len(sets) < k:
             raise UserError(
                 f"{k} folds of whole groups need {k} groups that share no recording, and there "
@@ -188,29 +205,68 @@ def group_kfold(k: int) -> Callable[[Sequence[Clip], Sequence[str]], _Made]:
     return make
 
 
-def _random_80_20(clips: Sequence[Clip], pcm_sha256: Sequence[str]) -> _Made:
-    labels = np.array([clip.label for clip in clips])
-    rest, test = _stratified(np.arange(len(clips)), labels)
-    train, validation = _stratified(rest, labels)
-    parts_of = defaultdict(set)
-    for name, part in (("train", train), ("validation", validation), ("test", test)):
-        for i in part:
-            parts_of[pcm_sha256[i]].add(name)
-    straddling = {digest for digest, names in parts_of.items() if len(names) > 1}
-    train += [i for i in validation + test if pcm_sha256[i] in straddling]
-    validation = [i for i in validation if pcm_sha256[i] not in straddling]
-    test = [i for i in test if pcm_sha256[i] not in straddling]
-    return [(train, validation, test)], [], []
+def random_split(held_out: float) -> _Maker:
+    """Return a maker of one stratified random fold.
+
+    Args:
+        held_out: share of all clips that is tested, and of the rest that is validation.
+    """
+
+    def make(clips: Sequence[Clip], recordings: Sequence[str]) -> _Made:
+        by_id = sorted(range(len(clips)), key=lambda i: clips[i].id)
+        labels = [clip.label for clip in clips]
+        rest, test = _stratified(by_id, labels, held_out)
+        train, validation = _stratified(rest, labels, held_out)
+        parts_of = defaultdict(set)
+        for name, part in (("train", train), ("validation", validation), ("test", test)):
+            for i in part:
+                parts_of[recordings[i]].add(name)
+        straddling = {recording for recording, names in parts_of.items() if len(names) > 1}
+        train += [i for i in validation + test if recordings[i] in straddling]
+        validation = [i for i in validation if recordings[i] not in straddling]
+        test = [i for i in test if recordings[i] not in straddling]
+        return [(train, validation, test)], [], []
+
+    return make
 
 
-def _stratified(indices: Sequence[int] | np.ndarray, labels: np.ndarray) -> tuple[list, list]:
-    kept, held_out = train_test_split(
+def _stratified(
+    indices: Sequence[int], labels: Sequence[str], held_out: float
+) -> tuple[list[int], list[int]]:
+    kept, apart = train_test_split(
         indices,
-        test_size=HELD_OUT,
+        test_size=held_out,
         random_state=RANDOM_STATE,
-        stratify=labels[np.asarray(indices)],
+        stratify=[labels[i] for i in indices],
     )
-    return [int(i) for i in kept], [int(i) for i in held_out]
+    return list(kept), list(apart)
+
+
+def _balanced_109(clips: Sequence[Clip], recordings: Sequence[str]) -> _Made:
+    first: dict[str, int] = {}
+    for i in sorted(range(len(clips)), key=lambda i: clips[i].id):
+        first.setdefault(recordings[i], i)
+    by_class: dict[str, list[int]] = defaultdict(list)
+    # in the order of a hash, a clip that goes missing changes at most one place of each part
+    for i in sorted(first.values(), key=lambda i: _lot(clips[i].id)):
+        by_class[clips[i].label].append(i)
+    train, validation, test = [], [], []
+    for label, drawn in sorted(by_class.items()):
+        if len(drawn) < DRAWN:
+            raise UserError(
+                f"class '{label}' has {len(drawn)} different recordings, and balanced-109 needs "
+                f"{DRAWN}: add clips of it or choose another protocol"
+            )
+        test += drawn[:DRAWN_FOR_TEST]
+        validation += drawn[DRAWN_FOR_TEST : 2 * DRAWN_FOR_TEST]
+        train += drawn[2 * DRAWN_FOR_TEST : DRAWN]
+    used = len(train) + len(validation) + len(test)
+    note = f"balanced-109 draws {used} of {len(clips)} clips, {DRAWN} of each class"
+    return [(train, validation, test)], [], [note]
+
+
+def _lot(clip: str) -> bytes:
+    return hashlib.sha256(f"{RANDOM_STATE}|{clip}".encode()).digest()
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -241,8 +297,26 @@ PROTOCOLS: dict[str, Protocol] = {
             "random-80-20",
             False,
             7,
-            "one random stratified split (random_state=101); leaks speakers, for comparison only",
-            _random_80_20,
+            "one random stratified split, a fifth tested (random_state=101); groups are on both "
+            "sides, for comparison only",
+            random_split(0.2),
+        ),
+        Protocol(
+            "random-75-25",
+            False,
+            6,
+            "one random stratified split, a quarter tested (random_state=101); groups are on both "
+            "sides, for comparison only",
+            random_split(0.25),
+        ),
+        Protocol(
+            "balanced-109",
+            False,
+            DRAWN,
+            "109 clips drawn of each class, 98 to train (11 of them for validation) and 11 tested; "
+            "groups are on both sides, for comparison only",
+            _balanced_109,
+            draws=True,
         ),
     )
 }

@@ -66,6 +66,7 @@ def _task(name: str) -> Entry:
         "name": name,
         "summary": entry.summary,
         "protocols": list(entry.protocols),
+        "group": entry.group,
         "state": state,
         "detail": detail,
     }

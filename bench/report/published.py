@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.presets import PRESETS, Preset, missing_task
+from bench import tasks
+from bench.presets import PRESETS, Preset
 from bench.records import Record
 from bench.report import curves
 from bench.report.markdown import DASH, escape, percent, plural, table
-from bench.report.ranking import finished, is_control, leaks, protocol_order, scores
+from bench.report.ranking import (
+    finished,
+    is_control,
+    largest_share,
+    leaks,
+    protocol_order,
+    scores,
+)
 from bench.report.training import epochs, parts
 
 TITLE = "Published systems"
 ABOUT = (
     "Systems others have published, run as they are: nothing is tuned, hence one fit per fold. "
     "They take no part in the rankings above. Rows marked **published** are as reported by the "
-    "authors and were not measured here. *(leaks)*: clips of one speaker or channel are on both "
-    "sides of the split."
+    "authors and were not measured here. **Largest class**: accuracy of always answering it on the "
+    "clips tested. *(leaks)*: clips of one speaker or channel are on both sides of the split."
 )
 _COLUMNS = (
     "row",
@@ -27,6 +35,7 @@ _COLUMNS = (
     "pooling",
     "macro-F1 %>",
     "accuracy %>",
+    "largest class %>",
     "clips tested>",
     "remarks",
 )
@@ -88,9 +97,16 @@ def _system(
     yield table(_COLUMNS, rows)
     notes = [f"- not documented: {escape(sentence)}" for sentence in preset.undocumented]
     notes += [f"- differs: {escape(sentence)}" for sentence in preset.differs]
+    notes += _about_clips(own)
     if notes:
         yield "\n".join(notes)
     yield from map(image, curves.wanted(own))
+
+
+def _about_clips(own: Sequence[Record]) -> list[str]:
+    """What a reader should know of the clips, each sentence once for a task."""
+    found = {(record.task, note) for record in own for note in record.notes}
+    return [f"- {task}: {escape(note)}." for task, note in sorted(found)]
 
 
 def _is_faithful(preset: Preset, record: Record) -> bool:
@@ -115,18 +131,22 @@ def _published(preset: Preset) -> list[str]:
         own.macro_f1.percent if own.macro_f1 else DASH,
         own.accuracy.percent if own.accuracy else DASH,
         DASH,
+        DASH,
         "; ".join([*remarks, f"measured on {own.measured_on}"]),
     ]
 
 
 def _not_run(preset: Preset) -> list[str]:
-    how = missing_task(preset) or f"`voxgrid run --preset {preset.name}` runs it"
+    how = f"`voxgrid run --preset {preset.name}` runs it"
+    if tasks.find(preset.task).download is None:
+        how = f"`voxgrid fetch {preset.task}` gets the clips, {how}"
     return [
         "here",
         preset.task,
         ", ".join(map(_protocol, preset.protocols)),
         preset.backbone,
         ", ".join(preset.poolings),
+        DASH,
         DASH,
         DASH,
         DASH,
@@ -173,6 +193,7 @@ def _finished(preset: Preset | None, record: Record) -> list[str]:
         record.pooling,
         percent(own.macro_f1),
         percent(own.accuracy),
+        percent(largest_share(record)),
         str(sum(map(sum, own.confusion))),
         "; ".join([*remarks, *_notes(record)]) or DASH,
     ]
@@ -188,6 +209,7 @@ def _unfinished(preset: Preset | None, records: Sequence[Record]) -> list[str]:
         ", ".join(map(_protocol, protocols)),
         first.backbone,
         ", ".join(sorted({r.pooling for r in records})),
+        DASH,
         DASH,
         DASH,
         DASH,

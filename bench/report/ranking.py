@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from bench.protocols import PROTOCOLS
 from bench.records import Record, Scores
 from bench.report.markdown import DASH, decimal, folded, percent, plural, table
+from bench.tasks import TASKS
 
 LONG = 20
 TOP = 10
@@ -87,6 +88,16 @@ def grouped(protocol: str) -> bool:
 def leaks(protocol: str) -> bool:
     """Whether a protocol is known to put clips of one group on both sides."""
     return protocol in PROTOCOLS and not PROTOCOLS[protocol].grouped
+
+
+def sizes_the_leak(protocol: str) -> bool:
+    """Whether a protocol differs from grouped ones by its leak and not by its number of clips."""
+    return leaks(protocol) and not PROTOCOLS[protocol].draws
+
+
+def groups(task: str) -> str:
+    """What a task's clips are grouped by, such as `speakers`; `groups` where it is not known."""
+    return f"{TASKS[task].group}s" if task in TASKS else "groups"
 
 
 def machines(found: Iterable[Record]) -> dict[str, str]:
@@ -201,11 +212,21 @@ def majority(found: Sequence[Record]) -> str:
     )
 
 
+def largest_share(record: Record) -> float | None:
+    """Accuracy of always answering the largest class of the clips tested; None without any."""
+    counts = tuple(map(sum, scores(record).confusion))
+    return _largest(counts) if sum(counts) else None
+
+
+def _largest(counts: tuple[int, ...]) -> float:
+    return max(counts) / sum(counts)
+
+
 def _majority(counts: tuple[int, ...]) -> str:
     total, present = sum(counts), sum(1 for count in counts if count)
     if total == 0:
         return "nothing: no clip was tested"
-    share = max(counts) / total
+    share = _largest(counts)
     f1 = 2 * share / (1 + share) / len(counts)
     return (
         f"macro-F1 {percent(f1)} %, accuracy {percent(share)} % and UAR {percent(1 / present)} % "

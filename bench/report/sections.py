@@ -22,11 +22,12 @@ from bench.report.ranking import (
     grouped,
     is_control,
     layer,
-    leaks,
     machines,
+    majority,
     millions,
     protocol_order,
     scores,
+    sizes_the_leak,
     speed,
     validation_f1,
     weights,
@@ -75,14 +76,17 @@ def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> str:
 
 
 def leak(found: Sequence[Record]) -> str | None:
-    """How much higher the same backbones read where speakers are on both sides.
+    """How much higher the same backbones read where groups are on both sides.
 
     Args:
         found: finished records of one task without controls.
+
+    Returns:
+        The table and its summary; None where no two protocols ran that differ by their leak alone.
     """
     names = sorted({r.protocol for r in found}, key=protocol_order)
     fair = next((name for name in names if grouped(name)), None)
-    leaky = next((name for name in names if leaks(name)), None)
+    leaky = next((name for name in names if sizes_the_leak(name)), None)
     if fair is None or leaky is None:
         return None
     fair_best = chosen(r for r in found if r.protocol == fair)
@@ -101,8 +105,11 @@ def leak(found: Sequence[Record]) -> str | None:
         f"both, `{leaky}` reads {points(statistics.median(pairs))} points in the median "
         f"(from {points(min(pairs))} to {points(max(pairs))})."
     )
+    chance = [
+        f"`{name}`: {majority([r for r in found if r.protocol == name])}" for name in (fair, leaky)
+    ]
     columns = ("backbone", f"macro-F1 % {fair}>", f"macro-F1 % {leaky}>", "difference, points>")
-    return f"{table(columns, rows)}\n\n{spread}"
+    return "\n\n".join([table(columns, rows), spread, *chance])
 
 
 def _gaps(found: Sequence[Record], fair: str, leaky: str) -> list[float]:

@@ -22,13 +22,16 @@ class Entry:
         module: has `resolve(data_root, cache, allow_download) -> Task`.
         protocols: names of the protocols that fit it, default first.
         summary: one line for `voxgrid list`.
+        group: what clips are grouped by, in one word.
         twin: the sample task that runs in its place where there is no data.
-        download: what `voxgrid run` tries to fetch where there is no data.
+        download: what `voxgrid run` tries to fetch where there is no data; None where nothing is
+            fetched unasked.
     """
 
     module: str
     protocols: tuple[str, ...]
     summary: str
+    group: str
     twin: str | None = None
     download: str | None = None
 
@@ -38,13 +41,28 @@ TASKS: dict[str, Entry] = {
         "bench.tasks.ravdess",
         ("speaker-6fold", "random-80-20"),
         "RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
+        group="speaker",
         twin="sample-emotion",
         download="RAVDESS speech from Zenodo, 208 MB",
     ),
+    "youtube": Entry(
+        "bench.tasks.youtube.task",
+        ("channel-5fold", "random-75-25", "balanced-109"),
+        "YouTube category from the sound track: travel, food, art_music, history",
+        group="channel",
+        twin="sample-topic",
+    ),
     "sample-emotion": Entry(
-        "bench.tasks.sample",
+        "bench.tasks.sample.emotion",
         ("speaker-3fold", "random-80-20"),
         "generated stand-in for ravdess: 4 emotions, 6 voices, 120 clips",
+        group="speaker",
+    ),
+    "sample-topic": Entry(
+        "bench.tasks.sample.topic",
+        ("channel-5fold", "random-75-25"),
+        "generated stand-in for youtube: 4 kinds of sound, 12 channels, 120 clips",
+        group="channel",
     ),
 }
 

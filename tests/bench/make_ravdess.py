@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from bench.tasks.sample import resolve
+from bench.tasks.sample.emotion import resolve
 
 
 def ravdess_like(folder: Path, cache: Path) -> dict[str, Path]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tasks.sample import MANNERS, VOICES, synthesize
+from bench.tasks.sample.emotion import MANNERS, VOICES, synthesize
 from bench.training.augment import LONGEST, Augmentation, AugmentationUnavailable
 
 RATE = 16_000

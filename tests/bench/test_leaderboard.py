@@ -121,6 +121,20 @@ def test_sample_rows_stand_in_a_marked_section_at_the_end_and_never_among_real_r
     assert "tiny" in section(rest, "speaker-3fold")
 
 
+def test_each_sample_task_has_its_own_part_below_the_warning(results: Path) -> None:
+    store(
+        results,
+        make_record("xlsr", task="youtube", protocol="channel-5fold"),
+        make_record("spoken", task="sample-emotion", protocol="speaker-3fold"),
+        make_record("mixed", task="sample-topic", protocol="channel-5fold"),
+    )
+    real, _, rest = leaderboard.render(results).partition("## Sample tasks")
+    assert not re.search("spoken|mixed|sample-", real)
+    assert rest.index("say nothing") < rest.index("### sample-emotion")
+    assert [row[1] for row in rows(section(rest, "sample-emotion"))] == ["spoken"]
+    assert [row[1] for row in rows(section(rest, "sample-topic"))] == ["mixed"]
+
+
 def test_sample_records_alone_do_not_pass_for_a_result(results: Path) -> None:
     store(results, make_record("tiny", task="sample-emotion", protocol="speaker-3fold"))
     real, _, rest = leaderboard.render(results).partition("## Sample tasks")
@@ -172,6 +186,100 @@ def test_the_leak_is_sized_where_both_protocols_ran(results: Path) -> None:
     assert rows(found) == [["xlsr", "60.0", "80.0", "+20.0"]]
     assert "Over the 1 combination " in found
     assert "(leaks speakers; for comparison with published numbers only)" in text
+
+
+YOUTUBE = {"task": "youtube"}
+
+
+@pytest.mark.parametrize(
+    ("task", "grouped", "random", "group"),
+    [
+        ("ravdess", "speaker-6fold", "random-80-20", "speakers"),
+        ("youtube", "channel-5fold", "random-75-25", "channels"),
+        ("sample-emotion", "speaker-3fold", "random-80-20", "speakers"),
+        ("sample-topic", "channel-5fold", "random-75-25", "channels"),
+        ("of-another-version", "channel-5fold", "random-75-25", "groups"),
+    ],
+)
+def test_what_leaks_is_named_by_what_the_task_is_grouped_by(
+    results: Path, task: str, grouped: str, random: str, group: str
+) -> None:
+    found = [make_record(task=task, protocol=protocol) for protocol in (grouped, random)]
+    store(results, *found)
+    text = leaderboard.render(results)
+    assert f"{random} (leaks {group}; for comparison with published numbers only)" in text
+    others = {"speakers", "channels"} - {group}
+    board = section(text, task)
+    assert not any(f"leaks {other}" in board for other in others)
+    if not found[0].sample:
+        assert f"with {group} kept apart and with {group} on both sides" in board
+
+
+def test_a_task_with_three_protocols_reads_from_unseen_channels_to_what_was_published(
+    results: Path,
+) -> None:
+    note = "balanced-109 draws 436 of 1900 clips, 109 of each class"
+    store(
+        results,
+        make_record(protocol="channel-5fold", confusion=right_of_ten(5, 5, 5, 5), **YOUTUBE),
+        make_record(protocol="random-75-25", confusion=right_of_ten(7, 7, 7, 7), **YOUTUBE),
+        make_record(
+            protocol="balanced-109", confusion=right_of_ten(9, 9, 9, 9), notes=[note], **YOUTUBE
+        ),
+    )
+    text = leaderboard.render(results)
+    board = section(text, "youtube")
+    headings = [line for line in board.splitlines() if line.startswith("### ")]
+    leaks = "(leaks channels; for comparison with published numbers only)"
+    assert headings == [
+        "### channel-5fold",
+        f"### random-75-25 {leaks}",
+        f"### balanced-109 {leaks}",
+        "### Best per backbone, channel-5fold",
+        "### The size of the leak",
+    ]
+    assert f"**Note:** {note}." in section(board, "balanced-109")
+    assert note not in section(board, "random-75-25")
+    # balanced-109 trains on fewer clips, which is another difference than the leak
+    assert rows(section(board, "The size of the leak")) == [["xlsr", "50.0", "70.0", "+20.0"]]
+
+
+def test_no_leak_is_sized_by_a_protocol_that_draws_some_of_the_clips(results: Path) -> None:
+    store(
+        results,
+        make_record(protocol="channel-5fold", **YOUTUBE),
+        make_record(protocol="balanced-109", **YOUTUBE),
+    )
+    assert "The size of the leak" not in leaderboard.render(results)
+
+
+def test_every_table_of_scores_says_what_always_answering_the_largest_class_gives(
+    results: Path,
+) -> None:
+    found = {"confusion": [[15, 0], [5, 10]]}
+    grouped, random = {"protocol": "channel-5fold"}, {"protocol": "random-75-25"}
+    store(
+        results,
+        make_record(**found, **YOUTUBE, **grouped),
+        make_record(**found, **YOUTUBE, **random),
+        make_trained(**found, **YOUTUBE, **grouped),
+        make_record(**found, **YOUTUBE, **grouped, preset="s2t-mlp-youtube"),
+        make_record(**found, task="sample-topic", **grouped),
+    )
+    text = leaderboard.render(results)
+    board = section(text, "youtube")
+    parts = [
+        section(board, "channel-5fold"),
+        section(board, "random-75-25"),
+        section(board, "Best per backbone"),
+        section(board, "Trained epoch by epoch"),
+        section(text, "sample-topic"),
+    ]
+    assert all(part.count("largest class gives macro-F1") == 1 for part in parts)
+    assert section(board, "The size of the leak").count("largest class gives macro-F1") == 2
+    published = section(section(text, "Published systems"), "s2t-mlp-youtube")
+    assert "| largest class % |" in published
+    assert rows(published)[1][7] == "50.0"
 
 
 def test_no_leak_is_claimed_without_both_protocols(results: Path) -> None:

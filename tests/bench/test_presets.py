@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbones import registry as backbone_registry
-from bench import pairs, presets, tasks
+from bench import pairs, presets, protocols, tasks
 from bench.config import GridConfig
 from bench.errors import UserError
 from bench.features.pooling import get_pooling
@@ -23,7 +23,6 @@ from heads import registry as head_registry
 ALL = [pytest.param(preset, id=name) for name, preset in PRESETS.items()]
 ON_YOUTUBE = [param for param in ALL if param.values[0].task == "youtube"]
 RAVDESS = PRESETS["xlsr-finetune-ravdess"]
-YOUTUBE = PRESETS["s2t-mlp-youtube"]
 
 
 def percents(preset: Preset) -> tuple[str | None, ...]:
@@ -36,17 +35,6 @@ def head_class(preset: Preset) -> type[Head]:
     kinds = {pairs.wants(pooling, preset.head) for pooling in preset.poolings}
     assert len(kinds) == 1
     return head_registry.get(preset.head, kinds.pop())
-
-
-@pytest.fixture
-def with_youtube(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = tasks.Entry("bench.tasks.sample", ("balanced-109",), "stand-in")
-    monkeypatch.setitem(tasks.TASKS, "youtube", entry)
-
-
-@pytest.fixture
-def without_youtube(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(tasks.TASKS, "youtube", raising=False)
 
 
 def test_the_published_figures_are_those_of_the_five_systems() -> None:
@@ -88,8 +76,7 @@ def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
     ]
     assert [get_pooling(pooling).name for pooling in preset.poolings] == list(preset.poolings)
     assert preset.protocols[-1] in ("speaker-6fold", "channel-5fold")
-    if preset.task in tasks.TASKS:
-        assert set(preset.protocols) <= set(tasks.find(preset.task).protocols)
+    assert set(preset.protocols) <= set(tasks.find(preset.task).protocols)
 
 
 @pytest.mark.parametrize("preset", ALL)
@@ -165,10 +152,15 @@ def test_a_preset_puts_its_cells_into_the_configuration_and_leaves_the_rest() ->
     assert before.trials == 7
 
 
-@pytest.mark.usefixtures("with_youtube")
 def test_the_crop_of_a_preset_is_that_of_its_training() -> None:
     config = presets.apply(PRESETS["w2v2-finetune-youtube"], GridConfig(), {})
     assert config.fine_tune.crop_seconds == 60
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_a_preset_on_vectors_has_no_crop_since_none_would_be_heeded(preset: Preset) -> None:
+    if "vectors" in {pairs.wants(pooling, preset.head) for pooling in preset.poolings}:
+        assert preset.crop_seconds is None
 
 
 @pytest.mark.parametrize("preset", ALL)
@@ -208,15 +200,17 @@ def test_a_head_more_trials_or_augmentation_with_a_preset_are_refused() -> None:
     assert presets.apply(RAVDESS, GridConfig(), {"trials": 1}).trials == 1
 
 
-@pytest.mark.usefixtures("without_youtube")
-@pytest.mark.parametrize("asked", [{}, {"tasks": ["youtube"]}, {"tasks": ["ravdess", "youtube"]}])
-def test_a_task_that_is_not_there_is_said_and_ravdess_offered(asked: dict[str, object]) -> None:
-    with pytest.raises(UserError, match=r"no task 'youtube' yet; .*--task ravdess"):
-        presets.apply(YOUTUBE, GridConfig(), asked)
+@pytest.mark.parametrize("preset", ON_YOUTUBE)
+def test_the_published_kind_of_split_runs_first_and_then_whole_channels(preset: Preset) -> None:
+    config = presets.apply(preset, GridConfig(), {})
+    assert config.tasks == ("youtube",)
+    assert config.protocols == preset.protocols
+    first, last = preset.protocols
+    assert (protocols.find(first).grouped, last) == (False, "channel-5fold")
 
 
-@pytest.mark.usefixtures("with_youtube")
-def test_once_its_task_is_there_a_preset_runs_on_it() -> None:
-    assert presets.missing_task(YOUTUBE) is None
-    config = presets.apply(YOUTUBE, GridConfig(), {})
-    assert (config.tasks, config.protocols) == (("youtube",), ("random-75-25", "channel-5fold"))
+@pytest.mark.parametrize("preset", ALL)
+def test_the_generated_twin_of_a_presets_task_can_stand_in(preset: Preset) -> None:
+    twin = tasks.find(preset.task).twin
+    assert twin is not None
+    assert set(preset.protocols) & set(tasks.find(twin).protocols)

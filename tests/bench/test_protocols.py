@@ -11,12 +11,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bench import tasks
 from bench.errors import UserError
 from bench.folds import LeakError, verify
 from bench.grouping import components, deal
-from bench.protocols import PROTOCOLS, RAVDESS_FOLDS, describe, make_folds
+from bench.protocols import PROTOCOLS, RAVDESS_FOLDS, describe, find, make_folds
 from bench.tasks.base import Clip
 from bench.tasks.ravdess import LABELS, manifest, parse
+
+RANDOM = ("random-80-20", "random-75-25")
 
 
 def _ravdess(actors=range(1, 25)):
@@ -92,14 +95,27 @@ def test_random_80_20_is_sklearns_split():
     assert set(fold.test_groups) & {clips[i].group for i in fold.train}, "this is the leak"
 
 
-def test_random_80_20_moves_straddling_copies_to_train():
+@pytest.mark.parametrize("protocol", RANDOM)
+def test_random_splits_move_straddling_copies_to_train(protocol):
     clips = _clips([str(i) for i in range(100)], ["a", "b"] * 50)
     pcm = [clip.id for clip in clips]
-    (before,) = make_folds("random-80-20", clips, pcm, ["a", "b"]).folds
+    (before,) = make_folds(protocol, clips, pcm, ["a", "b"]).folds
     pair = int(before.test[0]), int(before.validation[0])
     pcm[pair[0]] = pcm[pair[1]]
-    (after,) = make_folds("random-80-20", clips, pcm, ["a", "b"]).folds
+    (after,) = make_folds(protocol, clips, pcm, ["a", "b"]).folds
     assert set(pair) <= set(after.train.tolist())
+    assert sum(map(len, (after.train, after.validation, after.test))) == 100
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sizes"), [("random-80-20", (64, 16, 20)), ("random-75-25", (56, 19, 25))]
+)
+def test_the_names_of_random_splits_say_what_is_tested(protocol, sizes):
+    clips = _clips([str(i) for i in range(400)], ["a"] * 100 + ["b"] * 300)
+    (fold,) = make_folds(protocol, clips, [clip.id for clip in clips], ["a", "b"]).folds
+    for part, size in zip((fold.train, fold.validation, fold.test), sizes, strict=True):
+        assert abs(len(part) - 4 * size) <= 1
+        assert abs(sum(clips[i].label == "a" for i in part) - size) <= 1
 
 
 @given(st.data())
@@ -123,19 +139,92 @@ def test_grouped_folds_never_leak(data):
             assert sum(map(len, seen)) == len(set(key))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 150)), min_size=40, max_size=90))
-def test_random_folds_never_share_a_recording(rows):
+@pytest.mark.parametrize("protocol", RANDOM)
+@given(rows=st.lists(st.tuples(st.just("a"), st.integers(0, 150)), min_size=40, max_size=90))
+def test_random_folds_never_share_a_recording(protocol, rows):
     clips = _clips(
         [str(i) for i in range(len(rows))], ["x", "y"] * (len(rows) // 2) + ["x"] * (len(rows) % 2)
     )
     pcm = [f"{number}-{clip.label}" for (_, number), clip in zip(rows, clips, strict=True)]
     try:
-        (fold,) = make_folds("random-80-20", clips, pcm, ["x", "y"]).folds
+        (fold,) = make_folds(protocol, clips, pcm, ["x", "y"]).folds
     except UserError:
         assume(False)
     everything = np.sort(np.concatenate([fold.train, fold.validation, fold.test]))
     assert np.array_equal(everything, np.arange(len(rows)))
     assert not {pcm[i] for i in fold.train} & {pcm[i] for i in fold.test}
+
+
+@pytest.mark.parametrize("protocol", RANDOM)
+@given(st.data())
+def test_every_class_that_is_large_enough_is_in_every_part(protocol, data):
+    fewest = PROTOCOLS[protocol].fewest_per_class
+    sizes = data.draw(st.lists(st.integers(fewest, 40), min_size=2, max_size=6))
+    labels = [f"class{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    clips = _clips(labels, labels)
+    (fold,) = make_folds(protocol, clips, [clip.id for clip in clips], sorted(set(labels))).folds
+    for part in (fold.train, fold.validation, fold.test):
+        assert {clips[i].label for i in part} == set(labels)
+
+
+@given(st.data())
+def test_balanced_109_draws_98_and_11_different_recordings_of_each_class(data):
+    sizes = data.draw(st.lists(st.integers(109, 160), min_size=2, max_size=4))
+    labels = [f"class{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    # how many recordings of a class have a second copy
+    copies = [data.draw(st.integers(0, size - 109)) for size in sizes]
+    recordings = [
+        f"{label}-{max(0, place - copies[i])}"
+        for i, size in enumerate(sizes)
+        for place, label in enumerate([f"class{i}"] * size)
+    ]
+    clips = _clips([str(i % 7) for i in range(len(labels))], labels)
+    split = make_folds("balanced-109", clips, recordings, sorted(set(labels)))
+    (fold,) = split.folds
+    for part, count in ((fold.train, 87), (fold.validation, 11), (fold.test, 11)):
+        assert Counter(labels[i] for i in part) == dict.fromkeys(set(labels), count)
+    used = np.concatenate([fold.train, fold.validation, fold.test])
+    assert len({recordings[i] for i in used}) == len(used) == 109 * len(sizes)
+    assert split.excluded == ()
+    assert split.notes == (
+        f"balanced-109 draws {len(used)} of {len(clips)} clips, 109 of each class",
+    )
+
+
+def _parts_by_id(clips, recordings, protocol):
+    (fold,) = make_folds(protocol, clips, recordings, sorted({c.label for c in clips})).folds
+    return [{clips[i].id for i in part} for part in (fold.train, fold.validation, fold.test)]
+
+
+@pytest.mark.parametrize("protocol", [*RANDOM, "balanced-109"])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_splits_do_not_depend_on_the_order_of_the_clips(protocol, seed):
+    clips = _clips([str(i) for i in range(250)], ["a", "b"] * 125)
+    recordings = [f"r{min(i, 240)}{clip.label}" for i, clip in enumerate(clips)]
+    order = np.random.default_rng(seed).permutation(len(clips))
+    assert _parts_by_id(clips, recordings, protocol) == _parts_by_id(
+        [clips[i] for i in order], [recordings[i] for i in order], protocol
+    )
+
+
+@given(st.integers(0, 299))
+def test_a_clip_that_goes_missing_changes_one_place_of_each_part_of_balanced_109(gone):
+    clips = _clips([str(i) for i in range(300)], ["a", "b"] * 150)
+    fewer = clips[:gone] + clips[gone + 1 :]
+    before = _parts_by_id(clips, [c.id for c in clips], "balanced-109")
+    after = _parts_by_id(fewer, [c.id for c in fewer], "balanced-109")
+    for one, other in zip(before, after, strict=True):
+        assert len(one - other) == len(other - one) <= 1
+
+
+def test_balanced_109_says_which_class_has_too_few_clips_or_recordings():
+    clips = _clips([str(i) for i in range(218)], ["a", "b"] * 109)
+    recordings = [clip.id for clip in clips]
+    with pytest.raises(UserError, match=r"class 'b' has 108 usable clips.*needs 109"):
+        make_folds("balanced-109", clips[:-1], recordings[:-1], ["a", "b"])
+    recordings[3] = recordings[1]
+    with pytest.raises(UserError, match=r"class 'b' has 108 different recordings.*needs 109"):
+        make_folds("balanced-109", clips, recordings, ["a", "b"])
 
 
 def test_verify_names_what_leaks():
@@ -183,6 +272,12 @@ def test_too_few_groups_is_said():
 def test_an_unknown_protocol_is_corrected():
     with pytest.raises(UserError, match="did you mean 'speaker-6fold'"):
         describe("speaker-6folds")
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_the_protocols_of_a_task_keep_its_groups_apart_unless_asked_otherwise(name):
+    own = [find(protocol) for protocol in tasks.find(name).protocols]
+    assert [protocol.grouped for protocol in own] == [True] + [False] * (len(own) - 1)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -67,8 +67,8 @@ def test_a_row_says_what_ran_how_it_scored_and_on_how_many_clips(results: Path) 
     head = ["here", "ravdess"]
     row = ["wav2vec2", "mean"]
     assert rows(system(results))[1:] == [
-        [*head, "random-80-20 (leaks)", *row, "90.0", "90.0", "20", "–"],
-        [*head, "speaker-6fold", *row, "70.0", "70.0", "20", "–"],
+        [*head, "random-80-20 (leaks)", *row, "90.0", "90.0", "50.0", "20", "–"],
+        [*head, "speaker-6fold", *row, "70.0", "70.0", "50.0", "20", "–"],
     ]
 
 
@@ -92,7 +92,26 @@ def test_swapped_backbones_other_tasks_and_random_weights_are_marked_and_come_af
     moved, missing = rows(system(results, "s2t-mlp-youtube"))[1:]
     assert moved[-1] == "another task: not what was published on"
     assert missing[1] == "youtube"
-    assert missing[-1].startswith("not run: ")
+    assert missing[-1].startswith("not run: `voxgrid fetch youtube` gets the clips, ")
+
+
+def test_on_their_own_task_systems_stand_with_what_is_known_of_the_clips(
+    results: Path,
+) -> None:
+    notes = ["of each video the first 60 s, or all of a shorter one"]
+    own = {"preset": "quartznet-mlp-youtube", "task": "youtube", "notes": notes}
+    store(
+        results,
+        make_record("quartznet", protocol="channel-5fold", **own),
+        make_record("quartznet", protocol="random-75-25", confusion=[[9, 1], [5, 25]], **own),
+    )
+    text = system(results, "quartznet-mlp-youtube")
+    assert [[*row[1:4], *row[6:9]] for row in rows(text)] == [
+        ["youtube", "–", "quartznet", "above 70", "–", "–"],
+        ["youtube", "random-75-25 (leaks)", "quartznet", "85.0", "75.0", "40"],
+        ["youtube", "channel-5fold", "quartznet", "60.0", "50.0", "20"],
+    ]
+    assert text.count(f"- youtube: {notes[0]}.") == 1
 
 
 def test_a_swapped_backbone_alone_leaves_the_published_one_not_run(results: Path) -> None:
@@ -122,7 +141,7 @@ def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
             "speaker-6fold, random-80-20 (leaks)",
             "xlsr",
             "max, mean, sum",
-            *["–"] * 3,
+            *["–"] * 4,
             f"skipped: {missing}",
         ]
     ]

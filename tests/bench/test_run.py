@@ -270,14 +270,16 @@ def test_more_trials_continue_the_studies_they_extend(voxgrid: Voxgrid, tmp_path
         assert all(fold.trials.complete == trials for fold in record.folds)
 
 
-def test_without_data_the_sample_task_runs_and_says_so(voxgrid: Voxgrid, tmp_path: Path) -> None:
+def test_without_data_the_sample_tasks_run_and_say_so(voxgrid: Voxgrid, tmp_path: Path) -> None:
     done = voxgrid(
         "run", "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean"
     )
     assert done.returncode == 0, done.stderr
-    assert "sample-emotion" in done.stderr
-    assert "says nothing about any backbone" in done.stderr
-    assert {r.task for r in records.read_all(tmp_path / "results")} == {"sample-emotion"}
+    assert "Zenodo" in done.stderr
+    assert "voxgrid fetch youtube" in done.stderr
+    assert done.stderr.count("says nothing about any backbone") == 2
+    found = {(r.task, r.status) for r in records.read_all(tmp_path / "results")}
+    assert found == {("sample-emotion", "ok"), ("sample-topic", "ok")}
     assert "Sample tasks" in (tmp_path / "leaderboard.md").read_text()
 
 
@@ -300,8 +302,9 @@ def test_the_record_of_a_skip_says_how_to_get_the_weights(
     data = tmp_path / "data"
     ravdess_like(data / "ravdess", session_cache)
     done = voxgrid(
-        "run", "--backbone", "wav2vec2", "--backbone", "logmel", "--pooling", "mean",
-        "--head", "logistic_regression", "--trials", "2", VOXGRID_DATA=str(data),
+        "run", "--task", "ravdess", "--backbone", "wav2vec2", "--backbone", "logmel",
+        "--pooling", "mean", "--head", "logistic_regression", "--trials", "2",
+        VOXGRID_DATA=str(data),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     by_backbone = {}
@@ -337,8 +340,8 @@ def test_bad_clips_are_left_out_by_name_and_unusual_ones_are_used(
     wrong_name = tmp_path / "data" / "ravdess" / "Actor_01" / "my favourite.wav"
     wrong_name.write_bytes(clips[list(clips)[1]].read_bytes())
     done = voxgrid(
-        "run", "--backbone", "logmel", "--pooling", "mean", "--head", "logistic_regression",
-        "--trials", "2", VOXGRID_DATA=str(tmp_path / "data"),
+        "run", "--task", "ravdess", "--backbone", "logmel", "--pooling", "mean",
+        "--head", "logistic_regression", "--trials", "2", VOXGRID_DATA=str(tmp_path / "data"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(spoilt) == len(BAD)
@@ -361,8 +364,9 @@ def test_a_class_with_too_few_clips_is_the_users_mistake_in_one_sentence(
         if clip.split("-")[2] == "05" and int(clip[-2:]) > 4:
             path.unlink()
     done = voxgrid(
-        "run", "--backbone", "logmel", "--trials", "1", VOXGRID_DATA=str(tmp_path / "data")
-    )
+        "run", "--task", "ravdess", "--backbone", "logmel", "--trials", "1",
+        VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
     assert done.returncode == 2
     assert "class 'angry' has 4 usable clips" in done.stderr
     assert "Traceback" not in done.stderr
@@ -376,8 +380,8 @@ def test_a_protocol_that_does_not_fit_is_a_skipped_row_and_the_others_run(
         if clip.split("-")[2] == "05" and int(clip[-2:]) > 6:
             path.unlink()
     done = voxgrid(
-        "run", "--backbone", "logmel", "--pooling", "mean", "--head", "logistic_regression",
-        "--trials", "1", VOXGRID_DATA=str(tmp_path / "data"),
+        "run", "--task", "ravdess", "--backbone", "logmel", "--pooling", "mean",
+        "--head", "logistic_regression", "--trials", "1", VOXGRID_DATA=str(tmp_path / "data"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = {r.protocol: r for r in records.read_all(tmp_path / "results")}
@@ -392,8 +396,8 @@ def test_results_outlive_the_weights_they_were_made_with(
 ) -> None:
     """A row that was measured stays when its weights are gone the next time."""
     ravdess_like(tmp_path / "data" / "ravdess", session_cache)
-    cell = ("run", "--backbone", "speech2text", "--pooling", "mean", "--trials", "1")
-    cell = (*cell, "--head", "logistic_regression", "--protocol", "random-80-20")
+    cell = ("run", "--task", "ravdess", "--backbone", "speech2text", "--pooling", "mean")
+    cell = (*cell, "--head", "logistic_regression", "--protocol", "random-80-20", "--trials", "1")
     _save_speech2text(tmp_path / "weights" / "speech2text")
     first = voxgrid(
         *cell,
@@ -450,7 +454,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """No file may grow past 60 KiB: a shard of features does, a record does not."""
-    from bench.tasks.sample import resolve
+    from bench.tasks.sample.emotion import resolve
 
     resolve(None, tmp_path / "cache", False)
     cell = (*TASK, "--backbone=logmel", "--head=logistic_regression", "--pooling=mean_std")

@@ -8,19 +8,16 @@ same bytes wherever and whenever they are made.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from filelock import FileLock
 from scipy.signal import lfilter
 
-from bench.errors import StorageError
 from bench.tasks import TASKS
 from bench.tasks.base import Clip, Task
+from bench.tasks.sample import files
+from bench.tasks.sample.synthesis import BANDWIDTHS, VOWELS, quantised, random_of, resonate, white
 
 NAME = "sample-emotion"
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -33,15 +30,6 @@ _SEED = 20180505
 # A 48 kHz and a stereo file, so that resampling and mixing are exercised wherever the task runs.
 _AT_48_KHZ = "voice1-neutral-1"
 _STEREO = "voice2-happy-2"
-# First three formants in Hz and their bandwidths.
-_VOWELS = (
-    (730, 1090, 2440),
-    (530, 1840, 2480),
-    (270, 2290, 3010),
-    (570, 840, 2410),
-    (300, 870, 2240),
-)
-_BANDWIDTHS = (80, 110, 160)
 _SENTENCE = (0, 2, 3, 1, 4, 0)  # the vowels everybody says, in order
 
 
@@ -100,23 +88,13 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
             key=lambda clip: clip.id,
         )
     )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not all(clip.path.is_file() for clip in clips):
-                _write(folder, clips)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise StorageError(
-            f"the sample clips cannot be written to {folder} ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        ) from error
+    files.ensure(folder, clips, _sound)
     return Task(name=NAME, labels=LABELS, clips=clips, protocols=TASKS[NAME].protocols, sample=True)
 
 
 def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int) -> np.ndarray:
     """Return one clip, int16 (n,), 1.0–1.6 s at `rate`; the same for the same arguments."""
-    # only `random`: numpy promises nothing about the stream behind its other distributions
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence((_SEED, *entropy)))).random
+    random = random_of(_SEED, *entropy)
 
     def stray(value: float, share: float) -> float:
         return value * (1 + share * (2 * random() - 1))
@@ -135,38 +113,22 @@ def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int
         contour = pitch * (1 + rise * np.linspace(-1.0, 1.0, n))
         turns = np.floor(np.cumsum(contour) / rate)
         pulses = np.diff(turns, prepend=0.0) * np.sqrt(rate / pitch)
-        source = pulses + breath * np.sqrt(12) * (random(n) - 0.5)
+        source = pulses + breath * white(random, n)
         # a glottal pulse falls off with frequency, the less so the harder the voice is pressed
         sound = lfilter([brightness], [1, brightness - 1], source)
-        for formant, width in zip(_VOWELS[vowel], _BANDWIDTHS, strict=True):
-            sound = _resonate(sound, stray(formant * voice.tract, 0.04), width, rate)
+        for formant, width in zip(VOWELS[vowel], BANDWIDTHS, strict=True):
+            sound = resonate(sound, stray(formant * voice.tract, 0.04), width, rate)
         envelope = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 0.7
         speech.append(sound * envelope * stray(1.0, 0.3))
     margin = np.zeros(int(0.05 * rate))
     clip = np.concatenate([margin, *speech, margin])
     clip *= loudness / np.sqrt(np.mean(clip**2))
-    clip += 0.002 * np.sqrt(12) * (random(len(clip)) - 0.5)  # the room
-    return np.round(np.clip(clip, -1, 1) * 32767).astype(np.int16)
+    clip += 0.002 * white(random, len(clip))  # the room
+    return quantised(clip)
 
 
-def _resonate(sound: np.ndarray, centre: float, width: float, rate: int) -> np.ndarray:
-    radius = np.exp(-np.pi * width / rate)
-    turn = 2 * np.cos(2 * np.pi * centre / rate)
-    gain = 1 - radius * turn + radius**2
-    resonant: np.ndarray = lfilter([gain], [1, -radius * turn, radius**2], sound)
-    return resonant
-
-
-def _write(folder: Path, clips: tuple[Clip, ...]) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "clips"
-        made.mkdir()
-        for clip in clips:
-            place = (list(VOICES).index(clip.group), LABELS.index(clip.label), int(clip.id[-1]))
-            rate = 48000 if clip.id == _AT_48_KHZ else RATE
-            sound = synthesize(VOICES[clip.group], MANNERS[clip.label], place, rate)
-            channels = np.stack([sound, sound], axis=1) if clip.id == _STEREO else sound
-            soundfile.write(made / f"{clip.id}.wav", channels, rate, subtype="PCM_16")
-        if folder.is_dir():
-            shutil.rmtree(folder)  # incomplete: somebody removed files from it
-        made.rename(folder)
+def _sound(clip: Clip) -> tuple[np.ndarray, int]:
+    place = (list(VOICES).index(clip.group), LABELS.index(clip.label), int(clip.id[-1]))
+    rate = 48000 if clip.id == _AT_48_KHZ else RATE
+    sound = synthesize(VOICES[clip.group], MANNERS[clip.label], place, rate)
+    return (np.stack([sound, sound], axis=1) if clip.id == _STEREO else sound), rate

@@ -1,0 +1,54 @@
+"""Generated clips as WAV files in the cache, all of a task's or none."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from filelock import FileLock
+
+from bench.errors import StorageError
+from bench.tasks.base import Clip
+
+
+def ensure(
+    folder: Path, clips: Sequence[Clip], sound: Callable[[Clip], tuple[np.ndarray, int]]
+) -> None:
+    """Write the clips where any of them is missing; the folder appears with all of them at once.
+
+    Args:
+        folder: where the clips' paths lie.
+        clips: all clips of the task.
+        sound: a clip → its samples, int16 (n,) or (n, channels), and their rate in Hz.
+
+    Raises:
+        StorageError: the clips cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if not all(clip.path.is_file() for clip in clips):
+                _write(folder, clips, sound)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise StorageError(
+            f"the sample clips cannot be written to {folder} ({error}): "
+            "free some space or set VOXGRID_CACHE to a writable folder"
+        ) from error
+
+
+def _write(
+    folder: Path, clips: Sequence[Clip], sound: Callable[[Clip], tuple[np.ndarray, int]]
+) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        made = Path(scratch) / "clips"
+        made.mkdir()
+        for clip in clips:
+            samples, rate = sound(clip)
+            soundfile.write(made / clip.path.name, samples, rate, subtype="PCM_16")
+        if folder.is_dir():
+            shutil.rmtree(folder)  # incomplete: somebody removed files from it
+        made.rename(folder)

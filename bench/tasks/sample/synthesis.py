@@ -1,0 +1,47 @@
+"""Pieces of generated sound that are the same bytes wherever and whenever they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+
+# First three formants of five vowels in Hz, and their bandwidths.
+VOWELS = (
+    (730, 1090, 2440),
+    (530, 1840, 2480),
+    (270, 2290, 3010),
+    (570, 840, 2410),
+    (300, 870, 2240),
+)
+BANDWIDTHS = (80, 110, 160)
+
+Random = Callable[..., Any]
+
+
+def random_of(*entropy: int) -> Random:
+    """`random(n)` in [0, 1) from a seed of any number of integers; without n, one number."""
+    # only `random`: numpy promises nothing about the stream behind its other distributions
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy))).random
+
+
+def white(random: Random, n: int) -> np.ndarray:
+    """White noise of unit power, (n,)."""
+    noise: np.ndarray = np.sqrt(12) * (random(n) - 0.5)
+    return noise
+
+
+def resonate(sound: np.ndarray, centre: float, width: float, rate: int) -> np.ndarray:
+    """A resonance at `centre` Hz, `width` Hz wide, (n,) → (n,)."""
+    radius = np.exp(-np.pi * width / rate)
+    turn = 2 * np.cos(2 * np.pi * centre / rate)
+    gain = 1 - radius * turn + radius**2
+    resonant: np.ndarray = lfilter([gain], [1, -radius * turn, radius**2], sound)
+    return resonant
+
+
+def quantised(sound: np.ndarray) -> np.ndarray:
+    """16-bit samples of a sound in [-1, 1]; what is beyond is clipped."""
+    return np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
