@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tasks.youtube.ids import STRIPPED, repairable
-from bench.tasks.youtube.repair import (
+from bench.tasks.youtube.links.ids import STRIPPED, repairable
+from bench.tasks.youtube.links.repair import (
     Candidate,
     RepairTable,
     choose,
@@ -21,8 +21,8 @@ from bench.tasks.youtube.repair import (
     intact,
     repair,
 )
-from bench.tasks.youtube.search import candidates
-from bench.tasks.youtube.videos import Video
+from bench.tasks.youtube.links.videos import Video
+from bench.tasks.youtube.site.search import candidates
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
 EATEN = "".join(sorted(set(STRIPPED) & set(ALPHABET)))

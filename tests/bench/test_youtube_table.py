@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import UserError
-from bench.tasks.youtube.ids import from_link, intact, repairable, stripped
-from bench.tasks.youtube.table import Table, parse, read
-from bench.tasks.youtube.videos import CATEGORIES, category_of, channel_of, normalised
+from bench.tasks.youtube.links.ids import from_link, intact, repairable, stripped
+from bench.tasks.youtube.links.table import Table, parse, read
+from bench.tasks.youtube.links.videos import CATEGORIES, category_of, channel_of, normalised
 
 REAL = Path(os.environ.get("VOXGRID_DATA", "/nonexistent")) / "youtube" / "youtube.csv"
 needs_table = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from typing import Literal, Protocol, get_args
 
-from bench.tasks.youtube.ids import STRIPPED, could_be, intact, repairable
-from bench.tasks.youtube.videos import Video, normalised
+from bench.tasks.youtube.links.ids import STRIPPED, could_be, intact, repairable
+from bench.tasks.youtube.links.videos import Video, normalised
 
 __all__ = [
     "Candidate",
@@ -85,7 +85,7 @@ def choose(left: str, candidates: Iterable[Candidate]) -> Repair:
     """Decide which candidate is the video whose id lost characters.
 
     Only the id decides. Of `n` characters left, one id in 64^11 / ((12 - n) * 14^(11 - n)) fits
-    by chance: one in 20 million for a single character, one in 10^10 for four. Titles and
+    by chance: one in 20 million for a single character, one in 9 * 10^10 for four. Titles and
     channels are shared, translated and changed.
 
     Args:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench.tasks.base import shortened
-from bench.tasks.youtube.ids import intact
-from bench.tasks.youtube.videos import Excluded, Video, link_key, short, title_key
+from bench.tasks.youtube.links.ids import intact
+from bench.tasks.youtube.links.videos import Excluded, Video, link_key, short, title_key
 
 
 def conflicts(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from bench.tasks.youtube.ids import intact
-from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.links.ids import intact
+from bench.tasks.youtube.links.repair import Candidate
 
 
 def candidates(result: Mapping[str, object] | None) -> tuple[Candidate, ...]:
@@ -25,22 +25,24 @@ def candidates(result: Mapping[str, object] | None) -> tuple[Candidate, ...]:
     if not isinstance(entries, Iterable) or isinstance(entries, str | Mapping):
         return ()
     return tuple(
-        Candidate(id, _text(entry, "title"), _channel(entry), _duration(entry.get("duration")))
+        Candidate(id, text_of(entry, "title"), _channel(entry), seconds(entry.get("duration")))
         for entry in entries
-        if isinstance(entry, Mapping) and (id := _text(entry, "id")) and intact(id)
+        if isinstance(entry, Mapping) and (id := text_of(entry, "id")) and intact(id)
     )
 
 
-def _text(entry: Mapping[str, object], key: str) -> str | None:
+def text_of(entry: Mapping[str, object], key: str) -> str | None:
+    """Return a trimmed text of an info dict; None where it is missing, empty or no text."""
     value = entry.get(key)
     return value.strip() or None if isinstance(value, str) else None
 
 
 def _channel(entry: Mapping[str, object]) -> str | None:
-    return _text(entry, "channel") or _text(entry, "uploader")
+    return text_of(entry, "channel") or text_of(entry, "uploader")
 
 
-def _duration(value: object) -> float | None:
+def seconds(value: object) -> float | None:
+    """Return a duration that yt-dlp says; None where it does not."""
     # a live stream has none, and bool is an int to Python
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

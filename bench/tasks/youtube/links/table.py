@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.tasks.base import shortened
-from bench.tasks.youtube.cleaning import conflicts, one_of_each, without_conflicts
-from bench.tasks.youtube.ids import from_link, intact, repairable
-from bench.tasks.youtube.videos import (
+from bench.tasks.youtube.links.cleaning import conflicts, one_of_each, without_conflicts
+from bench.tasks.youtube.links.ids import from_link, intact, repairable
+from bench.tasks.youtube.links.videos import (
     CATEGORIES,
     Excluded,
     Video,

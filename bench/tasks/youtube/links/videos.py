@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.tasks.youtube.ids import stripped
+from bench.tasks.youtube.links.ids import stripped
 
 CATEGORIES = ("travel", "food", "art_music", "history")
 

@@ -1,0 +1,1 @@
+"""Sound on disk: one download, and all those of a table."""

@@ -1,0 +1,172 @@
+"""The sound in a file that came from elsewhere: how much there is, and its beginning alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+# FFmpeg's names. Playlists are not among them: those make FFmpeg open other files and addresses.
+_CONTAINERS = "matroska,webm,mov,mp4,m4a,mp3,wav,flac,ogg,aac,mpegts"
+_CODECS = ("opus", "vorbis", "aac", "mp3", "flac", "alac", "pcm_")
+# What these declare as their length is an estimate from the size of the file.
+_ESTIMATED = ("mp3", "aac", "mpegts", "wav")
+
+
+class NotSound(Exception):
+    """A file that holds no sound that can be kept; the message is the reason alone.
+
+    Attributes:
+        certain: whether more of the file would change nothing.
+    """
+
+    def __init__(self, reason: str, certain: bool = False):
+        super().__init__(reason)
+        self.certain = certain
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How much sound a file holds.
+
+    Attributes:
+        seconds: of whole packets, up to what was asked for.
+        promised: seconds that its header declares; None where it declares none, or an estimate.
+    """
+
+    seconds: float
+    promised: float | None
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first seconds of a file's sound, packets as they were, in Matroska.
+
+    Attributes:
+        content: the bytes of the file.
+        codec: FFmpeg's name of it.
+    """
+
+    content: bytes
+    codec: str
+
+
+def hear(path: Path, most: float) -> Heard:
+    """Count the sound in a file, which may lack its end.
+
+    Args:
+        path: the file; what it is is told by its content.
+        most: seconds after which to stop counting.
+
+    Raises:
+        NotSound: nothing can be read from it (so far).
+    """
+    with _open(path) as (container, stream):
+        begins: Fraction | None = None
+        ends = Fraction(0)
+        for _, start, end in _packets(container, stream):
+            begins = start if begins is None else begins
+            ends = max(end, ends)
+            if ends - begins >= most:
+                break
+        return Heard(float(ends - (begins or 0)), _promised(container, stream))
+
+
+def beginning(path: Path, seconds: float) -> Beginning:
+    """Copy the first packets into a file of their own, without decoding them.
+
+    The same packets give the same bytes: no time of day, random id or program version goes in,
+    and no text of the source (titles, comments) either.
+
+    Args:
+        path: the file.
+        seconds: packets that begin later are left out.
+
+    Raises:
+        NotSound: nothing can be read from it.
+    """
+    content = io.BytesIO()
+    with (
+        _open(path) as (container, stream),
+        av.open(content, "w", format="matroska", options={"fflags": "+bitexact"}) as output,
+    ):
+        copy = output.add_stream_from_template(stream)
+        copy.metadata.clear()
+        begins: Fraction | None = None
+        for packet, start, _ in _packets(container, stream):
+            if begins is None:
+                begins = start
+                # a time before zero is the encoder's delay, which players skip
+                shift = max(0, packet.pts or 0)
+            if start - begins >= seconds:
+                break
+            packet.pts = packet.dts = (packet.pts or 0) - shift
+            packet.stream = copy
+            output.mux(packet)
+        codec = _codec(stream)
+    if begins is None:
+        raise NotSound("holds no sound")
+    return Beginning(content.getvalue(), codec)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+    # an open file, not its name, which FFmpeg would read for patterns and addresses
+    with path.open("rb") as file:
+        try:
+            with av.open(
+                file,
+                "r",
+                metadata_errors="replace",
+                options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"},
+            ) as container:
+                if not container.streams.audio:
+                    raise NotSound("holds no sound", certain=True)
+                stream = container.streams.audio[0]
+                _codec(stream)
+                yield container, stream
+        except av.error.FFmpegError as error:
+            reason = error.strerror or type(error).__name__
+            raise NotSound(f"cannot be read as sound ({reason})") from error
+
+
+def _codec(stream: AudioStream) -> str:
+    if stream.codec_context is None:
+        raise NotSound("holds sound of an unknown codec", certain=True)
+    name = str(stream.codec_context.codec.canonical_name)
+    if not name.startswith(_CODECS):
+        raise NotSound(f"holds sound of a codec that is not kept ({name})", certain=True)
+    return name
+
+
+def _packets(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[tuple[av.Packet, Fraction, Fraction]]:
+    """Yield whole packets with the seconds at which they begin and end, up to the first gap."""
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                return
+            if packet.pts is None or packet.time_base is None or not packet.size:
+                continue
+            start = packet.pts * packet.time_base
+            yield packet, start, start + (packet.duration or 0) * packet.time_base
+    except (av.error.EOFError, av.error.InvalidDataError, av.error.OSError):
+        return  # the end of what there is of the file
+
+
+def _promised(container: InputContainer, stream: AudioStream) -> float | None:
+    if container.format.name in _ESTIMATED:
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None:
+        return container.duration / av.time_base
+    return None

@@ -1,0 +1,1 @@
+"""The table of links: read, cleaned, its damaged ids repaired."""

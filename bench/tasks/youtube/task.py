@@ -1,0 +1,135 @@
+"""Task `youtube`: the category of a video from its sound, of the videos that were fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.errors import DataUnavailable, UserError
+from bench.grouping import components
+from bench.tasks import TASKS
+from bench.tasks.base import Clip, Exclusion, Task
+from bench.tasks.youtube import manifest
+from bench.tasks.youtube.links.videos import CATEGORIES, normalised
+from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
+
+NAME = "youtube"
+
+
+def folder(data_root: Path | None, cache: Path) -> Path:
+    """Where the task's sound is, or is to be fetched to."""
+    return data_root / NAME if data_root is not None else cache / "data" / NAME
+
+
+def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
+    """Find what was fetched of the task on this machine; nothing is ever downloaded here.
+
+    Looks into `data_root`/youtube, then `cache`/data/youtube.
+
+    Raises:
+        UserError: the manifest cannot be read.
+        DataUnavailable: nothing is fetched; says how to.
+    """
+    places = [folder(root, cache) for root in (data_root, None)]
+    found = next((place for place in places if (place / MANIFEST).is_file()), None)
+    if found is None:
+        raise DataUnavailable(
+            "no sound of the YouTube videos is on this machine: get the table of links (CSV with "
+            "link, title, description, category; on Kaggle: Youtube Videos Dataset) and run "
+            "'voxgrid fetch youtube TABLE.csv'"
+        )
+    return read(found)
+
+
+def read(place: Path) -> Task:
+    """Return the task made of the clips in a folder that `voxgrid fetch youtube` filled.
+
+    Raises:
+        UserError: the manifest cannot be read.
+        DataUnavailable: it names no clip.
+    """
+    items = [item for item in manifest.read(place) if item.in_table]
+    fetched = [item for item in items if item.status == "ok" and item.id and item.file]
+    groups = _groups(fetched)
+    clips: list[Clip] = []
+    excluded: list[Exclusion] = []
+    for item, group in zip(fetched, groups, strict=True):
+        path = _path(place, item)
+        if path.is_file():
+            clips.append(Clip(str(item.id), path, item.category, group))
+        else:
+            reason = f"{path.name} is gone: run 'voxgrid fetch youtube' again"
+            excluded.append(Exclusion(str(item.id), reason))
+    if not clips:
+        raise DataUnavailable(
+            f"{place} holds the sound of none of its {len(items)} videos: run 'voxgrid fetch "
+            "youtube', and 'voxgrid fetch youtube --status' to see why"
+        )
+    return Task(
+        name=NAME,
+        labels=CATEGORIES,
+        clips=tuple(sorted(clips, key=lambda clip: clip.id)),
+        protocols=TASKS[NAME].protocols,
+        excluded=tuple(excluded),
+        notes=_notes(items, fetched),
+        file_sha256={str(item.id): str(item.sha256) for item in fetched},
+        near_duplicates=True,
+    )
+
+
+def _path(place: Path, item: Item) -> Path:
+    """Where a clip lies; a manifest from elsewhere must not lead out of the folder.
+
+    Raises:
+        UserError: the manifest names another place.
+    """
+    wanted = item.target(place)
+    if item.file != wanted.name:
+        raise UserError(
+            f"{place / MANIFEST} names the file '{item.file}' where {wanted.name} belongs: fetch "
+            "the video again, or restore the manifest"
+        )
+    return place / AUDIO / wanted.name
+
+
+def _groups(items: Sequence[Item]) -> list[str]:
+    """Return each video's group: its channel, as the table or the site names it.
+
+    The table's channel is the first line of a description, which may be wrong or missing; the
+    site's may have been renamed since. Videos that share either are one group: merging two
+    channels costs a little data, splitting one leaks.
+    """
+    names = [
+        f"channel:{normalised(item.channel)}" if item.channel else f"video:{item.id}"
+        for item in items
+    ]
+    ids = [item.channel_id or f"video:{item.id}" for item in items]
+    group_of: dict[int, str] = {}
+    for members in components(names, ids):
+        group = min(names[index] for index in members)
+        group_of.update(dict.fromkeys(members, group))
+    return [group_of[index] for index in range(len(items))]
+
+
+def _notes(items: Sequence[Item], fetched: Sequence[Item]) -> tuple[str, ...]:
+    counts: Mapping[str, int] = {
+        status: sum(of.values()) for status, of in manifest.by_category(items).items()
+    }
+    absent = ", ".join(
+        f"{count} {status}" for status, count in counts.items() if status not in ("ok", NOT_TRIED)
+    )
+    notes = [
+        f"{len(fetched)} of the {len(items)} videos of the table have sound here"
+        + (f"; not to be had: {absent}" if absent else "")
+    ]
+    if counts.get(NOT_TRIED):
+        notes.append(
+            f"{counts[NOT_TRIED]} videos are not fetched yet: 'voxgrid fetch youtube' goes on"
+        )
+    lengths = sorted({item.asked_seconds for item in fetched if item.asked_seconds is not None})
+    if lengths:
+        notes.append(
+            f"of each video the first {' or '.join(f'{length:g}' for length in lengths)} s, or all "
+            "of a shorter one"
+        )
+    return tuple(notes)
