@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from backbones import BackboneError
 from backbones import registry as backbone_registry
-from bench import cell_plans, paths, protocols, tasks
-from bench.audio.index import scan
+from bench import cell_plans, protocols, tasks
 from bench.config import GridConfig
 from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS, get_pooling
 from bench.grid import Control
-from bench.plans import Plan, PlannedTask, TaskPlan
+from bench.plans import Plan, TaskPlan
 from bench.presets import Preset
 from bench.progress import Reporter
-from bench.protocols import Split
+from bench.task_plans import plan_task
 from bench.tasks.base import Task
 from heads import HeadError
 from heads import registry as head_registry
@@ -71,11 +70,17 @@ def make_plan(
     """
     notes: list[str] = []
     plans: list[TaskPlan] = []
+    left_out: list[UserError] = []
     for name in config.tasks:
-        task = _resolve_task(name, allow_download and config.download, config, reporter, notes)
-        if any(plan.planned.task.name == task.name for plan in plans):
+        try:
+            _refuse_other_protocols(name, config)
+            task = _resolve_task(name, allow_download and config.download, config, reporter, notes)
+            if any(plan.planned.task.name == task.name for plan in plans):
+                continue
+            planned = plan_task(task, config, reporter)
+        except UserError as error:
+            left_out.append(error)  # the other tasks are run all the same
             continue
-        planned = _plan_task(task, config, reporter)
         plans.append(
             cell_plans.plan_task(
                 planned,
@@ -89,7 +94,26 @@ def make_plan(
         notes.extend(planned.notes)
         notes.extend(note for split in planned.splits.values() for note in split.notes)
         notes.extend(f"{protocol}: {reason}" for protocol, reason in planned.unfit.items())
+    if not plans:
+        raise left_out[0]
+    notes.extend(f"left out: {error}" for error in left_out)
+    folded = {protocol for plan in plans for protocol in plan.planned.wanted}
+    notes.extend(
+        f"left out: no task of this run has the protocol '{protocol}'"
+        for protocol in config.protocols
+        if protocol not in folded
+    )
     return Plan(tuple(plans), tuple(notes))
+
+
+def _refuse_other_protocols(name: str, config: GridConfig) -> None:
+    """Raise where a task has none of the protocols asked for, unless it is a sample task."""
+    entry = tasks.find(name)
+    if config.protocols and entry.twin and not set(config.protocols) & set(entry.protocols):
+        raise UserError(
+            f"task '{name}' has no protocol {', '.join(config.protocols)}; "
+            f"it has: {', '.join(entry.protocols)}"
+        )
 
 
 def _resolve_task(
@@ -119,30 +143,3 @@ def _resolve_task(
         "its place: it shows that everything works and says nothing about any backbone."
     )
     return tasks.resolve(entry.twin, allow_download=False)
-
-
-def _plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask:
-    wanted = [p for p in config.protocols if p in task.protocols] or list(task.protocols)
-    if config.protocols and not task.sample and not set(config.protocols) & set(task.protocols):
-        raise UserError(
-            f"task '{task.name}' has no protocol {', '.join(config.protocols)}; "
-            f"it has: {', '.join(task.protocols)}"
-        )
-    with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:
-        found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", phase.at)
-    clips = found.usable
-    if not clips:
-        raise UserError(f"task '{task.name}' has no usable clip: {found.excluded[0].reason}")
-    splits: dict[str, Split] = {}
-    unfit: dict[str, str] = {}
-    for protocol in wanted:
-        try:
-            splits[protocol] = protocols.make_folds(
-                protocol, [c.clip for c in clips], [c.pcm_sha256 for c in clips], task.labels
-            )
-        except UserError as error:
-            unfit[protocol] = str(error)
-    if not splits:
-        raise UserError(next(iter(unfit.values())))
-    notes = (*task.notes, *task.altered({c.clip.id: c.pcm_sha256 for c in clips}))
-    return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)

@@ -42,6 +42,11 @@ class PlannedTask:
         """Sound in all usable clips."""
         return sum(clip.seconds for clip in self.clips)
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Protocols that were to fold these clips, whether they could or not."""
+        return (*self.splits, *self.unfit)
+
 
 @dataclass(frozen=True)
 class PlannedBackbone:

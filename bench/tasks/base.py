@@ -45,6 +45,9 @@ class Task:
         excluded: files found but not used, each with its reason.
         notes: what a reader should know (e.g. "3 clips of the manifest are missing: …").
         published: sha256 of the decoded samples as published, by clip id, where it is known.
+        file_sha256: sha256 of each file as it was fetched, by clip id, where it is known.
+        near_duplicates: whether the same sound may occur in another encoding, level or cut, so
+            that clips are compared by ear, not only by their samples.
     """
 
     name: str
@@ -55,24 +58,34 @@ class Task:
     excluded: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
+    file_sha256: Mapping[str, str] = field(default_factory=dict)
+    near_duplicates: bool = False
 
-    def altered(self, pcm_sha256: Mapping[str, str]) -> tuple[str, ...]:
-        """A note where clips do not hold the published samples.
+    def altered(
+        self, pcm_sha256: Mapping[str, str], file_sha256: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Notes where clips are not what was published or fetched.
 
         Args:
             pcm_sha256: sha256 of the decoded samples found, by clip id.
+            file_sha256: sha256 of the files found, by clip id.
         """
-        other = [
-            clip
-            for clip, digest in pcm_sha256.items()
-            if self.published.get(clip, digest) != digest
-        ]
-        if not other:
-            return ()
-        return (
-            f"{len(other)} clips do not hold the published samples (re-encoded or edited): "
-            f"{shortened(other)}",
-        )
+        notes = []
+        if other := _differing(pcm_sha256, self.published):
+            notes.append(
+                f"{len(other)} clips do not hold the published samples (re-encoded or edited): "
+                f"{shortened(other)}"
+            )
+        if other := _differing(file_sha256, self.file_sha256):
+            notes.append(
+                f"the files of {len(other)} clips are not those that were fetched: "
+                f"{shortened(other)}"
+            )
+        return tuple(notes)
+
+
+def _differing(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    return [clip for clip, digest in found.items() if expected.get(clip, digest) != digest]
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:

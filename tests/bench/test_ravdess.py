@@ -146,7 +146,7 @@ def test_a_re_encoded_clip_is_noted(tmp_path):
     _put(tmp_path, "Actor_01/03-01-05-01-01-01-01.wav")
     task = read(tmp_path)
     found = scan(task.clips, tmp_path / "scan.sqlite").usable
-    (note,) = task.altered({one.clip.id: one.pcm_sha256 for one in found})
+    (note,) = task.altered({one.clip.id: one.pcm_sha256 for one in found}, {})
     assert note.startswith("1 clips do not hold the published samples")
     assert "03-01-05-01-01-01-01" in note
 
@@ -173,6 +173,6 @@ def test_the_real_clips_are_the_published_ones(tmp_path):
     result = scan(task.clips, tmp_path / "scan.sqlite")
     assert len(result.usable) == 120
     assert result.duplicates == (("03-01-03-01-02-01-07", "03-01-03-01-02-02-07"),)
-    assert task.altered({one.clip.id: one.pcm_sha256 for one in result.usable}) == ()
+    assert task.altered({one.clip.id: one.pcm_sha256 for one in result.usable}, {}) == ()
     stereo = {one.clip.id for one in result.usable if one.channels == 2}
     assert stereo == {"03-01-02-01-01-02-01", "03-01-08-01-02-02-01"}

@@ -1,0 +1,272 @@
+"""A table's videos fetched from a site on this machine: interrupted, resumed, stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from bench import cli
+from bench.errors import DataUnavailable, StorageError, UserError
+from bench.progress import Reporter
+from bench.tasks.youtube import commands, manifest
+from bench.tasks.youtube.fetching.download import Limits
+from bench.tasks.youtube.fetching.run import Options, Summary, fetch_all
+from bench.tasks.youtube.links.table import parse
+from bench.tasks.youtube.site.statuses import ItemError
+from tests.conftest import heed_ctrl_c
+from tests.loopback.media import encoded
+from tests.loopback.server import Answer, Server
+from tests.loopback.site import LoopbackSite, LoopbackVideo
+
+IDS = [f"Z{number:09d}Z" for number in range(5)]
+OPTIONS = Options(
+    limits=Limits(seconds=2.0, megabytes=5.0, timeout=20.0),
+    jobs=2,
+    interval=0.001,
+    attempts=2,
+    backoff=0.01,
+)
+SOUND = encoded("mp3", seconds=3.0)
+
+# A fetch in a process of its own; the site's videos and the server's port come as arguments.
+CHILD = """
+import json, resource, sys
+from pathlib import Path
+from rich.console import Console
+from bench.progress import Reporter
+from bench.tasks.youtube.fetching.download import Limits
+from bench.tasks.youtube.fetching.run import Options, fetch_all
+from bench.tasks.youtube.links.table import parse
+from tests.loopback.site import LoopbackSite, LoopbackVideo
+
+class Elsewhere:
+    def url(self, path):
+        return f"http://127.0.0.1:{sys.argv[2]}{path}"
+
+folder, rows, most = Path(sys.argv[1]), sys.argv[3].encode(), int(sys.argv[5])
+if most:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+site = LoopbackSite(Elsewhere(), [LoopbackVideo(**v) for v in json.loads(sys.argv[4])])
+options = Options(limits=Limits(2.0, 5.0, 20.0), jobs=1, interval=0.001, attempts=2, backoff=0.01)
+fetch_all(parse(rows, "table"), folder, site, site.network, options, Reporter(Console()))
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+def videos() -> list[LoopbackVideo]:
+    return [
+        LoopbackVideo(id, f"/{id}", title=f"about {id}", duration=3.0, suffix="mp3") for id in IDS
+    ]
+
+
+def site(server: Server, **errors: ItemError) -> LoopbackSite:
+    for id in IDS:
+        server.answers.setdefault(f"/{id}", Answer(SOUND, "audio/mpeg"))
+    return LoopbackSite(server, videos(), errors=errors)
+
+
+def rows() -> bytes:
+    lines = [f"https://youtu.be/{id},about {id},Channel {id},food" for id in IDS]
+    return "\n".join(["link,title,description,category", *lines]).encode()
+
+
+def fetch(folder: Path, site: LoopbackSite, options: Options = OPTIONS) -> Summary:
+    reporter = Reporter(Console(file=io.StringIO()))
+    return fetch_all(parse(rows(), "table"), folder, site, site.network, options, reporter)
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {item.left: item.status for item in manifest.read(folder)}
+
+
+def child(folder: Path, server: Server, most: int = 0) -> subprocess.Popen[str]:
+    described = json.dumps([video.__dict__ for video in videos()])
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), str(server.port), rows().decode(), described,
+         str(most)],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+
+
+def wait_for_finished(folder: Path, count: int) -> None:
+    for _ in range(600):
+        if sum(status == "ok" for status in statuses(folder).values()) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"never saw {count} finished videos")
+
+
+def test_what_was_fetched_says_where_it_came_from(server: Server, tmp_path: Path) -> None:
+    summary = fetch(tmp_path, site(server))
+    assert (summary.fetched, summary.refused) == (5, 0)
+    assert summary.received >= 5 * 8000
+    for item in manifest.read(tmp_path):
+        assert (item.status, item.category, item.channel) == ("ok", "food", f"Channel {item.id}")
+        assert (item.duration, item.found_channel, item.codec) == (3.0, "A channel", "mp3")
+        assert item.channel_id is not None
+        assert item.target(tmp_path).stat().st_size == item.bytes
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_fetch_goes_on_where_it_stopped(
+    server: Server, tmp_path: Path, how: signal.Signals
+) -> None:
+    site(server)
+    server.answers[f"/{IDS[3]}"] = Answer(SOUND, "audio/mpeg", rate=3000.0)
+    running = child(tmp_path, server)
+    wait_for_finished(tmp_path, 3)
+    time.sleep(0.3)  # in the midst of the slow one
+    running.send_signal(how)
+    assert running.wait(20) != 0
+    asked = {id: len(server.requests(f"/{id}")) for id in IDS}
+
+    server.answers[f"/{IDS[3]}"] = Answer(SOUND, "audio/mpeg")
+    fetch(tmp_path, site(server))
+    assert set(statuses(tmp_path).values()) == {"ok"}
+    for id in IDS[:3]:
+        assert len(server.requests(f"/{id}")) == asked[id], "a finished video was fetched again"
+
+
+def test_a_full_disk_stops_the_fetch_and_keeps_what_came(server: Server, tmp_path: Path) -> None:
+    site(server)
+    # the third sound is larger than any file may become
+    server.answers[f"/{IDS[2]}"] = Answer(encoded("wav", seconds=3.0), "audio/wav")
+    running = child(tmp_path, server, most=50_000)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode != 0
+    assert "StorageError" in said
+    assert "is full" in said
+    kept = statuses(tmp_path)
+    assert kept[IDS[0]] == kept[IDS[1]] == "ok"
+    assert kept[IDS[2]] == "not tried"
+    fetch(tmp_path, site(server))
+    assert set(statuses(tmp_path).values()) == {"ok"}
+
+
+def test_a_site_that_takes_us_for_a_robot_ends_the_fetch(server: Server, tmp_path: Path) -> None:
+    blocked = ItemError("blocked", "Sign in to confirm you're not a bot")
+    refusing = site(server, **dict.fromkeys(IDS[1:], blocked))
+    with pytest.raises(DataUnavailable, match=r"--cookies FILE"):
+        fetch(tmp_path, refusing, Options(**{**OPTIONS.__dict__, "jobs": 1}))
+    found = statuses(tmp_path)
+    assert found[IDS[0]] == "ok"
+    assert [found[id] for id in IDS[1:]] == ["blocked"] * 3 + ["not tried"]
+    fetch(tmp_path, site(server))
+    assert set(statuses(tmp_path).values()) == {"ok"}
+
+
+def test_expired_addresses_are_asked_for_anew(server: Server, tmp_path: Path) -> None:
+    server.answers[f"/{IDS[0]}"] = Answer(SOUND, "audio/mpeg", status=403, times=1)
+    known = site(server)
+    fetch(tmp_path, known)
+    assert known.asked[IDS[0]] == 2
+    assert statuses(tmp_path)[IDS[0]] == "ok"
+
+
+def test_only_one_fetch_works_in_a_folder(server: Server, tmp_path: Path) -> None:
+    server.answers[f"/{IDS[0]}"] = Answer(SOUND, "audio/mpeg", rate=4000.0)
+    site(server)
+    running = child(tmp_path, server)
+    try:
+        for _ in range(400):
+            if server.requests(f"/{IDS[0]}"):
+                break
+            time.sleep(0.05)
+        with pytest.raises(UserError, match="another fetch is writing to"):
+            fetch(tmp_path, site(server))
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="choose another folder with --to"):
+        fetch(tmp_path / "file" / "youtube", site(server))
+
+
+@pytest.fixture
+def command(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The command against the site on this machine, with its folder."""
+    known = site(server)
+    monkeypatch.setattr(commands, "_site", lambda cookies, allow_private: known)
+    monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    to = str(tmp_path / "youtube")
+    return ["fetch", "youtube", "--to", to, "--allow-private", "--interval", "0", "--seconds", "2"]
+
+
+def said(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        return 2, str(result.exception)
+    return result.exit_code, result.output
+
+
+def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
+    command: list[str], tmp_path: Path, server: Server
+) -> None:
+    table = tmp_path / "links.csv"
+    table.write_bytes(rows())
+    code, text = said(*command, str(table))
+    assert code == 0, text
+    assert "5 videos fetched" in text
+    assert "classes.png" in text
+    requests = len(server.seen)
+    code, text = said(*command)
+    assert (code, len(server.seen)) == (0, requests)
+    assert "0 videos fetched" in text
+    code, text = said(*command, "--status")
+    assert code == 0
+    assert "ok" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.csv"], "the table missing.csv cannot be read"),
+        ([], "which table of links"),
+        (["--status"], "nothing was fetched to"),
+        (["--again", "privat", "x.csv"], "did you mean 'private'"),
+        (["--timeout", "soon", "x.csv"], "--timeout: 'soon' is no duration"),
+        (["--seconds", "-1", "x.csv"], "--seconds must be more than 0"),
+        (["--cookies", "nowhere.txt", "x.csv"], "there is no cookies file nowhere.txt"),
+    ],
+)
+def test_mistakes_are_named_with_a_next_step(
+    command: list[str], arguments: list[str], message: str
+) -> None:
+    code, text = said(*command, *arguments)
+    assert code == 2
+    assert message in text
+
+
+def test_offline_nothing_is_asked(
+    command: list[str], tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXGRID_OFFLINE", "1")
+    (tmp_path / "links.csv").write_bytes(rows())
+    code, text = said(*command, str(tmp_path / "links.csv"))
+    assert code == 2
+    assert "VOXGRID_OFFLINE forbids" in text
+    assert server.seen == []
