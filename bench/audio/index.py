@@ -12,18 +12,22 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.audio.decode import DECODE_VERSION, Inspection
+from bench.audio.memory import remembering
 from bench.audio.stream import Stream, reading
-from bench.errors import ClipError, StorageError
+from bench.errors import ClipError
 from bench.tasks.base import Clip, Exclusion
 
 THREADS = 2
 # An interrupted first scan loses at most this many decoded clips.
 _COMMIT_EVERY = 64
+_TABLE = (
+    "facts (file_sha256 TEXT, decode_version INTEGER, pcm_sha256 TEXT, seconds REAL, "
+    "channels INTEGER, native_rate INTEGER, error TEXT, PRIMARY KEY (file_sha256, decode_version))"
+)
 
 Progress = Callable[[int, int], None]
 
@@ -100,10 +104,7 @@ def scan(clips: Sequence[Clip], cache_path: Path, progress: Progress | None = No
             else:
                 hashes[clip.id] = digest
         paths = {hashes[clip.id]: clip.path for clip in clips if clip.id in hashes}
-        try:
-            facts = _all_facts(paths, cache_path, pool, progress)
-        except sqlite3.Error as error:
-            raise _unwritable(cache_path, error) from error
+        facts = _all_facts(paths, cache_path, pool, progress)
     usable = []
     for clip in clips:
         if clip.id not in hashes:
@@ -154,7 +155,7 @@ def _all_facts(
     paths: dict[str, Path], cache_path: Path, pool: ThreadPoolExecutor, progress: Progress | None
 ) -> dict[str, _Facts]:
     """Return the facts of every file hash, decoding only what the memory does not hold."""
-    with closing(_open(cache_path)) as memory:
+    with remembering(cache_path, _TABLE) as memory:
         facts = {digest: found for digest, found in _remembered(memory) if digest in paths}
         new = [digest for digest in paths if digest not in facts]
         if progress:
@@ -190,41 +191,6 @@ def _remembered(memory: sqlite3.Connection) -> Iterator[tuple[str, _Facts]]:
     )
     for digest, pcm, seconds, channels, rate, error in rows:
         yield digest, _Facts(pcm, seconds, channels, rate, error)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError:
-        raise  # locked, read-only or full: not a reason to throw the memory away
-    except sqlite3.DatabaseError:
-        path.unlink()
-        return _connect(path)
-
-
-def _unwritable(path: Path, error: Exception) -> StorageError:
-    return StorageError(
-        f"the scan's memory {path} cannot be written ({error}): "
-        "free some space or set VOXGRID_CACHE to a writable folder"
-    )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    memory = sqlite3.connect(path, timeout=30)
-    try:
-        memory.execute(
-            "CREATE TABLE IF NOT EXISTS facts (file_sha256 TEXT, decode_version INTEGER, "
-            "pcm_sha256 TEXT, seconds REAL, channels INTEGER, native_rate INTEGER, error TEXT, "
-            "PRIMARY KEY (file_sha256, decode_version))"
-        )
-    except sqlite3.Error:
-        memory.close()
-        raise
-    return memory
 
 
 def _settle_duplicates(

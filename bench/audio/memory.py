@@ -19,17 +19,24 @@ def remembering(path: Path, table: str) -> Iterator[sqlite3.Connection]:
         table: what follows `CREATE TABLE IF NOT EXISTS`.
 
     Raises:
-        StorageError: the file cannot be written (also raised for what happens in the block).
+        StorageError: the file cannot be written, also within the block.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
         with closing(_open(path, table)) as memory:
             yield memory
-    except (OSError, sqlite3.Error) as error:
-        raise StorageError(
-            f"the scan's memory {path} cannot be written ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        ) from error
+    except sqlite3.Error as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"the scan's memory {path} cannot be written ({error}): "
+        "free some space or set VOXGRID_CACHE to a writable folder"
+    )
 
 
 def _open(path: Path, table: str) -> sqlite3.Connection:
