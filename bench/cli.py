@@ -338,7 +338,7 @@ def youtube(
     if status:
         _show_fetched(folder)
         return
-    summary = commands.fetch(
+    said, finished = commands.fetch(
         table,
         folder,
         commands.options(
@@ -354,8 +354,10 @@ def youtube(
         allow_private=allow_private,
         reporter=_reporter(),
     )
-    typer.echo(summary)
+    typer.echo(said)
     _show_fetched(folder)
+    if not finished:
+        raise typer.Exit(1)
 
 
 def _show_fetched(folder: Path) -> None:

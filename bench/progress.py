@@ -89,7 +89,8 @@ class Reporter:
         """
         with Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            # what sites say is shown here too, and must not be read as markup
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("elapsed"),

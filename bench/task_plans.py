@@ -49,7 +49,8 @@ def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask
         except UserError as error:
             unfit[protocol] = str(error)
     if not splits:
-        raise UserError(next(iter(unfit.values())))
+        known = "; ".join((next(iter(unfit.values())), *task.notes))
+        raise UserError(f"task '{task.name}' cannot be folded: {known}")
     altered = task.altered(
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )

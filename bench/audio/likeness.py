@@ -18,8 +18,6 @@ from scipy.sparse.csgraph import connected_components
 
 from bench.audio.fingerprint import WORD_RATE
 
-# Raise it whenever the same fingerprints would give other matches.
-VERSION = 1
 # Clips are near-duplicates from this much shared sound on ...
 SHARED_SECONDS = 10.0
 # ... or, where one of them has too little sound for that, from this share of it on,

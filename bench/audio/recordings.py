@@ -16,6 +16,7 @@ from bench.audio.index import THREADS, Progress, ScannedClip
 from bench.audio.likeness import near_duplicates
 from bench.audio.memory import remembering
 from bench.audio.stream import Stream, reading
+from bench.errors import ClipError, UserError
 
 _TABLE = (
     "prints (pcm_sha256 TEXT, decode_version INTEGER, print_version INTEGER, words BLOB, "
@@ -47,7 +48,7 @@ def by_ear(
 
     Raises:
         StorageError: the SQLite file cannot be written.
-        OSError: a clip that the scan has read can no longer be.
+        UserError: a file is gone, or holds something else than when it was scanned.
     """
     prints = _prints({clip.pcm_sha256: clip.clip.path for clip in clips}, cache_path, progress)
     distinct = sorted(prints)
@@ -67,7 +68,7 @@ def _prints(
         )
         prints = {pcm: np.frombuffer(words, "<u4") for pcm, words in rows if pcm in paths}
         new = [pcm for pcm in paths if pcm not in prints]
-        made = pool.map(_print, (paths[pcm] for pcm in new))
+        made = pool.map(_print, (paths[pcm] for pcm in new), new)
         for count, (pcm, words) in enumerate(zip(new, made, strict=True), start=1):
             prints[pcm] = words
             memory.execute(
@@ -82,12 +83,22 @@ def _prints(
     return prints
 
 
-def _print(path: Path) -> Words:
-    return reading(path, _heard)
+def _print(path: Path, pcm_sha256: str) -> Words:
+    """The fingerprint of a file that holds what the scan found there."""
+    try:
+        words, found = reading(path, _heard)
+    except (ClipError, OSError) as error:
+        raise UserError(f"{path} cannot be read any more ({error}): {_NEXT}") from error
+    if found != pcm_sha256:
+        raise UserError(f"{path} changed since it was scanned: {_NEXT}")
+    return words
 
 
-def _heard(stream: Stream) -> Words:
+_NEXT = "run the same command again when nothing writes to its folder"
+
+
+def _heard(stream: Stream) -> tuple[Words, str]:
     inspection, heard = Inspection(stream.rate), Fingerprinter(stream.rate)
     for block in stream.blocks:
         heard.add(inspection.add(block))
-    return heard.finish()
+    return heard.finish(), inspection.facts().pcm_sha256

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
 
+from bench.audio import recordings
 from bench.config import GridConfig
 from bench.errors import UserError
 from bench.planning import choose, make_plan
@@ -106,14 +108,14 @@ def test_a_task_that_cannot_be_folded_does_not_stop_the_others(tmp_path: Path, a
     manifest.write(alone / "youtube", youtube(alone / "youtube", 1))
     made = plan(tmp_path, "youtube", "ravdess")
     assert names(made) == ["sample-emotion"]
-    assert any(
-        note.startswith("left out: class 'travel' has 1 usable clips") for note in made.notes
-    )
+    (note,) = (note for note in made.notes if note.startswith("left out: task 'youtube'"))
+    assert "class 'travel' has 1 usable clips" in note
+    assert "4 of the 4 videos of the table have sound here" in note
 
 
 def test_one_task_alone_that_cannot_be_folded_is_a_mistake(tmp_path: Path, alone: Path) -> None:
     manifest.write(alone / "youtube", youtube(alone / "youtube", 1))
-    with pytest.raises(UserError, match="class 'travel' has 1 usable clips"):
+    with pytest.raises(UserError, match=r"task 'youtube' .* class 'travel' has 1 usable clips"):
         plan(tmp_path, "youtube")
 
 
@@ -144,3 +146,21 @@ def test_the_same_sound_in_another_codec_is_one_recording_on_one_side(
     assert "balanced-109" in task.planned.unfit
     # a second plan remembers the fingerprints and says the same
     assert said in plan(tmp_path, "youtube", protocols=("channel-5fold",)).notes
+
+
+def test_a_file_that_changes_between_scan_and_comparison_is_noticed(
+    tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = alone / "youtube"
+    items = youtube(folder, 5)
+    items[0].target(folder).write_bytes(wav(4242))  # no earlier test has had its fingerprint taken
+    manifest.write(folder, items)
+    by_ear = recordings.by_ear
+
+    def while_something_writes(*arguments: Any) -> Any:
+        items[0].target(folder).write_bytes(wav(1000, seconds=0.7))
+        return by_ear(*arguments)
+
+    monkeypatch.setattr(recordings, "by_ear", while_something_writes)
+    with pytest.raises(UserError, match=r"\.mka changed since it was scanned"):
+        plan(tmp_path, "youtube")

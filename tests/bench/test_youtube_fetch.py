@@ -8,18 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from bench import cli
 from bench.errors import DataUnavailable, StorageError, UserError
 from bench.progress import Reporter
 from bench.tasks.youtube import commands, manifest
 from bench.tasks.youtube.fetching.download import Limits
+from bench.tasks.youtube.fetching.ledger import Ledger
 from bench.tasks.youtube.fetching.run import Options, Summary, fetch_all
 from bench.tasks.youtube.links.table import parse
 from bench.tasks.youtube.site.statuses import ItemError
@@ -209,22 +209,32 @@ def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -
 def command(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The command against the site on this machine, with its folder."""
     known = site(server)
-    monkeypatch.setattr(commands, "_site", lambda cookies, allow_private: known)
+    monkeypatch.setattr(commands, "_site", lambda *_: known)
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     to = str(tmp_path / "youtube")
     return ["fetch", "youtube", "--to", to, "--allow-private", "--interval", "0", "--seconds", "2"]
 
 
-def said(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        return 2, str(result.exception)
-    return result.exit_code, result.output
+Said = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Run the command as its entry point does: exit code, and what was printed."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["voxgrid", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    return call
 
 
 def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
-    command: list[str], tmp_path: Path, server: Server
+    command: list[str], said: Said, tmp_path: Path, server: Server
 ) -> None:
     table = tmp_path / "links.csv"
     table.write_bytes(rows())
@@ -249,12 +259,16 @@ def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
         (["--status"], "nothing was fetched to"),
         (["--again", "privat", "x.csv"], "did you mean 'private'"),
         (["--timeout", "soon", "x.csv"], "--timeout: 'soon' is no duration"),
-        (["--seconds", "-1", "x.csv"], "--seconds must be more than 0"),
+        (["--seconds", "0.5", "x.csv"], "--seconds must be 1 or more"),
+        (["--seconds", "inf", "x.csv"], "--seconds must be 1 or more, and not inf"),
+        (["--timeout", "0s", "x.csv"], "--timeout must be 1 or more"),
+        (["--again", "ok", "x.csv"], "--again knows no status 'ok'"),
+        (["--again", "not repaired", "--no-repair", "x.csv"], "leave out --no-repair"),
         (["--cookies", "nowhere.txt", "x.csv"], "there is no cookies file nowhere.txt"),
     ],
 )
 def test_mistakes_are_named_with_a_next_step(
-    command: list[str], arguments: list[str], message: str
+    command: list[str], said: Said, arguments: list[str], message: str
 ) -> None:
     code, text = said(*command, *arguments)
     assert code == 2
@@ -262,7 +276,11 @@ def test_mistakes_are_named_with_a_next_step(
 
 
 def test_offline_nothing_is_asked(
-    command: list[str], tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    command: list[str],
+    said: Said,
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     (tmp_path / "links.csv").write_bytes(rows())
@@ -270,3 +288,68 @@ def test_offline_nothing_is_asked(
     assert code == 2
     assert "VOXGRID_OFFLINE forbids" in text
     assert server.seen == []
+
+
+def test_what_is_left_for_another_fetch_is_the_exit_code(
+    command: list[str], said: Said, tmp_path: Path, server: Server
+) -> None:
+    (tmp_path / "links.csv").write_bytes(rows())
+    server.answers[f"/{IDS[0]}"] = Answer(b"<html>gone</html>", status=404)
+    server.answers[f"/{IDS[1]}"] = Answer(SOUND, status=400)
+    code, text = said(*command, str(tmp_path / "links.csv"))
+    assert code == 1
+    assert "3 videos fetched" in text
+    assert "1 to be tried again by the same command" in text
+    server.answers[f"/{IDS[1]}"] = Answer(SOUND)
+    code, text = said(*command)
+    assert code == 0, text  # what is gone for good is not waited for
+
+
+def test_the_table_last_fetched_is_the_one_fetched_again(
+    command: list[str], said: Said, tmp_path: Path, server: Server
+) -> None:
+    folder = tmp_path / "youtube"
+    (tmp_path / "all.csv").write_bytes(rows())
+    assert said(*command, str(tmp_path / "all.csv"))[0] == 0
+    (folder / "fewer.csv").write_bytes(b"\n".join(rows().split(b"\n")[:3]))
+    assert said(*command, str(folder / "fewer.csv"))[0] == 0
+    code, text = said(*command)
+    assert code == 0
+    assert "2 rows: 2 videos" in text
+    assert "3 videos of an earlier table are kept" in text
+
+
+def test_a_refused_fetch_leaves_the_table_alone(
+    command: list[str], said: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "all.csv").write_bytes(rows())
+    assert said(*command, str(tmp_path / "all.csv"))[0] == 0
+    (tmp_path / "fewer.csv").write_bytes(b"\n".join(rows().split(b"\n")[:3]))
+    code, text = said(*command, str(tmp_path / "fewer.csv"), "--seconds", "3")
+    assert code == 2
+    assert "holds the first 2 s" in text
+    assert (tmp_path / "youtube" / "table.csv").read_bytes() == rows()
+
+
+def test_what_a_site_says_is_not_read_as_markup(server: Server, tmp_path: Path) -> None:
+    odd = ItemError("geo-blocked", "blocked by [SME/UMG] [/SME] in your country")
+    known = site(server, **{IDS[0]: odd})
+    terminal = Reporter(Console(file=io.StringIO(), force_terminal=True))
+    fetch_all(parse(rows(), "table"), tmp_path, known, known.network, OPTIONS, terminal)
+    assert statuses(tmp_path)[IDS[0]] == "geo-blocked"
+    assert list(statuses(tmp_path).values()).count("ok") == 4
+
+
+def test_categories_take_turns(tmp_path: Path) -> None:
+    lines = ["link,title,description,category"]
+    for category in ("food", "history", "travel"):
+        lines += [f"https://youtu.be/Z{category:_>9}{n},t{category}{n},c,{category}" for n in "XYZ"]
+    ledger = Ledger(tmp_path, parse("\n".join(lines).encode(), "table"), 60.0)
+    order = [item.category for item in ledger.to_fetch()]
+    assert order == ["food", "history", "travel"] * 3
+
+
+def test_files_of_a_killed_writer_are_removed(server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".manifest.parquet.0123.partial").write_bytes(b"half")
+    fetch(tmp_path, site(server))
+    assert not list(tmp_path.glob(".*.partial"))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench.errors import DataUnavailable
+from bench.tasks.youtube.fetching.download import Stopped
 from bench.tasks.youtube.fetching.pace import Pacer
 from bench.tasks.youtube.fetching.patience import Patience, Streak
 from bench.tasks.youtube.site.statuses import ItemError
@@ -102,7 +103,7 @@ def test_a_stop_ends_every_wait_at_once() -> None:
     shared = patience(backoff=60.0)
     threading.Timer(0.1, shared.stop.set).start()
     began = time.monotonic()
-    with pytest.raises(ItemError):
+    with pytest.raises(Stopped):
         shared(Faults(PASSING, 9))
     shared.pacer.hold(60.0)
     shared.pacer.wait(shared.stop)
@@ -125,7 +126,8 @@ def test_a_dead_network_ends_the_fetch_and_dead_videos_do_not() -> None:
     streak = Streak()
     for _ in range(100):
         streak.bad(ItemError("unavailable", "Video unavailable"))
-    for _ in range(11):
-        streak.bad(PASSING)
+    lasting = ItemError("failed", "certificate verify failed")
+    for number in range(11):
+        streak.bad(PASSING if number % 2 else lasting)
     with pytest.raises(DataUnavailable, match="12 videos in a row failed"):
         streak.bad(PASSING)

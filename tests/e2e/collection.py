@@ -81,6 +81,8 @@ class _Maker:
         category = like.category if like else CATEGORIES[own % len(CATEGORIES)]
         # a channel makes videos of one category or two
         channel = (own // 4 % (CHANNELS // 2)) * 2 + CATEGORIES.index(category) % 2
+        if like is not None:  # as far from its channel as can be
+            channel = (int(like.channel.removeprefix("Channel ")) + CHANNELS // 2) % CHANNELS
         if like is None:
             sound = synthesize(
                 self._channels[channel], _KINDS[category], (9, own), _RATE, SECONDS

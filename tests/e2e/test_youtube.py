@@ -157,7 +157,9 @@ def test_the_grid_runs_on_what_came(collection: Collection, root: Path, fetched:
     assert record.scores.accuracy > majority + 0.2
     assert set(predictions["label"]) == set(CATEGORIES)
     fold_of = predictions.set_index("clip")["fold"]
+    channels = {video.id: video.channel for video in collection.site.videos.values()}
     for one, other in collection.twins:
+        assert channels[one] != channels[other]
         assert fold_of[one] == fold_of[other], "the same sound is in two folds"
     board = (results / "leaderboard.md").read_text(encoding="utf-8")
     assert "youtube" in board

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import paths
 from bench.config import parse_duration
-from bench.errors import DataUnavailable, StorageError, UserError, nearest
-from bench.files import replacing
+from bench.errors import DataUnavailable, UserError, nearest
 from bench.progress import Reporter
 from bench.tasks.youtube import task
 from bench.tasks.youtube.fetching.download import Limits
 from bench.tasks.youtube.fetching.run import Options, fetch_all
-from bench.tasks.youtube.links.table import Table, parse
-from bench.tasks.youtube.manifest import EXCLUDED, STATES, State
+from bench.tasks.youtube.links.table import parse
+from bench.tasks.youtube.manifest import EXCLUDED, NOT_TRIED, STATES, TABLE, State
 from bench.tasks.youtube.site.base import Site, YouTube
 from bench.tasks.youtube.site.guard import Network
-
-# A copy of the table last fetched, so that a later fetch needs no argument.
-TABLE = "table.csv"
 
 
 def folder(to: Path | None) -> Path:
@@ -40,15 +38,21 @@ def options(
     """Check what was asked for.
 
     Raises:
-        UserError: a number that is not positive, no duration, or no status.
+        UserError: a number out of range, no duration, no status, or what contradicts itself.
     """
-    for name, value in (("--seconds", seconds), ("--megabytes", megabytes)):
-        if not value > 0:
-            raise UserError(f"{name} must be more than 0, not {value:g}")
     try:
         longest = parse_duration(timeout)
     except ValueError as error:
         raise UserError(f"--timeout: {error}") from error
+    for name, value, least in (
+        ("--seconds", seconds, 1.0),
+        ("--megabytes", megabytes, 0.1),
+        ("--timeout", longest, 1.0),
+    ):
+        if not (math.isfinite(value) and value >= least):
+            raise UserError(f"{name} must be {least:g} or more, and not {value:g}")
+    if "not repaired" in again and not repair:
+        raise UserError("--again 'not repaired' searches for ids: leave out --no-repair")
     return Options(
         limits=Limits(seconds=seconds, megabytes=megabytes, timeout=longest),
         jobs=jobs,
@@ -59,10 +63,11 @@ def options(
 
 
 def _state(name: str) -> State:
-    for state in STATES:
+    known = [state for state in STATES if state not in ("ok", NOT_TRIED)]
+    for state in known:
         if state == name:
             return state
-    raise UserError(f"--again: no video has the status '{name}': {nearest(name, STATES)}")
+    raise UserError(f"--again knows no status '{name}': {nearest(name, [*known])}")
 
 
 def fetch(
@@ -73,8 +78,8 @@ def fetch(
     cookies: Path | None,
     allow_private: bool,
     reporter: Reporter,
-) -> str:
-    """Fetch what is missing and return in one sentence what came.
+) -> tuple[str, bool]:
+    """Fetch what is missing.
 
     Args:
         table: the CSV file; None takes the one in the folder.
@@ -84,6 +89,9 @@ def fetch(
         allow_private: whether private addresses may be connected to.
         reporter: where progress goes.
 
+    Returns:
+        What came, in one sentence, and whether nothing is left for another fetch.
+
     Raises:
         UserError: no table or no cookies file, or another fetch is at work in the folder.
         DataUnavailable: offline, or everything is refused; what came is kept.
@@ -91,29 +99,35 @@ def fetch(
     """
     if cookies is not None and not cookies.is_file():
         raise UserError(f"there is no cookies file {cookies}; check --cookies")
-    links = _read(table if table is not None else _table_in(place), place)
+    source = table if table is not None else _table_in(place)
+    content = _read(source)
+    links = parse(content, str(source))
     if paths.offline():
         raise DataUnavailable(
             "VOXGRID_OFFLINE forbids fetching the YouTube videos: unset it, or copy the folder "
             f"{place} from a machine that fetched them"
         )
-    site = _site(cookies, allow_private)
+    stop = threading.Event()
+    site = _site(cookies, allow_private, wanted.limits.timeout, stop)
     network = Network(hosts=site.hosts, allow_private=allow_private)
     counts = links.counts()
     reporter.say(
         f"{counts.rows} rows: {counts.videos} videos, {counts.videos - counts.intact_videos} of "
         f"them with a damaged id; {len(links.excluded)} rows left out, see {place / EXCLUDED}"
     )
-    summary = fetch_all(links, place, site, network, wanted, reporter)
-    return (
+    summary = fetch_all(links, place, site, network, wanted, reporter, stop=stop, original=content)
+    said = (
         f"{summary.fetched} videos fetched ({summary.received / 1e6:.1f} MB received), "
         f"{summary.refused} not to be had this time; {summary.repaired} ids repaired, "
         f"{summary.not_repaired} not"
     )
+    if summary.unfinished:
+        said += f"; {summary.unfinished} to be tried again by the same command"
+    return said, summary.unfinished == 0
 
 
-def _site(cookies: Path | None, allow_private: bool) -> Site:
-    return YouTube(cookies, allow_private=allow_private)
+def _site(cookies: Path | None, allow_private: bool, timeout: float, stop: threading.Event) -> Site:
+    return YouTube(cookies, allow_private=allow_private, timeout=timeout, stop=stop)
 
 
 def _table_in(place: Path) -> Path:
@@ -130,20 +144,8 @@ def _table_in(place: Path) -> Path:
     )
 
 
-def _read(table: Path, place: Path) -> Table:
-    """Read a table, and keep a copy of it in the folder once it proves to be one."""
+def _read(table: Path) -> bytes:
     try:
-        data = table.read_bytes()
+        return table.read_bytes()
     except OSError as error:
         raise UserError(f"the table {table} cannot be read: {error.strerror or error}") from error
-    links = parse(data, str(table))
-    if table.parent.resolve() != place.resolve():
-        try:
-            with replacing(place / TABLE) as partial:
-                partial.write_bytes(data)
-        except OSError as error:
-            raise StorageError(
-                f"{place} cannot be written ({error.strerror or error}): free some space, make it "
-                "writable or choose another folder with --to"
-            ) from error
-    return links

@@ -23,6 +23,8 @@ from bench.tasks.youtube.site.statuses import FINAL, Status
 MANIFEST = "manifest.parquet"
 REPAIRS = "repairs.parquet"
 EXCLUDED = "excluded.csv"
+# A copy of the table last fetched, so that a later fetch needs no argument.
+TABLE = "table.csv"
 AUDIO = "audio"
 
 NOT_TRIED: Literal["not tried"] = "not tried"
@@ -215,6 +217,21 @@ def write_excluded(folder: Path, excluded: Sequence[Excluded]) -> None:
                 writer.writerow(
                     (video.row, entry.why, entry.reason, video.link, video.title, video.category)
                 )
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_table(folder: Path, content: bytes) -> None:
+    """Keep a copy of the table.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = folder / TABLE
+    try:
+        if not path.is_file() or path.read_bytes() != content:
+            with replacing(path) as partial:
+                partial.write_bytes(content)
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,11 +66,11 @@ class Ledger:
 
     def to_repair(self) -> tuple[Item, ...]:
         """Videos whose id is to be searched for."""
-        return tuple(item for item in self.items if item.id is None and _is_open(item))
+        return _mixed(item for item in self.items if item.id is None and _is_open(item))
 
     def to_fetch(self) -> tuple[Item, ...]:
         """Videos whose sound is to be fetched."""
-        return tuple(item for item in self.items if item.id is not None and _is_open(item))
+        return _mixed(item for item in self.items if item.id is not None and _is_open(item))
 
     def settle(self, item: Item) -> None:
         """Note what became of a video.
@@ -95,6 +96,16 @@ class Ledger:
             self.settle(replace(item.untried(), id=repair.id))
         else:
             self.settle(replace(item, status="not repaired", reason=_why_not(repair)))
+
+
+def _mixed(items: Iterable[Item]) -> tuple[Item, ...]:
+    """The categories in turn: the table is sorted by them, and half a fetch should be of use."""
+    before: Counter[str] = Counter()
+    turns = []
+    for item in items:
+        turns.append((before[item.category], item))
+        before[item.category] += 1
+    return tuple(item for _, item in sorted(turns, key=lambda turn: turn[0]))
 
 
 def _is_open(item: Item) -> bool:

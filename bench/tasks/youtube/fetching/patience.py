@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bench.errors import DataUnavailable
+from bench.tasks.youtube.fetching.download import Stopped
 from bench.tasks.youtube.fetching.pace import Pacer
-from bench.tasks.youtube.site.statuses import ItemError
+from bench.tasks.youtube.site.statuses import FINAL, ItemError
 
 Result = TypeVar("Result")
 
@@ -42,14 +43,17 @@ class Patience:
 
         Raises:
             ItemError: a lasting fault, or the last of the passing ones.
+            Stopped: `stop` was set before there was an outcome.
         """
         attempt = 1
         while True:
             self.pacer.wait(self.stop)
+            if self.stop.is_set():
+                raise Stopped("the fetch is ending")
             try:
                 return action()
             except ItemError as error:
-                if not error.passing or attempt >= self.attempts or self.stop.is_set():
+                if not error.passing or attempt >= self.attempts:
                     raise
                 if (error.retry_after or 0.0) > LONGEST_WAIT:
                     raise
@@ -88,7 +92,7 @@ class Streak:
         with self._lock:
             if error.status == "blocked":
                 self._blocked += 1
-            elif error.passing:
+            elif error.status not in FINAL:
                 self._failed += 1
             else:
                 self._blocked = self._failed = 0  # an answer, if not the one hoped for

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import StorageError, UserError
 from bench.progress import Reporter
+from bench.tasks.youtube import manifest
 from bench.tasks.youtube.fetching.download import Limits, Stopped, Stored, download
 from bench.tasks.youtube.fetching.ledger import Ledger
 from bench.tasks.youtube.fetching.pace import Pacer
@@ -24,7 +25,7 @@ from bench.tasks.youtube.links.videos import Video
 from bench.tasks.youtube.manifest import Item, State
 from bench.tasks.youtube.site.base import Site, Sound
 from bench.tasks.youtube.site.guard import Network
-from bench.tasks.youtube.site.statuses import ItemError
+from bench.tasks.youtube.site.statuses import FINAL, ItemError
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Summary:
         not_repaired: ids that cannot be.
         fetched: videos whose sound came.
         refused: videos that ended with another status.
+        unfinished: those of them that the next fetch tries again.
         received: bytes that came, sound and all.
     """
 
@@ -66,11 +68,20 @@ class Summary:
     not_repaired: int = 0
     fetched: int = 0
     refused: int = 0
+    unfinished: int = 0
     received: int = 0
 
 
 def fetch_all(
-    table: Table, folder: Path, site: Site, network: Network, options: Options, reporter: Reporter
+    table: Table,
+    folder: Path,
+    site: Site,
+    network: Network,
+    options: Options,
+    reporter: Reporter,
+    *,
+    stop: threading.Event | None = None,
+    original: bytes | None = None,
 ) -> Summary:
     """Fetch the sound of a table's videos; goes on where an earlier call stopped.
 
@@ -81,6 +92,9 @@ def fetch_all(
         network: where connections may lead.
         options: how to fetch.
         reporter: where progress goes.
+        stop: set by this function where threads are to end at their next step; for a site that
+            heeds it too.
+        original: the table's file, kept as `table.csv` once the folder is ours.
 
     Raises:
         UserError: another fetch works in the folder, or it holds clips of another length.
@@ -89,7 +103,9 @@ def fetch_all(
     """
     with _exclusive(folder):
         ledger = Ledger(folder, table, options.limits.seconds, options.again)
-        run = _Run(ledger, site, network, options, reporter)
+        if original is not None:
+            manifest.write_table(folder, original)
+        run = _Run(ledger, site, network, options, reporter, stop or threading.Event())
         if options.repair:
             run.repair_ids()
         run.fetch_sound()
@@ -100,7 +116,13 @@ class _Run:
     """One fetch under way; its threads share the pace, the streak of faults and the counts."""
 
     def __init__(
-        self, ledger: Ledger, site: Site, network: Network, options: Options, reporter: Reporter
+        self,
+        ledger: Ledger,
+        site: Site,
+        network: Network,
+        options: Options,
+        reporter: Reporter,
+        stop: threading.Event,
     ) -> None:
         self.summary = Summary()
         self._ledger = ledger
@@ -108,7 +130,7 @@ class _Run:
         self._network = network
         self._options = options
         self._reporter = reporter
-        self._stop = threading.Event()
+        self._stop = stop
         self._streak = Streak()
         self._counting = threading.Lock()
         self._patience = Patience(
@@ -128,23 +150,22 @@ class _Run:
             return
         with self._reporter.phase(label, len(items)) as advance:
             pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="fetch")
+            finished = False
             try:
                 for done in as_completed([pool.submit(self._do, work, item) for item in items]):
                     said = done.result()
                     advance(1)
                     advance.detail(said)
-            except KeyboardInterrupt:
-                self._stop.set()  # threads end at their next step
-                raise
+                finished = True
             finally:
+                if not finished:  # Ctrl-C, for one: threads end at their next step
+                    self._stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _do(self, work: Callable[[Item], str], item: Item) -> str:
         """Do one item; what is raised here ends the whole fetch, other threads included."""
         finished = False
         try:
-            if self._stop.is_set():
-                raise Stopped("the fetch is ending")
             said = work(item)
             finished = True
         except Stopped:
@@ -184,8 +205,6 @@ class _Run:
 
     def _get(self, item: Item) -> tuple[Sound, Stored]:
         """One attempt: described anew each time, since links to the sound expire."""
-        if self._stop.is_set():
-            raise Stopped("the fetch is ending")
         sound = self._site.describe(str(item.id))
         target = item.target(self._ledger.folder)
         return sound, download(sound, target, self._options.limits, self._network, self._stop)
@@ -210,13 +229,17 @@ class _Run:
 
     def _end(self, item: Item, error: ItemError) -> None:
         """Note why a video has no sound, and give up on all where there is no sense in going on."""
-        if not self._stop.is_set():  # else its waits were cut short, and nothing is known of it
-            self._ledger.settle(
-                replace(item, status=error.status, reason=str(error), fetched_at=_now())
-            )
-            with self._counting:
-                self.summary.refused += 1
-            self._streak.bad(error)
+        self._ledger.settle(
+            replace(item, status=error.status, reason=str(error), fetched_at=_now())
+        )
+        with self._counting:
+            self.summary.refused += 1
+            self.summary.unfinished += error.status not in FINAL
+        self._streak.bad(error)
+
+
+# Locks that end with the process, and not before.
+_held: list[FileLock] = []
 
 
 def _now() -> str:
@@ -240,6 +263,13 @@ def _exclusive(folder: Path) -> Iterator[None]:
             "another folder with --to"
         ) from error
     try:
+        for left in folder.glob(".*.partial"):  # of a fetch killed while it wrote
+            left.unlink(missing_ok=True)
         yield
+    except KeyboardInterrupt:
+        # who presses it twice ends the wait for threads that still write
+        _held.append(lock)
+        raise
     finally:
-        lock.release()
+        if lock not in _held:
+            lock.release()
