@@ -11,7 +11,7 @@ from backbones.base import (
     WeightsMismatch,
     WeightsUnavailable,
 )
-from backbones.registry import create, get, infos, missing_extra
+from backbones.registry import create, get, info, infos, missing_extra
 from backbones.weights import availability, resolve
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "availability",
     "create",
     "get",
+    "info",
     "infos",
     "missing_extra",
     "resolve",

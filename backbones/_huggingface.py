@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones._tensors import load_strictly
+from backbones._tensors import load_strictly, refuse
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsMismatch
 from backbones.weights import how_to_get, weight_file
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+# Settings that decide what is computed in, or name code to run, instead of the architecture.
+_NOT_ARCHITECTURE = frozenset({"dtype", "torch_dtype", "auto_map", "quantization_config"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,111 @@ def load_encoder(
     return encoder.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
 
 
+def load_model(
+    info: BackboneInfo,
+    weights: Weights,
+    *,
+    model: Any,
+    full: Mapping[str, Any],
+    small: Mapping[str, Any],
+    inference: Mapping[str, Any],
+    ignored: tuple[str, ...],
+    device: str,
+    dtype: str,
+) -> Any:
+    """`load_encoder` for any base model of transformers.
+
+    The library itself matches the checkpoint's names with the model's, those of its older
+    versions included; what it could not match is refused here instead of being drawn at random.
+
+    Args:
+        info: metadata of the backbone, for messages.
+        weights: resolved weights, `pretrained` (a folder) or `random-init`.
+        model: class of the base model, without a head.
+        full: the configuration, for `random-init`.
+        small: the same family in tiny, for `random-init` of size `small`.
+        inference: settings that override any configuration.
+        ignored: tensors of the base model that encoding does not need, by the start of the name.
+            Those of heads are known by their lack of the model's prefix.
+        device: torch device.
+        dtype: `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        BackboneError: the folder lacks a readable configuration or weight file.
+        WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+    """
+    import torch
+
+    config = model.config_class
+    with _silent(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights.seed)
+        if weights.kind == "pretrained":
+            folder = _folder(info, weights)
+            settings = _read_config(info, folder, config.model_type)
+            path = _weight_file(info, folder)
+            tensors = _read_tensors(info, path)
+            encoder, report = model.from_pretrained(
+                None,
+                config=config.from_dict({**settings, **inference}),
+                state_dict=tensors,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # it is refused below, with all other problems
+                dtype=torch.float32,
+            )
+            _refuse_gaps(f"{info.name}: {path}", report, tensors, model.base_model_prefix, ignored)
+        else:
+            settings = dict(small if weights.size == "small" else full)
+            encoder = model(config.from_dict({**settings, **inference}))
+    return encoder.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+
+
+def _refuse_gaps(
+    source: str,
+    report: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    prefix: str,
+    ignored: tuple[str, ...],
+) -> None:
+    """Refuse what the library would have filled with random numbers or left out."""
+    prefix = f"{prefix}."
+    with_heads = any(name.startswith(prefix) for name in tensors)
+    surplus = [
+        name
+        for name in report["unexpected_keys"]
+        if not (with_heads and not name.startswith(prefix))
+        and not name.removeprefix(prefix).startswith(ignored)
+    ]
+    shapes = [
+        f"{name} {tuple(found)} instead of {tuple(wanted)}"
+        for name, found, wanted in report["mismatched_keys"]
+    ]
+    refuse(
+        source,
+        {
+            "missing": sorted(report["missing_keys"]),
+            "unexpected": sorted(surplus),
+            "of the wrong shape": sorted(shapes),
+        },
+    )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without transformers' notices and bars: what they tell is checked and refused here."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _folder(info: BackboneInfo, weights: Weights) -> Path:
     if weights.path is None or not weights.path.is_dir():
         raise BackboneError(
@@ -112,14 +221,23 @@ def _read_config(info: BackboneInfo, folder: Path, model_type: str) -> dict[str,
             f"{info.name}: {path} describes a model of type {found!r}, not {model_type!r}; "
             f"{how_to_get(info)}"
         )
-    # the type stored on disk must not decide what is computed in
-    return {k: v for k, v in settings.items() if k not in ("dtype", "torch_dtype")}
+    return architecture(settings)
 
 
-def _fill(info: BackboneInfo, encoder: torch.nn.Module, folder: Path, layout: Layout) -> None:
+def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a config.json that describe the network."""
+    return {k: v for k, v in settings.items() if k not in _NOT_ARCHITECTURE}
+
+
+def _weight_file(info: BackboneInfo, folder: Path) -> Path:
     path = weight_file(folder)
     if path is None:
         raise BackboneError(f"{info.name}: no weight file in {folder}; {how_to_get(info)}")
+    return path
+
+
+def _fill(info: BackboneInfo, encoder: torch.nn.Module, folder: Path, layout: Layout) -> None:
+    path = _weight_file(info, folder)
     found = {
         _encoder_name(name, layout): tensor
         for name, tensor in _read_tensors(info, path).items()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backbones._hub import first_line
 from backbones.base import WeightsMismatch
 
 if TYPE_CHECKING:
@@ -39,15 +40,35 @@ def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             checkpoint = io.BytesIO(_member(archive, "model_weights.ckpt", path))
         tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (tarfile.TarError, EOFError, OSError, yaml.YAMLError) as error:
-        raise WeightsMismatch(f"{path} is not a readable .nemo archive: {error}") from error
+        raise _unreadable(path, error) from error
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise WeightsMismatch(
             f"model_weights.ckpt in {path} is refused, it holds something else than tensors or "
-            f"is damaged: {error}"
+            f"is damaged ({first_line(error)}); get the published archive "
+            "again"
         ) from error
     if not isinstance(config, dict) or not isinstance(tensors, dict):
         raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
     return config, tensors
+
+
+def read_member(path: Path, name: str) -> bytes:
+    """Read one member of a `.nemo` archive in memory.
+
+    Raises:
+        WeightsMismatch: the file is no archive, or has no such member.
+    """
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            return _member(archive, name, path)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsMismatch:
+    return WeightsMismatch(
+        f"{path} is not a readable .nemo archive ({first_line(error)}); get the published one again"
+    )
 
 
 def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
@@ -58,6 +79,13 @@ def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
             if extracted is not None:
                 return extracted.read()
     raise WeightsMismatch(f"{path} has no member {name}: get the published archive again.")
+
+
+def target_of(config: Mapping[str, Any], name: str) -> str:
+    """The class that a part of a NeMo configuration names, without its module; or nothing."""
+    part = config.get(name)
+    found = (part.get("_target_") or part.get("cls") or "") if isinstance(part, dict) else ""
+    return str(found).rpartition(".")[2]
 
 
 def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> dict[str, Any]:
@@ -72,12 +100,9 @@ def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> 
     Raises:
         WeightsMismatch: there is no such part, or it is of another class.
     """
-    part = config.get(name)
-    if isinstance(part, dict):
-        found = str(part.get("_target_") or part.get("cls") or "")
-        if found.rpartition(".")[2] == target:
-            parameters = part.get("params", part)
-            return {key: value for key, value in parameters.items() if key != "_target_"}
+    if target_of(config, name) == target:
+        parameters = config[name].get("params", config[name])
+        return {key: value for key, value in parameters.items() if key != "_target_"}
     raise WeightsMismatch(f"{source}: the {name} in its model_config.yaml is not a {target}.")
 
 

@@ -139,7 +139,7 @@ class Wav2Vec2Front(nn.Module):
     """From the convolutions of wav2vec 2.0 to layer 0: projection, positions, normalisation.
 
     Args:
-        model: the `Wav2Vec2Model` whose modules it borrows.
+        model: the `Wav2Vec2Model`, or one of its layout, whose modules it borrows.
     """
 
     def __init__(self, model: Any) -> None:
@@ -152,7 +152,9 @@ class Wav2Vec2Front(nn.Module):
 
     def forward(self, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """(batch, frames, convolution width) and valid (batch, frames) → layer 0."""
-        hidden, _ = self.projection(hidden)
+        projected = self.projection(hidden)
+        # some of the family return their normalised input as well
+        hidden = projected[0] if isinstance(projected, tuple) else projected
         # the convolution over positions reads what is after a clip's end
         hidden = hidden.masked_fill(~valid[..., None], 0.0)
         hidden = hidden + self.positions(hidden)

@@ -47,6 +47,20 @@ def load_strictly(
             if found[name].shape != wanted[name]
         ],
     }
+    refuse(source, problems)
+    module.load_state_dict({name.removeprefix(prefix): found[name] for name in wanted})
+
+
+def refuse(source: str, problems: Mapping[str, list[str]]) -> None:
+    """Refuse a checkpoint unless every list of problems is empty.
+
+    Args:
+        source: the file the tensors come from.
+        problems: what is wrong → the tensors it is wrong with.
+
+    Raises:
+        WeightsMismatch: naming the first few of each.
+    """
     if any(problems.values()):
         listed = "; ".join(
             f"{len(names)} {problem} ({_shortened(names)})"
@@ -57,7 +71,6 @@ def load_strictly(
             f"{source} does not fit this architecture, tensors: {listed}. Delete the file and "
             "get the published weights again, or point VOXGRID_WEIGHTS at a folder that has them."
         )
-    module.load_state_dict({name.removeprefix(prefix): found[name] for name in wanted})
 
 
 def _shortened(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the two backbones of the wav2vec 2.0 architecture share."""
+"""What the backbones of the wav2vec 2.0 architecture share."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ LAYOUT = Layout(
     },
 )
 
-# Samples that the convolutions need for one frame.
-SHORTEST = 400
-
 # Without time masking transformers builds no mask embedding, and none is needed to encode.
 INFERENCE = {
     "apply_spec_augment": False,
@@ -40,6 +37,20 @@ INFERENCE = {
     "mask_feature_prob": 0.0,
     "layerdrop": 0.0,
 }
+
+
+def samples_for(frames: int, config: Any) -> int:
+    """Samples that the convolutions need for so many frames.
+
+    Args:
+        frames: at least one.
+        config: names their kernels and strides.
+    """
+    for kernel, stride in zip(
+        reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
+    ):
+        frames = (frames - 1) * stride + kernel
+    return frames
 
 
 class Wav2Vec2Backbone(Backbone):
@@ -87,7 +98,7 @@ class Wav2Vec2Backbone(Backbone):
         frames = self._frame_counts(lengths)
         if int(lengths.min()) == waves.shape[1]:
             return Frames.same_lengths(self._forward(waves, None), frames)
-        if self._group_norm:
+        if self._leaks:
             padded = self._one_length_at_a_time(
                 waves, lengths, frames, lambda clips: self._forward(clips, None)
             )
@@ -109,7 +120,7 @@ class Wav2Vec2Backbone(Backbone):
         waves, lengths = self._cut(waves, lengths)
         frames = self._frame_counts(lengths)
         with torch.no_grad():
-            if self._group_norm:
+            if self._leaks:
                 (features,) = self._one_length_at_a_time(
                     waves, lengths, frames, lambda clips: (self._convolve(clips),)
                 )
@@ -137,14 +148,24 @@ class Wav2Vec2Backbone(Backbone):
         return sum(p.numel() for p in self.model.parameters())
 
     @property
-    def _group_norm(self) -> bool:
+    def _leaks(self) -> bool:
+        """Whether padding reaches a clip's frames past any mask.
+
+        The group norm of the first convolution takes its statistics over all of the time axis,
+        padding included.
+        """
         return bool(self.model.config.feat_extract_norm == "group")
+
+    @property
+    def _shortest(self) -> int:
+        """Samples that the convolutions need for one frame."""
+        return samples_for(1, self.model.config)
 
     def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
         import torch
 
-        lengths = lengths.clamp(min=SHORTEST)
+        lengths = lengths.clamp(min=self._shortest)
         longest = int(lengths.max())
         waves = waves[:, :longest].to(self.model.device, self.model.dtype)
         return torch.nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths
@@ -178,11 +199,7 @@ class Wav2Vec2Backbone(Backbone):
         frames: torch.Tensor,
         run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
     ) -> list[torch.Tensor]:
-        """Run clips of one length together, then pad the results.
-
-        The group norm of the first convolution takes its statistics over all of the time axis,
-        padding included: no mask could undo that.
-        """
+        """Run clips of one length together, then pad the results."""
         padded: list[torch.Tensor] = []
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0].to(waves.device)

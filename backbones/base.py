@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WeightsKind = Literal["pretrained", "random-init", "none"]
 Size = Literal["full", "small"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class BackboneError(Exception):
@@ -43,10 +44,11 @@ class BackboneInfo:
     """What the harness needs to know about a backbone without loading it.
 
     Attributes:
-        name: the name used on the command line, in records and in file names.
+        name: the name used on the command line, in records and (by `names.file_name`) in file
+            names.
         summary: one line for `voxgrid list`.
-        weights_id: Hugging Face repository or URL of the weights; None where none are needed.
-        revision: the pinned revision (commit) of `weights_id`.
+        weights_id: Hugging Face repository, URL or path of the weights; None where none are needed.
+        revision: the pinned revision (commit) of `weights_id`; `local` of a path.
         licence: SPDX name of the weights' licence (or of the code, where there are no weights).
         sample_rate: in Hz, what `encode` expects.
         layers: how many representations `encode` returns, the one before the first block included.
@@ -63,6 +65,10 @@ class BackboneInfo:
             is then what makes layer n from layer n - 1.
         small_layers: `layers` of the network that `Weights.size` of `small` gives, where it has
             others; None where it has as many.
+        dtypes: what the encoder may compute in: those in which its mean vectors keep a cosine of
+            0.999 with float32, as `voxgrid check` measures. The harness refuses others.
+        thread_safe: whether two threads may encode on one instance at once. The harness does not;
+            `voxgrid check` takes the backbone at its word where this is False.
         version: raise it when a code change alters the numbers; it is part of the cache key.
     """
 
@@ -82,6 +88,8 @@ class BackboneInfo:
     parameters: int = 0
     trainable: bool = False
     small_layers: int | None = None
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
+    thread_safe: bool = True
     version: int = 1
 
     @property
@@ -104,7 +112,9 @@ class Weights:
         id: the Hugging Face repository or URL, as in the metadata record; None for `none`.
         path: folder or file of pretrained weights.
         sha: sha256 of the weight file; None unless pretrained.
-        config_sha: sha256 of the config.json beside it, which decides what the tensors mean.
+        config_sha: sha256 of the config.json beside it, which decides what the tensors mean. Of a
+            backbone named by an address (`hf:…`, `nemo:…`), of all its settings, and of random
+            weights too, since its code holds none.
         size: `small` shrinks a random-init model to seconds of work, for the sample tasks.
         seed: of random initialisation.
     """

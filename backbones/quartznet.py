@@ -85,10 +85,11 @@ class QuartzNet(Backbone):
 
         path = self.weights.path
         if path is None:
-            encoder = quartznet_config(self.weights.size)
+            full = self.weights.size == "full"
+            encoder = self.untrained if full else quartznet_config("small")
         else:
             config, tensors = read_nemo(path)
-            encoder = _checked_config(config, source=path)
+            encoder = checked_config(config, source=path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
             self._preprocessor, network = build(encoder)
@@ -96,7 +97,7 @@ class QuartzNet(Backbone):
             load_strictly(
                 network,
                 tensors,
-                source=f"{INFO.name}: {path}",
+                source=f"{self.info.name}: {path}",
                 prefix="encoder.",
                 # the window and the mel filterbank in `preprocessor.` follow from the config
                 ignored=("decoder.", "preprocessor."),
@@ -171,6 +172,11 @@ class QuartzNet(Backbone):
         """Parameters of the loaded encoder, batch normalisation included."""
         return self._parameters
 
+    @property
+    def untrained(self) -> Mapping[str, Any]:
+        """The encoder that random initialisation gives, as NeMo wants it."""
+        return quartznet_config()
+
 
 # --- the configuration -------------------------------------------------------------------------
 
@@ -231,10 +237,13 @@ def quartznet_config(size: Size = "full") -> dict[str, Any]:
     return {**ENCODER, "feat_in": MELS, "conv_mask": True, "jasper": jasper}
 
 
-def _checked_config(config: Mapping[str, Any], *, source: Path) -> dict[str, Any]:
+def checked_config(config: Mapping[str, Any], *, source: Path) -> dict[str, Any]:
     """What the archive says about the encoder, which has to be a QuartzNet on its features.
 
     Widths and repeats may differ from the published ones: the tensors are checked against them.
+
+    Raises:
+        WeightsMismatch: it is another network, or takes other features.
     """
     features = section(config, "preprocessor", "AudioToMelSpectrogramPreprocessor", source)
     encoder = section(config, "encoder", "ConvASREncoder", source)
@@ -254,20 +263,23 @@ def _checked_config(config: Mapping[str, Any], *, source: Path) -> dict[str, Any
 
 
 def build(encoder: Mapping[str, Any]) -> tuple[Any, Any]:
-    """NeMo's preprocessor and encoder, in evaluation mode, without its notices.
+    """NeMo's preprocessor and encoder, in evaluation mode.
 
     Args:
         encoder: arguments of `ConvASREncoder`, such as `quartznet_config()`.
     """
-    # NeMo reports at import time that its usage telemetry is off
-    logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
-    from nemo.collections.asr.modules import (
-        AudioToMelSpectrogramPreprocessor,
-        ConvASREncoder,
-    )
-
+    modules = quiet_modules()
     # dither is noise for training; pad_to would add frames that are not the clip's; `encode`
     # normalises, because layer 0 is what there is before
     features = {**FEATURES, "normalize": None, "dither": 0.0, "pad_to": 0}
-    preprocessor = AudioToMelSpectrogramPreprocessor(**features)
-    return preprocessor.eval(), ConvASREncoder(**encoder).eval()
+    preprocessor = modules.AudioToMelSpectrogramPreprocessor(**features)
+    return preprocessor.eval(), modules.ConvASREncoder(**encoder).eval()
+
+
+def quiet_modules() -> Any:
+    """NeMo's modules of speech recognition, without its notices."""
+    # NeMo reports at import time that its usage telemetry is off
+    logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
+    from nemo.collections.asr import modules
+
+    return modules

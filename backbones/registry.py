@@ -1,4 +1,7 @@
-"""Finding backbone plugins: the files of this package and entry points of other packages."""
+"""Finding backbones: the files of this package, entry points of other packages, and addresses.
+
+An address such as `hf:microsoft/wavlm-base` names a backbone without a plugin.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
+from backbones import names
 from backbones.base import Backbone, BackboneError, BackboneInfo, Weights
 
 ENTRY_POINTS = "voxgrid.backbones"
-NOT_PLUGINS = frozenset({"base", "registry", "weights", "checks"})
+NOT_PLUGINS = frozenset({"base", "registry", "weights", "checks", "names"})
 
 # What a module that does not import, or is no plugin, may raise.
 PLUGIN_ERRORS = (
@@ -59,23 +63,65 @@ class Plugin:
     origin: str
 
 
-def get(name: str) -> type[Backbone]:
+def get(name: str, *, allow_download: bool = True) -> type[Backbone]:
     """Return the class of a backbone.
+
+    Args:
+        name: of a plugin, or an address: `hf:REPOSITORY`, `hf:REPOSITORY@REVISION`, `hf:./FOLDER`
+            or `nemo:FILE.nemo`. What an address names is read from its own settings.
+        allow_download: False keeps off the network, from where the settings of a repository (a
+            few kilobytes) may have to come.
+
+    Raises:
+        UnknownBackbone: with the nearest known name.
+        BackboneError: there is nothing at an address, or it is no encoder voxgrid can run.
+        WeightsUnavailable: the settings of a repository are not on this machine and cannot be had.
+    """
+    address = names.parse(name)
+    if address is not None:
+        return _at(address, allow_download)
+    known = _discovered()
+    if name not in known and name in _broken:
+        raise UnknownBackbone(f"backbone '{name}' was left out: {_broken[name]}")
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
+        raise UnknownBackbone(
+            f"unknown backbone '{name}', {hint}; a model of the hub or a folder is hf:{name}"
+            if "/" in name
+            else f"unknown backbone '{name}', {hint}"
+        )
+    return known[name].backbone
+
+
+def info(name: str) -> BackboneInfo:
+    """Return the metadata of a backbone by its name or address.
+
+    Raises:
+        BackboneError: as `get`.
+    """
+    return get(name).info
+
+
+def infos() -> dict[str, BackboneInfo]:
+    """Return the metadata of every plugin by name, in alphabetical order; loads no model code."""
+    return {name: plugin.backbone.info for name, plugin in sorted(_discovered().items())}
+
+
+def broken() -> Mapping[str, str]:
+    """Why a plugin was left out, by the name of its entry point or of its file here."""
+    _discovered()
+    return MappingProxyType(_broken)
+
+
+def origin(name: str) -> str:
+    """Module of the plugin called `name`, and the package it comes with where that is another.
 
     Raises:
         UnknownBackbone: with the nearest known name.
     """
-    known = _discovered()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
-        raise UnknownBackbone(f"unknown backbone '{name}', {hint}")
-    return known[name].backbone
-
-
-def infos() -> dict[str, BackboneInfo]:
-    """Return the metadata of every backbone by name, in alphabetical order; loads no model code."""
-    return {name: plugin.backbone.info for name, plugin in sorted(_discovered().items())}
+    get(name)
+    return _discovered()[name].origin
 
 
 def create(name: str, weights: Weights) -> Backbone:
@@ -125,10 +171,14 @@ def collect(found: Iterable[Plugin]) -> dict[str, Plugin]:
     return plugins
 
 
-def walk(package: ModuleType) -> Iterator[Plugin]:
+def walk(package: ModuleType, failures: dict[str, str] | None = None) -> Iterator[Plugin]:
     """Yield the plugins among a package's modules; one that fails to import is a warning.
 
     Modules whose name starts with an underscore and modules without `INFO` are not plugins.
+
+    Args:
+        package: where to look.
+        failures: filled with the reason of each warning, by the module's name.
     """
     for entry in pkgutil.iter_modules(package.__path__):
         if entry.name.startswith("_") or entry.name in NOT_PLUGINS:
@@ -139,15 +189,26 @@ def walk(package: ModuleType) -> Iterator[Plugin]:
             if hasattr(module, "INFO"):
                 yield Plugin(plugin_class(module), path)
         except PLUGIN_ERRORS as error:  # a broken plugin must not take the others along
-            _warn(path, error)
+            _warn(path, error, entry.name, failures)
 
 
 def plugin_class(target: object) -> type[Backbone]:
     """Return the backbone class of a plugin: the class itself, or the one in a module.
 
     Raises:
-        BackboneError: not a backbone, or not exactly one with `info = INFO`.
+        BackboneError: not a backbone, or not exactly one with `info = INFO`; or its name is kept
+            for addresses.
     """
+    found = _class_of(target)
+    reserved = tuple(f"{scheme}--" for scheme in names.SCHEMES)
+    if ":" in found.info.name or found.info.name.startswith(reserved):
+        raise BackboneError(
+            f"'{found.info.name}' is how an address or its files may be called; rename the backbone"
+        )
+    return found
+
+
+def _class_of(target: object) -> type[Backbone]:
     if isinstance(target, type) and issubclass(target, Backbone):
         return target
     if not isinstance(target, ModuleType) or not hasattr(target, "INFO"):
@@ -166,26 +227,40 @@ def plugin_class(target: object) -> type[Backbone]:
     return classes[0]
 
 
+def _at(address: names.Address, allow_download: bool) -> type[Backbone]:
+    if address.scheme == "nemo":
+        from backbones import _nemo_archives
+
+        return _nemo_archives.backbone_class(address)
+    from backbones import _hf
+
+    return _hf.backbone_class(address, allow_download=allow_download)
+
+
+# what the latest discovery left out
+_broken: dict[str, str] = {}
+
+
 @functools.cache
 def _discovered() -> dict[str, Plugin]:
     import backbones
 
-    return collect([*walk(backbones), *_entry_points()])
+    _broken.clear()
+    return collect([*walk(backbones, _broken), *_entry_points(_broken)])
 
 
-def _entry_points() -> Iterator[Plugin]:
+def _entry_points(failures: dict[str, str]) -> Iterator[Plugin]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = entry.dist.name if entry.dist else "an unnamed package"
         origin = f"{entry.value} ({package})"
         try:
             yield Plugin(plugin_class(entry.load()), origin)
         except PLUGIN_ERRORS as error:  # somebody else's plugin must not stop ours
-            _warn(origin, error)
+            _warn(origin, error, entry.name, failures)
 
 
-def _warn(origin: str, error: Exception) -> None:
-    warnings.warn(
-        f"backbone plugin {origin} left out: {type(error).__name__}: {error}",
-        PluginWarning,
-        stacklevel=3,
-    )
+def _warn(origin: str, error: Exception, name: str, failures: dict[str, str] | None) -> None:
+    reason = f"{type(error).__name__}: {error}"
+    if failures is not None:
+        failures[name] = f"{origin}: {reason}"
+    warnings.warn(f"backbone plugin {origin} left out: {reason}", PluginWarning, stacklevel=3)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from backbones import names
+from backbones._hub import (
+    SETTINGS_FILES,
+    WEIGHT_FILES,
+    first_line,
+    how_to_get_address,
+    hub_error,
+    offline,
+    reachable,
+    settings_digest,
+    settings_folder,
+    sha256,
+)
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable
-
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-SETTINGS_FILES = ("config.json", "preprocessor_config.json")
-CONNECT_SECONDS = 3.0
+from backbones.names import Address
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -29,8 +38,8 @@ def resolve(
 ) -> Weights:
     """Find the weights of a backbone.
 
-    Order: `root/<name>` → local Hugging Face cache (or voxgrid's own cache for addresses) →
-    download.
+    Order: `root/<name>` → local Hugging Face cache (or voxgrid's own cache for web addresses) →
+    download. A backbone named by the path of its weights has them there or nowhere.
 
     Args:
         info: metadata of the backbone.
@@ -46,10 +55,14 @@ def resolve(
     """
     if info.weights_id is None:
         return Weights("none")
-    if sample:
-        return Weights("random-init", id=info.weights_id, size="small", seed=seed)
-    if control == "random-init":
-        return Weights("random-init", id=info.weights_id, seed=seed)
+    if sample or control == "random-init":
+        return Weights(
+            "random-init",
+            id=info.weights_id,
+            config_sha=_settings_of_address(info),
+            size="small" if sample else "full",
+            seed=seed,
+        )
     path = _local(info, root) or _cached(info)
     if path is None:
         if not allow_download:
@@ -58,14 +71,12 @@ def resolve(
     file = path if path.is_file() else weight_file(path)
     if file is None:
         raise _unavailable(info, f"{path} holds no weight file")
-    config = file.parent / "config.json"
     return Weights(
         "pretrained",
         id=info.weights_id,
         path=path,
         sha=sha256(file),
-        # an archive holds its own configuration
-        config_sha=sha256(config) if path.is_dir() else None,
+        config_sha=_settings_beside(info, path),
     )
 
 
@@ -89,6 +100,9 @@ def how_to_get(info: BackboneInfo) -> str:
 
     It names `$VOXGRID_WEIGHTS` and not its value, since records keep it.
     """
+    address = names.parse(info.name)
+    if address is not None:
+        return how_to_get_address(address)
     if info.weights_id is not None and _is_url(info.weights_id):
         return f"get them with: curl -L -o $VOXGRID_WEIGHTS/{info.name}.nemo {info.weights_id}"
     pinned = f" --revision {info.revision}" if info.revision not in (None, "main") else ""
@@ -103,28 +117,6 @@ def weight_file(folder: Path) -> Path | None:
     return next((folder / n for n in WEIGHT_FILES if (folder / n).is_file()), None)
 
 
-def sha256(file: Path) -> str:
-    """Return the hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@functools.cache
-def reachable(origin: str) -> bool:
-    """Say whether a host answers: asked once per process, no retries, proxies honoured.
-
-    Args:
-        origin: scheme and host, such as `https://huggingface.co`.
-    """
-    import httpx
-
-    try:
-        answer = httpx.head(origin, timeout=CONNECT_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return False
-    return answer.status_code < 500
-
-
 def _is_url(weights_id: str) -> bool:
     return weights_id.startswith(("https://", "http://"))
 
@@ -136,6 +128,9 @@ def _root_from_environment() -> Path | None:
 
 def _local(info: BackboneInfo, root: Path | None) -> Path | None:
     """Find `<root>/<name>`: an archive, or a folder that must then hold weights."""
+    address = names.parse(info.name)
+    if address is not None:
+        return _at(address)
     root = root or _root_from_environment()
     if root is None:
         return None
@@ -153,6 +148,45 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
         f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)} "
         f"(or a single .nemo archive); {how_to_get(info)}"
     )
+
+
+def _at(address: Address) -> Path | None:
+    """The path an address names, which must then hold weights; None for a repository."""
+    path = address.path
+    if path is None:
+        return None
+    if address.scheme == "nemo":
+        if not path.is_file():
+            raise BackboneError(f"{address.name}: there is no file {path}; check the path")
+        return path
+    if (path / "config.json").is_file() and weight_file(path):
+        return path
+    raise BackboneError(
+        f"{address.name}: {path} needs config.json and one of {', '.join(WEIGHT_FILES)}; "
+        f"{how_to_get_address(address)}"
+    )
+
+
+def _settings_beside(info: BackboneInfo, path: Path) -> str | None:
+    """Digest of the settings that come with weights; an archive holds its own."""
+    if not path.is_dir():
+        return None
+    # a plugin has settled what the features are, an address reads that from the folder too
+    plugin = names.parse(info.name) is None
+    return sha256(path / "config.json") if plugin else settings_digest(path)
+
+
+def _settings_of_address(info: BackboneInfo) -> str | None:
+    """Digest of what decides the architecture; None for a plugin, which has it in its code."""
+    address = names.parse(info.name)
+    if address is None:
+        return None
+    if address.scheme == "hf":
+        return settings_digest(settings_folder(address))
+    from backbones._nemo import read_member
+
+    assert address.path is not None
+    return hashlib.sha256(read_member(address.path, "model_config.yaml")).hexdigest()
 
 
 def _cached(info: BackboneInfo) -> Path | None:
@@ -176,7 +210,7 @@ def _cached(info: BackboneInfo) -> Path | None:
 
 def _download(info: BackboneInfo) -> Path:
     assert info.weights_id is not None
-    if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+    if offline():
         raise _unavailable(info, "none on this machine and VOXGRID_OFFLINE is set")
     if _is_url(info.weights_id):
         return _download_file(info)
@@ -186,11 +220,6 @@ def _download(info: BackboneInfo) -> Path:
 def _download_snapshot(info: BackboneInfo) -> Path:
     assert info.weights_id is not None
     from huggingface_hub import HfApi, constants, snapshot_download
-
-    try:
-        import httpx2 as hub_http  # what huggingface_hub speaks since 2.0
-    except ImportError:
-        import httpx as hub_http  # type: ignore[no-redef]
 
     if constants.HF_HUB_OFFLINE:
         raise _unavailable(info, "none on this machine and HF_HUB_OFFLINE is set")
@@ -209,8 +238,8 @@ def _download_snapshot(info: BackboneInfo) -> Path:
             )
         )
     # an HTTP status of the hub and a full disk are both an OSError
-    except (OSError, hub_http.HTTPError) as error:
-        raise _unavailable(info, f"the download failed: {_first_line(error)}") from error
+    except (OSError, hub_error()) as error:
+        raise _unavailable(info, f"the download failed: {first_line(error)}") from error
 
 
 def _download_file(info: BackboneInfo) -> Path:
@@ -232,7 +261,7 @@ def _download_file(info: BackboneInfo) -> Path:
         )
     # requests' errors are OSErrors; pooch reports a wrong hash as a ValueError
     except (OSError, ValueError) as error:
-        raise _unavailable(info, f"the download failed: {_first_line(error)}") from error
+        raise _unavailable(info, f"the download failed: {first_line(error)}") from error
 
 
 def _require_reachable(info: BackboneInfo, origin: str) -> None:
@@ -256,7 +285,3 @@ def _unavailable(info: BackboneInfo, reason: str) -> WeightsUnavailable:
     return WeightsUnavailable(
         f"{info.name}: weights of {info.weights_id} unavailable ({reason}); {how_to_get(info)}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -9,6 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from backbones import names
+
 Control = Literal["random-init"]
 
 
@@ -36,7 +38,7 @@ class Cell:
         for kind in (self.control, self.preset):
             if kind:
                 folder /= kind
-        return folder / f"{self.backbone}__{self.pooling}__{self.head}"
+        return folder / f"{names.file_name(self.backbone)}__{self.pooling}__{self.head}"
 
     def seed(self, base: int, *more: object) -> int:
         """A seed from names alone, so that adding a cell changes no other cell.

@@ -21,6 +21,9 @@ from heads import registry as head_registry
 def choose(config: GridConfig) -> GridConfig:
     """The configuration with empty lists filled and every name checked.
 
+    The settings of a model of the hub are fetched where they are not on this machine (a few
+    kilobytes, and only where the configuration allows downloads): without them there is no plan.
+
     Raises:
         UserError: a name is unknown; the message offers the nearest.
     """
@@ -33,7 +36,7 @@ def choose(config: GridConfig) -> GridConfig:
         tasks.find(task)
     try:
         for backbone in config.backbones:
-            backbone_registry.get(backbone)
+            backbone_registry.get(backbone, allow_download=config.download)
         for head in config.heads:
             head_registry.wants(head)
     except (BackboneError, HeadError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from backbones import Backbone, BackboneInfo, Weights
+from backbones import Backbone, BackboneInfo, Weights, names
 from backbones import registry as backbone_registry
 from bench.audio import decode, window
 from bench.audio.batch import Wave
@@ -71,7 +71,7 @@ class Extraction:
 
     def features(self) -> FeatureSet:
         """The feature set this extraction fills."""
-        info = backbone_registry.infos()[self.backbone]
+        info = backbone_registry.info(self.backbone)
         return FeatureSet(
             self.root, self.backbone, key_settings(info, self.weights, self.dtype, self.device)
         )
@@ -92,7 +92,7 @@ def key_settings(
         # the same seed draws other numbers in another torch
         initialised = {"size": weights.size, "seed": weights.seed, "torch": torch.__version__}
     settings = {
-        "backbone": info.name,
+        "backbone": names.cache_name(info.name),
         "backbone_version": info.version,
         "weights_sha": weights.sha,
         "weights_kind": weights.kind,

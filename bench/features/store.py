@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from backbones import names
 from bench.errors import StorageError
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
@@ -73,7 +74,7 @@ class FeatureSet:
     def __init__(self, root: Path, backbone: str, settings: Mapping[str, Any]) -> None:
         self.settings = dict(settings)
         self.key = digest(settings)
-        self.folder = root / backbone / self.key[:20]
+        self.folder = root / names.cache_name(backbone) / self.key[:20]
         self._where: dict[str, tuple[Path, int]] = {}
         self._timings: dict[Path, ShardTiming] = {}
         for path in sorted(self.folder.glob("*.safetensors")):

@@ -100,7 +100,7 @@ def _table(console: Console, rows: list[_Row], workers: int) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("backbone", no_wrap=True)
+    table.add_column("backbone", overflow="fold")  # an address may be long; figures must not wrap
     for title in ("to extract", "todo", "done", "skipped", "extract", "tune", "disk"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:

@@ -138,6 +138,18 @@ def test_unknown_name_suggests_the_nearest() -> None:
         backbones.get("zzz")
 
 
+def test_a_name_that_an_address_may_have_is_a_warning(package: Path) -> None:
+    drop(package, "one.py", "hf--microsoft--wavlm-base")
+    drop(package, "two.py", "hf:microsoft/wavlm-base")
+    with pytest.warns(registry.PluginWarning, match="rename the backbone"):
+        assert list(registry.walk(imported())) == []
+
+
+def test_a_repository_without_its_scheme_is_pointed_out() -> None:
+    with pytest.raises(registry.UnknownBackbone, match="is hf:microsoft/wavlm-base"):
+        backbones.get("microsoft/wavlm-base")
+
+
 def test_create_returns_an_unloaded_backbone() -> None:
     weights = Weights("random-init", size="small")
     backbone = backbones.create("xlsr", weights)

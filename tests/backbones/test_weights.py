@@ -15,7 +15,8 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
-from backbones import BackboneError, BackboneInfo, Weights, WeightsUnavailable, weights
+from backbones import BackboneError, BackboneInfo, Weights, WeightsUnavailable, names, weights
+from backbones._hub import settings_folder
 
 INFO = BackboneInfo(
     name="thing",
@@ -226,6 +227,9 @@ HUB_FILES = {
 }
 
 
+REFUSALS = {"someone/typo": (404, "RepoNotFound"), "someone/gated": (403, "GatedRepo")}
+
+
 class Hub(BaseHTTPRequestHandler):
     """What of the Hugging Face hub a download touches."""
 
@@ -242,6 +246,11 @@ class Hub(BaseHTTPRequestHandler):
         api, files = f"/api/models/{INFO.weights_id}", f"/{INFO.weights_id}/resolve/"
         if path == "/":
             self.answer(b"")
+        elif any(path.startswith(f"/api/models/{name}") for name in REFUSALS):
+            status, code = next(v for name, v in REFUSALS.items() if f"/{name}" in path)
+            self.refuse(status, code)
+        elif path.startswith(f"{api}/revision/nope"):
+            self.refuse(404, "RevisionNotFound")
         elif path.startswith(f"{api}/revision/"):
             siblings = [{"rfilename": name} for name in HUB_FILES]
             self.answer_json({"id": INFO.weights_id, "sha": self.commit, "siblings": siblings})
@@ -258,6 +267,12 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(content, {"X-Repo-Commit": self.commit, "ETag": f'"{etag}"'})
         else:
             self.send_error(404)
+
+    def refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def answer_json(self, value: object) -> None:
         self.answer(json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -311,3 +326,87 @@ def test_repository_the_hub_does_not_know_is_unavailable(hub: type[Hub]) -> None
     info = replace(INFO, weights_id="someone/else")
     with pytest.raises(WeightsUnavailable, match="someone/else unavailable"):
         weights.resolve(info)
+
+
+def parsed(name: str) -> names.Address:
+    found = names.parse(name)
+    assert found is not None
+    return found
+
+
+def test_settings_of_a_repository_come_without_its_weights_and_stay(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = parsed(f"hf:{INFO.weights_id}")
+    folder = settings_folder(where)
+    assert {file.name for file in folder.iterdir()} == {
+        "config.json",
+        "preprocessor_config.json",
+        "README.md",
+    }
+    before = len(hub.asked)
+    monkeypatch.setenv("VOXGRID_OFFLINE", "1")
+    assert settings_folder(where) == folder
+    assert len(hub.asked) == before
+
+
+def test_weights_of_a_repository_follow_its_settings(hub: type[Hub]) -> None:
+    info = replace(INFO, name=f"hf:{INFO.weights_id}")
+    folder = settings_folder(parsed(info.name))
+    assert weights.availability(info)[0] == "missing"
+    found = weights.resolve(info)
+    assert found.path == folder
+    assert found.sha == hashlib.sha256(b"published weights").hexdigest()
+    # the same settings decide what random weights are shaped like
+    assert weights.resolve(info, control="random-init").config_sha == found.config_sha
+    assert weights.resolve(INFO, control="random-init").config_sha is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("hf:someone/typo", "has no repository someone/typo, or it is private: check its spelling"),
+        ("hf:someone/gated", "is gated: accept its terms at http"),
+        (f"hf:{INFO.weights_id}@nope", "has no revision 'nope': pick a branch, tag or commit"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence_with_the_next_step(
+    name: str, said: str, hub: type[Hub]
+) -> None:
+    with pytest.raises(BackboneError) as caught:
+        settings_folder(parsed(name))
+    message = str(caught.value)
+    assert message.startswith(f"{name}: ")
+    assert said in message
+    assert "\n" not in message
+
+
+def test_a_folder_that_was_meant_is_pointed_out(
+    hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "someone" / "typo").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackboneError, match=r"write hf:\./someone/typo for the folder here"):
+        settings_folder(parsed("hf:someone/typo"))
+
+
+def test_settings_that_cannot_be_had_say_how_to_get_them(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = parsed("hf:someone/thing-large@v1")
+    monkeypatch.setenv("VOXGRID_OFFLINE", "1")
+    with pytest.raises(WeightsUnavailable, match="VOXGRID_OFFLINE is set") as caught:
+        settings_folder(where)
+    assert "hf download someone/thing-large --revision v1" in str(caught.value)
+    with pytest.raises(WeightsUnavailable, match="downloads are not allowed"):
+        settings_folder(where, allow_download=False)
+    assert hub.asked == []
+
+
+def test_a_path_is_never_looked_for_elsewhere(tmp_path: Path, hub: type[Hub]) -> None:
+    info = replace(INFO, name=f"hf:{tmp_path}/mine", weights_id=f"{tmp_path}/mine")
+    with pytest.raises(BackboneError, match=r"needs config\.json and one of"):
+        weights.resolve(info)
+    folder = checkpoint(tmp_path / "mine", b"own")
+    assert weights.resolve(info).path == folder
+    assert hub.asked == []

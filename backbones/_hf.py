@@ -1,0 +1,208 @@
+"""Any encoder in the transformers layout as a backbone, known by its own settings.
+
+What is refused is refused before torch and transformers are imported, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from backbones._families import MODEL_TYPES, Family, Traits, Unsupported, family, rotates
+from backbones._hub import FEATURE_FILES, MODEL_CARD, first_line, settings_digest, settings_folder
+from backbones._huggingface import architecture
+from backbones.base import Backbone, BackboneError, BackboneInfo
+from backbones.names import Address
+
+# What a library makes of settings that contradict each other.
+_CONTRADICTIONS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+)
+
+
+def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
+    """The backbone class of one checkpoint, made from its settings.
+
+    Args:
+        address: of scheme `hf`.
+        allow_download: False keeps off the network.
+
+    Raises:
+        BackboneError: there is no such model, or it is no encoder voxgrid can run.
+        WeightsUnavailable: its settings are not on this machine and cannot be had.
+    """
+    folder = settings_folder(address, allow_download=allow_download)
+    return _made(address, folder, settings_digest(folder))
+
+
+@functools.lru_cache(maxsize=64)
+def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
+    """`digest` is what makes a folder that has changed another one."""
+    settings = _read_json(address, folder / "config.json")
+    cls = _family(address, settings)
+    features = _features(address, folder, cls)
+    import torch
+
+    full = {**architecture(settings), "model_type": settings["model_type"]}
+    config = _config(address, full, cls)
+    found = {**cls.defaults, **features}
+    try:
+        traits = cls.traits(config, found)
+        shrunk = cls.shrunk(config)
+        with torch.device("meta"):
+            network = cls.network(config)
+        small_layers = cls.traits(_config(address, {**full, **shrunk}, cls), found)["layers"]
+    except Unsupported as error:
+        raise BackboneError(
+            f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
+            "plugin for it (CONTRIBUTING.md) or pick another model"
+        ) from error
+    except _CONTRADICTIONS as error:
+        raise _unbuildable(address, error) from error
+    _require_positive(address, traits)
+    info = BackboneInfo(
+        name=address.name,
+        summary=f"{settings['model_type']} encoder, as its own settings describe it",
+        weights_id=address.where,
+        revision=address.revision or "local",
+        licence=_licence(address, folder),
+        parameters=sum(p.numel() for p in network.parameters()),
+        small_layers=None if small_layers == traits["layers"] else small_layers,
+        dtypes=("float32",) if rotates(config) else cls.dtypes,
+        thread_safe=not rotates(config),
+        **traits,
+    )
+    members = {
+        "info": info,
+        "full": full,
+        "small": {**full, **shrunk},
+        "features": found,
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+    }
+    return type(cls.__name__, (cls,), members)
+
+
+def _require_positive(address: Address, traits: Traits) -> None:
+    numbers = {
+        "sample rate": traits["sample_rate"],
+        "number of layers": traits["layers"],
+        "width": traits["width"],
+        "frame rate": traits["frame_rate"],
+        "window": traits["max_seconds"],
+    }
+    for what, value in numbers.items():
+        if value <= 0:
+            raise _unbuildable(address, ValueError(f"a {what} of {value}"))
+
+
+def _family(address: Address, settings: Mapping[str, Any]) -> type[Family]:
+    kind = settings.get("model_type")
+    if kind not in MODEL_TYPES:
+        what = f"a model of type '{kind}'" if kind else "no model that names its type"
+        raise BackboneError(
+            f"{address.name} is {what}, and voxgrid reads encoders of sound of these types: "
+            f"{', '.join(MODEL_TYPES)}; pick one of them or write a plugin (CONTRIBUTING.md)"
+        )
+    _refuse_code(address, settings)
+    return family(kind)
+
+
+def _refuse_code(address: Address, settings: Mapping[str, Any]) -> None:
+    if "auto_map" in settings:
+        raise BackboneError(
+            f"{address.name}: its settings name code of their own to run (auto_map), which "
+            "voxgrid never does; pick a model that transformers knows by itself"
+        )
+
+
+def _config(address: Address, settings: Mapping[str, Any], cls: type[Family]) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING
+
+    try:
+        config = CONFIG_MAPPING[settings["model_type"]]
+        return config.from_dict({**settings, **cls.inference})
+    except (StrictDataclassError, *_CONTRADICTIONS) as error:
+        raise _unbuildable(address, error) from error
+
+
+def _unbuildable(address: Address, error: Exception) -> BackboneError:
+    import transformers
+
+    return BackboneError(
+        f"{address.name}: transformers {transformers.__version__} cannot build what its settings "
+        f"describe ({first_line(error)}); get the published ones again"
+    )
+
+
+def _features(address: Address, folder: Path, cls: type[Family]) -> dict[str, Any]:
+    """Settings of the feature extractor, saved by itself or within a processor."""
+    for name in FEATURE_FILES:
+        path = folder / name
+        if path.is_file():
+            found = _read_json(address, path)
+            nested = found.get("feature_extractor")
+            features = nested if isinstance(nested, dict) else found
+            _refuse_code(address, features)
+            kind = features.get("feature_extractor_type")
+            if kind is not None and kind not in cls.extractors:
+                raise BackboneError(
+                    f"{address.name}: its network takes the features of "
+                    f"{' or '.join(cls.extractors)}, but {path} is of a {kind}; get the one that "
+                    "was saved with it"
+                )
+            return features
+    raise BackboneError(
+        f"{address.name}: {folder} has no preprocessor_config.json, which says what sample rate "
+        "and scale the model takes; save it there with save_pretrained of its feature extractor"
+    )
+
+
+def _read_json(address: Address, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(
+            f"{address.name}: cannot read {path} ({error}); get it again"
+        ) from error
+    if not isinstance(found, dict):
+        raise BackboneError(f"{address.name}: {path} holds no settings; get it again")
+    return found
+
+
+def _licence(address: Address, folder: Path) -> str:
+    """The licence in the model card, or where it may be found."""
+    if address.path is None:
+        from huggingface_hub import constants
+
+        unknown = f"unknown: see {constants.ENDPOINT}/{address.where}"
+    else:
+        unknown = f"unknown: no {MODEL_CARD} in the folder names one"
+    try:
+        card = (folder / MODEL_CARD).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return unknown
+    before, _, rest = card.partition("---\n")
+    if before.strip():
+        return unknown
+    try:
+        fields = yaml.safe_load(rest.partition("\n---")[0])
+    except yaml.YAMLError:
+        return unknown
+    found = fields.get("license") if isinstance(fields, dict) else None
+    if found == "other":
+        found = fields.get("license_name") or found
+    if isinstance(found, list):
+        found = ", ".join(map(str, found))
+    return str(found) if found else unknown
