@@ -85,10 +85,16 @@ def _plan_backbone(
     allow_download: bool,
     reporter: Reporter,
 ) -> PlannedBackbone:
-    info = backbone_registry.infos()[name]
+    info = backbone_registry.info(name)
     missing = backbone_registry.missing_extra(info)
     if missing:
         return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
+    if config.dtype not in info.dtypes:
+        reason = (
+            f"{name}: its vectors in {config.dtype} are too far from those in float32 (`voxgrid "
+            f"check` measures it); set dtype in grid.toml to one of {', '.join(info.dtypes)}"
+        )
+        return PlannedBackbone(info, None, reason, None, 0.0)
     pretrained = control is None and not planned.task.sample
     if allow_download and pretrained and backbone_weights.availability(info)[0] == "missing":
         size = info.parameters * 4 / 1e9

@@ -1,0 +1,1 @@
+"""The conformance suite, by subject; `backbones.checks` is where it is used from."""

@@ -1,0 +1,140 @@
+"""Golden vectors: what pinned weights have given, kept in a file next to the plugin's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from backbones._conformance.compare import Difference, difference, largest, percent, valid_layers
+from backbones._conformance.outcome import Measured, NotApplicable, require
+from backbones._conformance.subject import Subject
+from backbones.base import BackboneError
+
+# Other versions of torch, and other processors, sum in another order.
+CHANGE = 0.005
+CLIP_SECONDS = 1.3
+DIGITS = 5
+NO_WEIGHTS = "none"
+WRITE = "voxgrid check {name} --pretrained --write-golden FOLDER"
+
+
+def check_golden_vectors_are_met(subject: Subject) -> Measured:
+    """Mean vectors of a synthetic clip are those that the same weights gave before."""
+    if subject.weights.kind == "random-init":
+        raise NotApplicable("golden vectors belong to pinned weights: --pretrained")
+    write = WRITE.format(name=subject.info.name)
+    path = subject.golden_file
+    if path is None or not path.is_file():
+        raise NotApplicable(f"there are no golden vectors; write them with: {write}")
+    entry = _read(path).get(_key(subject))
+    if entry is None:
+        raise NotApplicable(
+            f"{path.name} has no golden vectors of these weights (sha256 {_key(subject)[:12]}…); "
+            f"write them with: {write}"
+        )
+    again = (
+        f"undo the change that altered the numbers, or raise INFO.version and write them again "
+        f"with: {write}"
+    )
+    require(
+        entry["version"] == subject.info.version,
+        "the golden vectors are those of another version of the plugin",
+        measured=f"version {subject.info.version}",
+        limit=f"version {entry['version']}",
+        remedy=f"write them again with: {write}",
+    )
+    found = _vectors(subject)
+    require(
+        {k: len(v) for k, v in found.items()} == {k: len(v) for k, v in entry["means"].items()},
+        "the golden vectors are of other layers",
+        measured={k: len(v) for k, v in found.items()},
+        limit={k: len(v) for k, v in entry["means"].items()},
+        remedy=again,
+    )
+    worst = _difference(entry["means"], found)
+    require(
+        worst.change <= CHANGE,
+        f"{worst.where} is not what these weights gave before",
+        measured=worst,
+        limit=percent(CHANGE),
+        remedy=again,
+    )
+    return Measured(str(worst), percent(CHANGE))
+
+
+def write_golden(subject: Subject, folder: Path) -> Path:
+    """Write the golden vectors of a backbone's weights, beside those of other weights.
+
+    They are looked for in the folder `golden` next to the plugin's file.
+
+    Args:
+        subject: with pretrained weights, or one that needs none.
+        folder: made where it is not there.
+
+    Returns:
+        The file.
+
+    Raises:
+        BackboneError: the weights are random.
+    """
+    if subject.weights.kind == "random-init":
+        raise BackboneError(
+            f"{subject.info.name}: golden vectors of random weights are worth nothing; "
+            "add --pretrained"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / subject.golden_name
+    entries = _read(path) if path.is_file() else {}
+    entries[_key(subject)] = {"version": subject.info.version, "means": _vectors(subject)}
+    path.write_text(_as_text(entries), encoding="utf-8")
+    return path
+
+
+def _key(subject: Subject) -> str:
+    return subject.weights.sha or NO_WEIGHTS
+
+
+def _read(path: Path) -> dict[str, Any]:
+    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return entries
+
+
+def _vectors(subject: Subject) -> dict[str, list[float]]:
+    """Means over the frames of the first, the middle and the last layer."""
+    means = [
+        valid.mean(dim=0)
+        for valid in valid_layers(subject.encode([subject.samples(CLIP_SECONDS)]), 0)
+    ]
+    last = len(means) - 1
+    return {
+        str(layer): [float(f"{value:.{DIGITS}g}") for value in means[layer].tolist()]
+        for layer in sorted({0, last // 2, last})
+    }
+
+
+def _difference(expected: dict[str, list[float]], found: dict[str, list[float]]) -> Difference:
+    import torch
+
+    return largest(
+        difference(torch.tensor(means), torch.tensor(found[layer]), f"the mean of layer {layer}")
+        for layer, means in expected.items()
+    )
+
+
+def _as_text(entries: dict[str, Any]) -> str:
+    """JSON with a line per vector, so that a difference can be read."""
+    parts = []
+    for key, entry in sorted(entries.items()):
+        means = ",\n".join(
+            f'   "{layer}": {json.dumps(v, separators=(",", ":"))}'
+            for layer, v in entry["means"].items()
+        )
+        parts.append(
+            f' {json.dumps(key)}: {{\n  "version": {entry["version"]},\n'
+            f'  "means": {{\n{means}\n  }}\n }}'
+        )
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+GOLDEN_CHECKS = (check_golden_vectors_are_met,)

@@ -1,0 +1,51 @@
+"""What a check may say: what it measured, that it failed, or that it does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from backbones._conformance.subject import Subject
+
+
+class Measured(NamedTuple):
+    """What a check that passed has measured, and the limit it kept."""
+
+    value: str
+    limit: str
+
+
+Check = Callable[["Subject"], Measured]
+
+
+class CheckFailed(AssertionError):
+    """A backbone breaks its contract.
+
+    Args:
+        problem: what is wrong, and where.
+        measured: the value found.
+        limit: what it has to be.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, problem: str, *, measured: object, limit: object, remedy: str) -> None:
+        super().__init__(f"{problem} (measured {measured}, limit {limit}): {remedy}")
+        self.problem = problem
+        self.measured = str(measured)
+        self.limit = str(limit)
+        self.remedy = remedy
+
+
+class NotApplicable(Exception):
+    """The check has nothing to look at in this backbone; the message says why."""
+
+
+def require(holds: bool, problem: str, *, measured: object, limit: object, remedy: str) -> None:
+    """Fail a check unless something holds. Not an `assert`, which `python -O` would leave out.
+
+    Raises:
+        CheckFailed: it does not hold.
+    """
+    if not holds:
+        raise CheckFailed(problem, measured=measured, limit=limit, remedy=remedy)

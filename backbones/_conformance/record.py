@@ -1,0 +1,108 @@
+"""Checks of the metadata record by itself: complete, and light to read."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import sys
+from typing import get_args
+
+from backbones._conformance.outcome import Measured, require
+from backbones._conformance.subject import Subject
+from backbones.base import Dtype
+
+HEAVY = ("torch", "transformers", "nemo")
+# A file name, or a scheme and the address of a checkpoint (`hf:organisation/model`).
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*|[a-z]+:\S.*")
+
+
+def check_metadata_is_complete(subject: Subject) -> Measured:
+    """Every field of the metadata record has a sensible value."""
+    info = subject.info
+    require(
+        NAME.fullmatch(info.name) is not None,
+        "the name cannot be that of a file",
+        measured=repr(info.name),
+        limit="lower case letters, digits and ._-",
+        remedy="rename the backbone in INFO",
+    )
+    for field in ("summary", "licence"):
+        value = getattr(info, field)
+        require(
+            bool(value.strip()),
+            f"{field} is empty",
+            measured=repr(value),
+            limit="some text",
+            remedy=f"state the {field} in INFO",
+        )
+    for field in ("sample_rate", "layers", "width", "frame_rate", "max_seconds", "version"):
+        value = getattr(info, field)
+        require(
+            value > 0,
+            f"{field} is not positive",
+            measured=value,
+            limit="> 0",
+            remedy=f"state {field} in INFO",
+        )
+    require(
+        (info.weights_id is None) == (info.revision is None),
+        "weights_id and revision do not belong together",
+        measured=f"{info.weights_id}, {info.revision}",
+        limit="both or neither",
+        remedy="pin the revision of the weights in INFO",
+    )
+    require(
+        (info.parameters > 0) == info.needs_weights,
+        "parameters and weights_id do not belong together",
+        measured=f"{info.parameters} parameters, weights_id {info.weights_id}",
+        limit="parameters where there are weights",
+        remedy="state the number of parameters of the full-size encoder in INFO, 0 without weights",
+    )
+    unknown = set(info.dtypes) - set(get_args(Dtype))
+    require(
+        "float32" in info.dtypes and not unknown,
+        "dtypes are not what torch computes in here",
+        measured=", ".join(info.dtypes) or "none",
+        limit="float32, and of bfloat16 and float16 those that fit",
+        remedy="correct dtypes in INFO",
+    )
+    return Measured("complete", "every field")
+
+
+def check_listing_is_light(subject: Subject) -> Measured:
+    """Listing the backbones, this one included, imports neither torch nor transformers."""
+    module = subject.cls.__module__
+    error, heavy = _imported(module, tuple(sys.path))
+    require(
+        error is None,
+        f"importing {module} in a process of its own fails",
+        measured=error,
+        limit="no error",
+        remedy="make the module importable by itself",
+    )
+    require(
+        not heavy,
+        f"importing {module} imports model code",
+        measured=", ".join(heavy),
+        limit=f"none of {', '.join(HEAVY)}",
+        remedy="import it inside methods",
+    )
+    return Measured("nothing heavy imported", f"none of {', '.join(HEAVY)}")
+
+
+@functools.cache  # several backbones may come from one module
+def _imported(module: str, path: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    code = (
+        f"import sys; sys.path[:] = {list(path)!r}; import {module}; import backbones; "
+        f"backbones.infos(); print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    if run.returncode != 0:
+        return run.stderr.strip()[-300:], ()
+    return None, tuple(run.stdout.split())
+
+
+RECORD_CHECKS = (check_metadata_is_complete, check_listing_is_light)

@@ -1,0 +1,196 @@
+"""Checks of what a backbone keeps: it loads and encodes without leaving anything behind."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from backbones._conformance import reach
+from backbones._conformance.compare import (
+    ROUNDING,
+    ROUNDING_LIMIT,
+    difference,
+    largest,
+    percent,
+    pooled,
+    valid_layers,
+)
+from backbones._conformance.outcome import Measured, NotApplicable, require
+from backbones._conformance.subject import Subject, disturbed_since, random_states
+from backbones.base import Frames
+
+# The same weights on the same machine.
+LOADED_TWICE = 1e-4
+ROUNDS = 3
+# How often threads take turns, in seconds: a race that is there shall be seen.
+SWITCH_SECONDS = 1e-5
+
+
+def check_loading_is_repeatable(subject: Subject) -> Measured:
+    """Loading twice gives the same weights."""
+    frames = subject.reloaded.backbone.encode(*subject.batch(subject.lengths[:1]))
+    worst = pooled(subject.alone[0], 0, frames, 0, "a clip after loading again")
+    require(
+        worst.change <= LOADED_TWICE,
+        f"{worst.where} differs from the first time",
+        measured=percent(worst.change),
+        limit=percent(LOADED_TWICE),
+        remedy="draw random weights from Weights.seed, and read every tensor from the checkpoint",
+    )
+    return Measured(percent(worst.change), percent(LOADED_TWICE))
+
+
+def check_random_state_is_left_alone(subject: Subject) -> Measured:
+    """Neither `load` nor `encode` touches the global random generators."""
+    disturbed = subject.reloaded.disturbed
+    require(
+        not disturbed,
+        "load disturbs a global random generator",
+        measured=", ".join(disturbed),
+        limit="none",
+        remedy="build the model inside torch.random.fork_rng(devices=[])",
+    )
+    before = random_states()
+    subject.encode(subject.lengths)
+    disturbed = disturbed_since(before)
+    require(
+        not disturbed,
+        "encode disturbs a global random generator",
+        measured=", ".join(disturbed),
+        limit="none",
+        remedy="encode without chance: no dropout, no dither",
+    )
+    return Measured("none disturbed", "none of random, numpy, torch")
+
+
+def check_encoding_is_repeatable(subject: Subject) -> Measured:
+    """The same clip twice gives the same numbers, bit for bit: no dropout, no dither."""
+    first, second = subject.encode(subject.lengths[:1]), subject.encode(subject.lengths[:1])
+    pairs = zip(valid_layers(first, 0), valid_layers(second, 0), strict=True)
+    for number, (a, b) in enumerate(pairs):
+        require(
+            a.shape == b.shape and bool((a == b).all()),
+            f"layer {number} differs between two runs",
+            measured=f"{float((a - b).abs().max()):.2g}" if a.shape == b.shape else "other shapes",
+            limit="0, bit for bit",
+            remedy="switch the model to evaluation mode, and off whatever dithers",
+        )
+    return Measured("equal bit for bit", "0")
+
+
+def check_parameters_are_left_alone(subject: Subject) -> Measured:
+    """`encode` changes no tensor the backbone holds: parameters, buffers and others."""
+    subject.encode(subject.lengths)  # tables of positions may grow with the first batch
+    before = reach.digests(subject.backbone)
+    subject.encode(subject.lengths)
+    after = reach.digests(subject.backbone)
+    changed = sorted(name for name in before if before[name] != after.get(name))
+    require(
+        not changed,
+        f"encode changes {', '.join(changed[:3])}",
+        measured=f"{len(changed)} of {len(before)} tensors",
+        limit=0,
+        remedy="switch to evaluation mode, and keep no statistics of what has been encoded",
+    )
+    return Measured(f"0 of {len(before)} tensors changed", "0")
+
+
+def check_no_gradient_is_recorded(subject: Subject) -> Measured:
+    """Frames do not drag a graph along, and no parameter collects gradients."""
+    for number, hidden in enumerate(subject.encode(subject.lengths).hidden):
+        require(
+            not hidden.requires_grad,
+            f"layer {number} requires a gradient",
+            measured="requires_grad",
+            limit="no graph",
+            remedy="encode under torch.no_grad, with frozen parameters",
+        )
+    return Measured("no graph", "no graph")
+
+
+def check_input_is_left_alone(subject: Subject) -> Measured:
+    """`encode` does not write into the waves or lengths it is given."""
+    waves, lengths = subject.batch(subject.lengths)
+    copies = waves.clone(), lengths.clone()
+    subject.backbone.encode(waves, lengths)
+    for name, given, kept in (("waves", waves, copies[0]), ("lengths", lengths, copies[1])):
+        require(
+            bool((given == kept).all()),
+            f"encode writes into the {name} it is given",
+            measured=f"{int((given != kept).sum())} values changed",
+            limit=0,
+            remedy="do not use operations in place on the input",
+        )
+    return Measured("0 values changed", "0")
+
+
+def check_threads_may_share_it(subject: Subject) -> Measured:
+    """Two threads that encode on one instance get what each would get by itself."""
+    if not subject.info.thread_safe:
+        raise NotApplicable("INFO says so: thread_safe is False")
+    import torch
+
+    clips = subject.lengths[:2]
+    expected = subject.alone[:2]
+    start = threading.Barrier(2)
+
+    def encode(clip: int) -> list[Frames]:
+        start.wait(timeout=60)
+        with torch.no_grad():
+            return [subject.encode([clips[clip]]) for _ in range(ROUNDS)]
+
+    with _eager_switches(), ThreadPoolExecutor(2) as pool:
+        threads = [pool.submit(encode, clip) for clip in range(2)]
+        found = [thread.result() for thread in threads]
+    remedy = "keep what belongs to one batch in local variables, or set thread_safe=False in INFO"
+    for clip, rounds in enumerate(found):
+        wanted = [int(n[0]) for n in expected[clip].lengths]
+        for frames in rounds:
+            counts = [int(n[0]) for n in frames.lengths]
+            require(
+                counts == wanted,
+                f"a clip of {clips[clip]} samples has other frames when two threads encode at once",
+                measured=counts,
+                limit=wanted,
+                remedy=remedy,
+            )
+    worst = largest(
+        difference(a, b, f"layer {number} of a clip of {clips[clip]} samples")
+        for clip, rounds in enumerate(found)
+        for frames in rounds
+        for number, (a, b) in enumerate(
+            zip(valid_layers(expected[clip], 0), valid_layers(frames, 0), strict=True)
+        )
+    )
+    require(
+        worst.change <= ROUNDING,
+        f"{worst.where} changes when two threads encode at once",
+        measured=percent(worst.change),
+        limit=ROUNDING_LIMIT,
+        remedy=remedy,
+    )
+    return Measured(percent(worst.change), ROUNDING_LIMIT)
+
+
+@contextmanager
+def _eager_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+STATE_CHECKS = (
+    check_loading_is_repeatable,
+    check_random_state_is_left_alone,
+    check_encoding_is_repeatable,
+    check_parameters_are_left_alone,
+    check_no_gradient_is_recorded,
+    check_input_is_left_alone,
+    check_threads_may_share_it,
+)

@@ -1,0 +1,332 @@
+"""Checks of `Backbone.stem` and `Backbone.tail`.
+
+All but the first are about trainable backbones and apply to no other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from backbones._conformance.compare import (
+    ROUNDING,
+    ROUNDING_LIMIT,
+    Difference,
+    difference,
+    largest,
+    percent,
+    valid_layers,
+)
+from backbones._conformance.outcome import (
+    Check,
+    CheckFailed,
+    Measured,
+    NotApplicable,
+    require,
+)
+from backbones._conformance.subject import Subject
+from backbones.base import STEM, Frames, NotTrainable
+
+if TYPE_CHECKING:
+    import torch
+
+# What stands for padding in a batch: nothing an encoder would come up with, but finite.
+JUNK = 7.0
+
+
+def _if_trainable(check: Check) -> Check:
+    @functools.wraps(check)
+    def run(subject: Subject) -> Measured:
+        if not subject.info.trainable:
+            raise NotApplicable("INFO says so: trainable is False")
+        return check(subject)
+
+    return run
+
+
+def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
+    """Where `info.trainable` is False, `stem` and `tail` raise `NotTrainable`."""
+    if subject.info.trainable:
+        raise NotApplicable("INFO says so: trainable is True")
+    backbone, batch = subject.backbone, subject.batch(subject.lengths[:1])
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("stem", lambda: backbone.stem(*batch)),
+        ("tail", lambda: backbone.tail(STEM, 0)),
+    )
+    for name, call in calls:
+        try:
+            call()
+        except NotTrainable:
+            continue
+        raise CheckFailed(
+            f"trainable is False, but {name} does not say so",
+            measured="no error",
+            limit="NotTrainable",
+            remedy=f"set trainable=True in INFO, or leave {name} to the base class",
+        )
+    return Measured("NotTrainable", "NotTrainable")
+
+
+@_if_trainable
+def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
+    """The stem's output is (batch, frames, width), zero in the padding, without a graph."""
+    import torch
+
+    clips = len(subject.lengths)
+    hidden, lengths = subject.backbone.stem(*subject.batch(subject.lengths))
+    require(
+        hidden.ndim == 3,
+        "stem returns the wrong shape",
+        measured=tuple(hidden.shape),
+        limit="(batch, frames, width)",
+        remedy="return one vector per frame and clip",
+    )
+    require(
+        lengths.dtype == torch.int64 and lengths.shape == (clips,),
+        f"the stem's valid lengths of {clips} clips are of another type or shape",
+        measured=f"{lengths.dtype} {tuple(lengths.shape)}",
+        limit=f"torch.int64 ({clips},)",
+        remedy="return one int64 number of valid frames per clip",
+    )
+    require(
+        not hidden.requires_grad,
+        "stem records a graph",
+        measured="requires_grad",
+        limit="no graph",
+        remedy="run it under torch.no_grad",
+    )
+    for clip, count in enumerate(lengths.tolist()):
+        require(
+            0 < count <= hidden.shape[1],
+            f"there are not as many frames of the stem as clip {clip} is said to have",
+            measured=count,
+            limit=f"1 to {hidden.shape[1]}",
+            remedy="compute valid frames as the stem computes its frames",
+        )
+        wrong = int(hidden[clip, count:].count_nonzero())
+        require(
+            wrong == 0,
+            f"the stem of clip {clip} is not zero after its {count} frames",
+            measured=f"{wrong} values",
+            limit=0,
+            remedy="return zero_padding(hidden, lengths) of backbones._tails",
+        )
+    return Measured("0 values in the padding", "0")
+
+
+@_if_trainable
+def check_tail_from_the_stem_repeats_encode(subject: Subject) -> Measured:
+    """From the stem's output `tail(STEM, last)` makes every layer as `encode` does."""
+    return _compare_with_encode(subject, STEM, subject.last)
+
+
+@_if_trainable
+def check_tail_from_layer_zero_repeats_encode(subject: Subject) -> Measured:
+    """From layer 0 `tail(0, last)` makes the other layers as `encode` does."""
+    return _compare_with_encode(subject, 0, subject.last)
+
+
+@_if_trainable
+def check_tail_from_the_middle_repeats_encode(subject: Subject) -> Measured:
+    """From a layer in the middle `tail` makes the later ones as `encode` does."""
+    if subject.last < 2:
+        raise NotApplicable("it has a single block")
+    return _compare_with_encode(subject, subject.last // 2, subject.last)
+
+
+@_if_trainable
+def check_tail_to_the_middle_repeats_encode(subject: Subject) -> Measured:
+    """A part that stops before the last layer is not normalised as the last one may be."""
+    if subject.last < 2:
+        raise NotApplicable("it has a single block")
+    return _compare_with_encode(subject, 0, subject.last - 1)
+
+
+@_if_trainable
+def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
+    """`tail` raises ValueError where `stop` is not after `start`, or there is no such layer."""
+    last = subject.last
+    for start, stop in ((0, 0), (last, last), (last, 0), (STEM - 1, last), (0, last + 1)):
+        try:
+            subject.backbone.tail(start, stop)
+        except ValueError:
+            continue
+        raise CheckFailed(
+            f"tail({start}, {stop}) is given out, though the layers are 0 to {last}",
+            measured="no error",
+            limit="ValueError",
+            remedy="begin tail with check_part(start, stop, last) of backbones._tails",
+        )
+    return Measured("ValueError", "ValueError")
+
+
+@_if_trainable
+def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
+    """Every parameter of the whole tail is float32, to be trained, and gets a finite gradient."""
+    hidden, lengths = subject.backbone.stem(*subject.batch(subject.lengths))
+    tail = subject.backbone.tail(STEM, subject.last).train()
+    parameters = dict(tail.named_parameters())
+    require(
+        bool(parameters),
+        "the tail from the stem to the last layer has nothing to train",
+        measured="0 parameters",
+        limit="at least 1",
+        remedy="return a module that owns copies of the blocks",
+    )
+    for name, parameter in parameters.items():
+        for property_, found, wanted in (
+            ("of another type", str(parameter.dtype), "torch.float32"),
+            ("frozen", str(parameter.requires_grad), "True"),
+            ("on another device than the backbone", str(parameter.device), str(hidden.device)),
+        ):
+            require(
+                found == wanted,
+                f"{name} of the tail is {property_}",
+                measured=found,
+                limit=wanted,
+                remedy="copy the blocks with trainable() of backbones._tails",
+            )
+    _backward(tail, hidden, lengths)
+    for name, parameter in parameters.items():
+        grad = parameter.grad
+        require(
+            grad is not None and bool(grad.isfinite().all()),
+            f"{name} of the tail gets no finite gradient from the last layer",
+            measured="none" if grad is None else "not finite",
+            limit="a finite one",
+            remedy="let nothing detach the frames on their way, and leave out of the module what "
+            "does not contribute",
+        )
+    return Measured(f"{len(parameters)} of {len(parameters)} parameters", "all")
+
+
+@_if_trainable
+def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
+    """After a training step on a tail, `encode` still gives the numbers it gave before."""
+    import torch
+
+    last = subject.last
+    # one of its own: if this goes wrong, other checks must not meet what is left
+    backbone = subject.fresh()
+    before = backbone.encode(*subject.batch(subject.lengths[:1]))
+    tail = backbone.tail(0, last).train()
+    _backward(tail, before.hidden[0].detach(), before.lengths[0])
+    with torch.no_grad():
+        for parameter in tail.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(parameter.grad.sign())
+    after = backbone.encode(*subject.batch(subject.lengths[:1]))
+    worst = largest(
+        difference(first.detach(), second.detach(), f"layer {number}")
+        for number, (first, second) in enumerate(zip(before.hidden, after.hidden, strict=True))
+    )
+    require(
+        worst.change <= ROUNDING,
+        f"{worst.where} of encode changes with a training step on a tail",
+        measured=percent(worst.change),
+        limit=ROUNDING_LIMIT,
+        remedy="give out copies: trainable() of backbones._tails makes them",
+    )
+    for number, (first, second) in enumerate(zip(before.hidden, after.hidden, strict=True)):
+        require(
+            first.requires_grad or not second.requires_grad,
+            f"layer {number} of encode records a graph since there is a tail",
+            measured="requires_grad",
+            limit="no graph",
+            remedy="give out copies: trainable() of backbones._tails makes them",
+        )
+    return Measured(percent(worst.change), ROUNDING_LIMIT)
+
+
+TRAINING_CHECKS: tuple[Check, ...] = (
+    check_untrainable_backbone_says_so,
+    check_stem_is_zero_after_each_clip,
+    check_tail_from_the_stem_repeats_encode,
+    check_tail_from_layer_zero_repeats_encode,
+    check_tail_from_the_middle_repeats_encode,
+    check_tail_to_the_middle_repeats_encode,
+    check_parts_that_do_not_exist_are_refused,
+    check_gradients_reach_every_parameter,
+    check_training_leaves_the_backbone_alone,
+)
+
+
+def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
+    """Feed a part with what `encode` or `stem` gave, and compare all of its layers."""
+    import torch
+
+    tail = subject.backbone.tail(start, stop).eval()
+    batches = [([n], frames) for n, frames in zip(subject.lengths, subject.alone, strict=True)]
+    if subject.info.attention_mask or start != STEM:
+        batches.append((subject.lengths, subject.together))
+    worst = []
+    for clips, expected in batches:
+        with torch.no_grad():
+            found = tail(*_entering(subject, start, clips, expected))
+        require(
+            len(found.hidden) == stop - start,
+            f"tail({start}, {stop}) returns another number of layers",
+            measured=len(found.hidden),
+            limit=stop - start,
+            remedy="return the layers after start up to stop, layer 0 for STEM included",
+        )
+        part = slice(start + 1, stop + 1)
+        wanted = Frames(expected.hidden[part], expected.lengths[part])
+        how = "alone" if len(clips) == 1 else "in a padded batch"
+        worst.append(_compare(found, wanted, clips, first=start + 1, how=how))
+    overall = largest(worst)
+    require(
+        overall.change <= ROUNDING,
+        f"tail({start}, {stop}) does not repeat encode in {overall.where}",
+        measured=percent(overall.change),
+        limit=ROUNDING_LIMIT,
+        remedy="make the part of the same blocks, masks and norms as encode uses, each where "
+        "encode has it",
+    )
+    return Measured(percent(overall.change), ROUNDING_LIMIT)
+
+
+def _entering(
+    subject: Subject, start: int, clips: Sequence[int], encoded: Frames
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if start == STEM:
+        return subject.backbone.stem(*subject.batch(clips))
+    hidden, lengths = encoded.hidden[start].detach().clone(), encoded.lengths[start]
+    for clip, count in enumerate(lengths.tolist()):
+        hidden[clip, count:] = JUNK
+    return hidden, lengths
+
+
+def _compare(
+    found: Frames, wanted: Frames, clips: Sequence[int], *, first: int, how: str
+) -> Difference:
+    differences = []
+    for clip, length in enumerate(clips):
+        pairs = zip(valid_layers(wanted, clip), valid_layers(found, clip), strict=True)
+        for number, (expected, made) in enumerate(pairs, start=first):
+            what = f"layer {number} of a clip of {length} samples {how}"
+            require(
+                made.shape == expected.shape,
+                f"{what} has another shape than from encode",
+                measured=tuple(made.shape),
+                limit=tuple(expected.shape),
+                remedy="compute frames and valid lengths as encode does",
+            )
+            differences.append(difference(expected, made, what))
+    return largest(differences)
+
+
+def _backward(tail: torch.nn.Module, hidden: torch.Tensor, lengths: torch.Tensor) -> None:
+    """Gradients of a made-up loss on the valid frames of the last layer."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        frames = tail(hidden, lengths)
+        counts = frames.lengths[-1].tolist()
+        last = torch.cat([frames.hidden[-1][clip, :count] for clip, count in enumerate(counts)])
+        # not a plain sum: that of a normalised layer has no gradient
+        weight = torch.randn(last.shape).to(last)
+        if last.requires_grad:
+            (last * weight).sum().backward()
