@@ -12,7 +12,7 @@ import torch
 
 from heads._batches import PlainBatches
 from heads._network import Network
-from heads.base import OutOfMemory
+from heads.base import FitDiverged, OutOfMemory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +50,7 @@ def predict(
         head: name of the head, for messages.
 
     Raises:
+        FitDiverged: a frame is not finite, which a bounded activation would hide.
         OutOfMemory: a batch of one clip does not fit.
     """
 
@@ -58,6 +59,8 @@ def predict(
         logits, positions = [], []
         with torch.no_grad(), autocast(device, precision):
             for batch in PlainBatches(clips, size):
+                if not bool(torch.isfinite(batch.inputs).all()):
+                    raise FitDiverged(f"{head}: the frames of a clip to predict are not finite")
                 found = network(batch.inputs.to(device), batch.lengths.to(device))
                 logits.append(found.cpu().double().numpy())
                 positions.append(batch.positions.numpy())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -72,10 +74,13 @@ class Head(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier with plain constructor parameters and a search space.
 
     Every head takes `random_state` (int) and `n_jobs` (threads, int) besides its own parameters.
+    `heads.checks` holds what is expected of it; the few checks of scikit-learn's that it cannot
+    pass are named, each with the reason, in `expected_failed_checks`.
     """
 
     info: ClassVar[HeadInfo]
     wants: ClassVar[Wants] = "vectors"
+    expected_failed_checks: ClassVar[Mapping[str, str]] = MappingProxyType({})
     classes_: NDArray[Any]
     n_features_in_: int
     random_state: int | None

@@ -14,6 +14,7 @@ import importlib
 import inspect
 import pkgutil
 import warnings
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
     Kinds: TypeAlias = Mapping[Wants, type[Head]]
 
 GROUP = "voxgrid.heads"
+NOT_HEADS = frozenset({"base", "registry", "sequences", "checks"})
+
+# What a module that does not import, or is no plugin, may raise.
+PLUGIN_ERRORS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    OSError,
+    RuntimeError,
+    HeadError,
+)
 
 
 class UnknownHead(HeadError):
@@ -39,9 +56,43 @@ class InvalidHead(HeadError):
     """A head module breaks the contract, or two of them share a name."""
 
 
+class PluginWarning(UserWarning):
+    """A plugin was left out; the message says why."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module with a head, and where it was found."""
+
+    module: ModuleType
+    origin: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    kinds: Mapping[str, Kinds]
+    origins: Mapping[str, str]
+    broken: Mapping[str, str]
+
+
 def infos() -> list[HeadInfo]:
     """The metadata of every head, sorted by name."""
-    return [next(iter(kinds.values())).info for _, kinds in sorted(_discovered().items())]
+    return [next(iter(kinds.values())).info for _, kinds in sorted(_discovered().kinds.items())]
+
+
+def broken() -> Mapping[str, str]:
+    """Why a plugin was left out, by the name of its entry point."""
+    return _discovered().broken
+
+
+def origin(name: str) -> str:
+    """Module of the head called `name`, and the package it comes with where that is another.
+
+    Raises:
+        UnknownHead: there is none; the message suggests the nearest name.
+    """
+    _kinds(name)
+    return _discovered().origins[name]
 
 
 def get(name: str, wants: Wants = "vectors") -> type[Head]:
@@ -96,65 +147,80 @@ def create(
 
 
 def _kinds(name: str) -> Kinds:
-    known = _discovered()
-    if name not in known:
-        raise UnknownHead(f"unknown head '{name}': {_nearest(name, known)}")
-    return known[name]
+    found = _discovered()
+    if name in found.kinds:
+        return found.kinds[name]
+    if name in found.broken:
+        raise UnknownHead(f"head '{name}' was left out: {found.broken[name]}")
+    raise UnknownHead(f"unknown head '{name}': {_nearest(name, found.kinds)}")
 
 
 @cache
-def _discovered() -> Mapping[str, Kinds]:
-    plugins = _load_plugins(entry_points(group=GROUP))
-    return MappingProxyType(collect([*_own_modules(), *plugins]))
+def _discovered() -> _Found:
+    own = [Plugin(module, module.__name__) for module in _own_modules()]
+    plugins, failures = _load_plugins(entry_points(group=GROUP))
+    found = [*own, *plugins]
+    return _Found(
+        MappingProxyType(collect(found)),
+        MappingProxyType({plugin.module.INFO.name: plugin.origin for plugin in found}),
+        MappingProxyType(failures),
+    )
 
 
 def _own_modules() -> list[ModuleType]:
-    names = sorted(module.name for module in pkgutil.iter_modules(heads.__path__))
+    names = {module.name for module in pkgutil.iter_modules(heads.__path__)} - NOT_HEADS
     # private modules are no heads, and some load torch
-    public = [name for name in names if not name.startswith("_")]
+    public = sorted(name for name in names if not name.startswith("_"))
     modules = [importlib.import_module(f"heads.{name}") for name in public]
     return [module for module in modules if hasattr(module, "INFO")]
 
 
-def _load_plugins(points: Iterable[EntryPoint]) -> list[ModuleType]:
-    modules = []
-    for point in sorted(points, key=lambda point: point.name):
+def _load_plugins(points: Iterable[EntryPoint]) -> tuple[list[Plugin], dict[str, str]]:
+    """The plugins that can be used, and why the others cannot, by entry point."""
+    plugins = []
+    failures: dict[str, str] = {}
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        package = point.dist.name if point.dist else "an unnamed package"
+        place = f"{point.value} ({package})"
         try:
             module = importlib.import_module(point.module)
             _kinds_of(module)
-        except (ImportError, InvalidHead) as error:
-            # one broken plugin must not take the other heads away
+        except PLUGIN_ERRORS as error:  # one broken plugin must not take the other heads away
+            failures[point.name] = f"{place}: {type(error).__name__}: {error}"
             warnings.warn(
-                f"head plugin '{point.name}' ({point.value}) left out: {error}", stacklevel=2
+                f"head plugin '{point.name}' left out: {failures[point.name]}",
+                PluginWarning,
+                stacklevel=2,
             )
         else:
-            modules.append(module)
-    return modules
+            plugins.append(Plugin(module, place))
+    return plugins, failures
 
 
-def collect(modules: Iterable[ModuleType]) -> dict[str, Kinds]:
-    """The head classes of each module by what they are fitted on, by the head's name.
+def collect(found: Iterable[Plugin]) -> dict[str, Kinds]:
+    """The head classes of each plugin by what they are fitted on, by the head's name.
 
     Args:
-        modules: modules with a module-level `INFO` and a `Head` subclass, or several that differ
-            in `wants`.
+        found: modules with a module-level `INFO` and a `Head` subclass, or several that differ
+            in `wants`, and where each comes from.
 
     Raises:
         InvalidHead: a module lacks either, a class carries another `info`, two classes want the
-            same, or a name is taken.
+            same, or two modules share a name.
     """
-    found: dict[str, Kinds] = {}
-    places: dict[str, str] = {}
-    for module in modules:
-        kinds = _kinds_of(module)
-        name = module.INFO.name
-        if name in found:
+    heads_found: dict[str, Kinds] = {}
+    owners: dict[str, Plugin] = {}
+    for plugin in found:
+        kinds = _kinds_of(plugin.module)
+        name = plugin.module.INFO.name
+        owner = owners.setdefault(name, plugin)
+        if owner.module is not plugin.module:
             raise InvalidHead(
-                f"two heads are called '{name}': {places[name]} and {module.__name__}"
+                f"head '{name}' comes from both {owner.origin} and {plugin.origin}; "
+                "uninstall or rename one of them"
             )
-        found[name] = kinds
-        places[name] = module.__name__
-    return found
+        heads_found[name] = kinds
+    return heads_found
 
 
 def _kinds_of(module: ModuleType) -> Kinds:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from backbones import BackboneInfo
 from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
-from bench import presets, protocols, tasks
-from bench.errors import DataUnavailable, UserError
+from bench import checking, presets, protocols, tasks
+from bench.errors import DataUnavailable, UserError, nearest
 from bench.features.pooling import POOLINGS
+from bench.tasks import plugins as task_plugins
+from heads import HeadInfo
 from heads import registry as head_registry
 
 Entry = dict[str, Any]
+
+_KINDS = ("tasks", "protocols", "backbones", "poolings", "heads", "presets")
+_PLURALS: dict[checking.Kind, str] = {"backbone": "backbones", "head": "heads", "task": "tasks"}
 
 # what `state` may say, and how it is printed
 _STYLES = {
@@ -28,19 +34,49 @@ _STYLES = {
 }
 
 
-def collect() -> dict[str, list[Entry]]:
-    """Everything there is by kind, as JSON can hold it; never touches the network."""
-    return {
-        "tasks": [_task(name) for name in tasks.names()],
-        "protocols": [
+def collect(kind: str | None = None) -> dict[str, list[Entry]]:
+    """What there is by kind, as JSON can hold it; never touches the network.
+
+    Args:
+        kind: `tasks`, `protocols`, `backbones`, `poolings`, `heads` or `presets`; None for all.
+
+    Returns:
+        A list of entries by kind; under `broken` the plugins that were left out.
+
+    Raises:
+        UserError: unknown kind (says which was meant), or two plugins share a name.
+        BackboneError: two backbones share a name.
+    """
+    if kind is not None and kind not in _KINDS:
+        raise UserError(f"there is no list of '{kind}': {nearest(kind, list(_KINDS))}")
+    with warnings.catch_warnings():
+        # the listing itself says what was left out
+        for category in (
+            backbone_registry.PluginWarning,
+            head_registry.PluginWarning,
+            task_plugins.PluginWarning,
+        ):
+            warnings.simplefilter("ignore", category)
+        names = checking.names()
+    broken = [
+        {"kind": _PLURALS[of], "name": name, "reason": reason}
+        for of, failures in checking.broken().items()
+        for name, reason in failures.items()
+    ]
+    listings: dict[str, Callable[[], list[Entry]]] = {
+        "tasks": lambda: [_task(name) for name in names["task"]],
+        "protocols": lambda: [
             {"name": p.name, "summary": p.summary, "grouped": p.grouped}
             for p in protocols.PROTOCOLS.values()
         ],
-        "backbones": [_backbone(info) for info in backbone_registry.infos().values()],
-        "poolings": [{"name": p.name, "summary": p.summary} for p in POOLINGS.values()],
-        "heads": [asdict(info) for info in head_registry.infos()],
-        "presets": [_preset(preset) for preset in presets.PRESETS.values()],
+        "backbones": lambda: [_backbone(info) for info in backbone_registry.infos().values()],
+        "poolings": lambda: [{"name": p.name, "summary": p.summary} for p in POOLINGS.values()],
+        "heads": lambda: [_head(info) for info in head_registry.infos()],
+        "presets": lambda: [_preset(preset) for preset in presets.PRESETS.values()],
     }
+    wanted = _KINDS if kind is None else (kind,)
+    found = {each: listings[each]() for each in wanted}
+    return found | {"broken": [entry for entry in broken if entry["kind"] in wanted]}
 
 
 def _preset(preset: presets.Preset) -> Entry:
@@ -69,6 +105,7 @@ def _task(name: str) -> Entry:
         "group": entry.group,
         "state": state,
         "detail": detail,
+        "origin": tasks.origin(name),
     }
 
 
@@ -81,11 +118,14 @@ def _task_state(name: str) -> tuple[str, str]:
         return "missing", str(error)
     except UserError as error:
         return "broken", str(error)
+    except task_plugins.PLUGIN_ERRORS as error:  # somebody else's code
+        return "broken", f"{type(error).__name__}: {error}"
     return "found", f"{len(task.clips)} clips"
 
 
 def _backbone(info: BackboneInfo) -> Entry:
-    entry = {key: _finite(value) for key, value in asdict(info).items()}
+    entry = {key: _as_json(value) for key, value in asdict(info).items()}
+    entry["origin"] = backbone_registry.origin(info.name)
     lacking = backbone_registry.missing_extra(info)
     if lacking:
         return entry | {"state": "missing extra", "detail": lacking}
@@ -93,9 +133,16 @@ def _backbone(info: BackboneInfo) -> Entry:
     return entry | {"state": state, "detail": detail}
 
 
-def _finite(value: object) -> object:
-    """None for infinity, which JSON cannot hold (a backbone without a longest window)."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _head(info: HeadInfo) -> Entry:
+    wants = sorted(head_registry.wants(info.name))
+    return asdict(info) | {"wants": wants, "origin": head_registry.origin(info.name)}
+
+
+def _as_json(value: object) -> object:
+    """None for infinity (a backbone without a longest window), and lists for tuples."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return list(value) if isinstance(value, tuple) else value
 
 
 def render(found: Mapping[str, Sequence[Entry]]) -> None:
@@ -103,16 +150,18 @@ def render(found: Mapping[str, Sequence[Entry]]) -> None:
     from rich.console import Console
 
     console = Console()
+
+    def say(line: str) -> None:
+        # a command to copy must not be cut
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     _tables(console, found)
     for kind in ("tasks", "backbones"):
-        for entry in found[kind]:
+        for entry in found.get(kind, ()):
             if entry["state"] not in ("found", "not needed", "generated"):
-                console.print(
-                    f"{entry['name']}: {entry['state']}; {_without_name(entry)}",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,  # a command to copy must not be cut
-                )
+                say(f"{entry['name']}: {entry['state']}; {_without_name(entry)}")
+    for entry in found.get("broken", ()):
+        say(f"{entry['name']} ({entry['kind']}): left out; {entry['reason']}")
 
 
 def _without_name(entry: Entry) -> str:
@@ -137,40 +186,104 @@ def _tables(console: Any, found: Mapping[str, Sequence[Entry]]) -> None:
             table.add_row(*(Text(value, style=_STYLES.get(value, "")) for value in row))
         console.print(table)
 
-    show(
-        "Tasks",
-        ("name", "data", "protocols", "what it is"),
-        [[t["name"], t["state"], "\n".join(t["protocols"]), t["summary"]] for t in found["tasks"]],
-    )
-    show(
-        "Backbones",
-        ("name", "weights", "layers>", "params M>", "what it is; licence"),
-        [
-            [
-                b["name"],
-                b["state"],
-                str(b["layers"]),
-                f"{b['parameters'] / 1e6:.1f}" if b["parameters"] else "–",
-                f"{b['summary']}; {b['licence']}",
-            ]
-            for b in found["backbones"]
-        ],
-    )
-    for kind in ("protocols", "poolings", "heads"):
-        show(
-            kind.capitalize(),
-            ("name", "what it is"),
-            [[entry["name"], entry["summary"]] for entry in found[kind]],
-        )
-    show(
-        "Presets: published systems, for `voxgrid run --preset`",
-        ("name", "task", "backbone, head", "published; what it is"),
-        [
-            [p["name"], p["task"], f"{p['backbone']}\n{p['head']}", _about(p)]
-            for p in found["presets"]
-        ],
-    )
+    alone = sum(kind in found for kind in _KINDS) == 1
+    for kind in _KINDS:
+        if kind not in found:
+            continue
+        for title, columns, cells in (_ALONE if alone else _LAYOUTS)[kind]:
+            show(title, columns, [cells(entry) for entry in found[kind]])
 
 
-def _about(preset: Entry) -> str:
-    return f"{preset['published']}; {preset['summary']}"
+def _task_row(task: Entry) -> list[str]:
+    return [task["name"], task["state"], "\n".join(task["protocols"]), task["summary"]]
+
+
+def _backbone_row(backbone: Entry) -> list[str]:
+    return [
+        backbone["name"],
+        backbone["state"],
+        str(backbone["layers"]),
+        _millions(backbone),
+        f"{backbone['summary']}; {backbone['licence']}",
+    ]
+
+
+def _backbone_sizes(backbone: Entry) -> list[str]:
+    return [
+        backbone["name"],
+        backbone["state"],
+        str(backbone["layers"]),
+        str(backbone["width"]),
+        str(backbone["sample_rate"]),
+        f"{backbone['frame_rate']:g}",
+        _millions(backbone),
+    ]
+
+
+def _backbone_origin(backbone: Entry) -> list[str]:
+    return [backbone["name"], backbone["licence"], _place(backbone)]
+
+
+def _place(entry: Entry) -> str:
+    """The package that a plugin comes with."""
+    _, bracket, package = str(entry["origin"]).rpartition("(")
+    return package.removesuffix(")") if bracket else "voxgrid"
+
+
+def _millions(backbone: Entry) -> str:
+    return f"{backbone['parameters'] / 1e6:.1f}" if backbone["parameters"] else "–"
+
+
+def _plain_row(entry: Entry) -> list[str]:
+    return [entry["name"], entry["summary"]]
+
+
+def _head_row(head: Entry) -> list[str]:
+    return [head["name"], "\n".join(head["wants"]), f"{head['summary']}; {_place(head)}"]
+
+
+def _preset_row(preset: Entry) -> list[str]:
+    return [
+        preset["name"],
+        preset["task"],
+        f"{preset['backbone']}\n{preset['head']}",
+        f"{preset['published']}; {preset['summary']}",
+    ]
+
+
+# title, columns (> for numbers), and the cells of an entry
+_Layout = tuple[str, tuple[str, ...], Callable[[Entry], list[str]]]
+# the tables of each kind
+_LAYOUTS: dict[str, tuple[_Layout, ...]] = {
+    "tasks": (("Tasks", ("name", "data", "protocols", "what it is"), _task_row),),
+    "protocols": (("Protocols", ("name", "what it is"), _plain_row),),
+    "backbones": (
+        (
+            "Backbones",
+            ("name", "weights", "layers>", "params M>", "what it is; licence"),
+            _backbone_row,
+        ),
+    ),
+    "poolings": (("Poolings", ("name", "what it is"), _plain_row),),
+    "heads": (("Heads", ("name", "what it is"), _plain_row),),
+    "presets": (
+        (
+            "Presets: published systems, for `voxgrid run --preset`",
+            ("name", "task", "backbone, head", "published; what it is"),
+            _preset_row,
+        ),
+    ),
+}
+# where a kind is listed alone, there is room for more
+_ALONE: dict[str, tuple[_Layout, ...]] = {
+    **_LAYOUTS,
+    "backbones": (
+        (
+            "Backbones",
+            ("name", "weights", "layers>", "width>", "Hz>", "frames/s>", "params M>"),
+            _backbone_sizes,
+        ),
+        ("Licences, and where they come from", ("name", "licence", "origin"), _backbone_origin),
+    ),
+    "heads": (("Heads", ("name", "fitted on", "what it is; origin"), _head_row),),
+}

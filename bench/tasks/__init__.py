@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,14 +10,26 @@ from pathlib import Path
 from bench.errors import UserError, nearest
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
+from bench.tasks import plugins
 from bench.tasks.base import Clip, Exclusion, Task
 
-__all__ = ["TASKS", "Clip", "Entry", "Exclusion", "Task", "find", "names", "resolve"]
+__all__ = [
+    "TASKS",
+    "Clip",
+    "Entry",
+    "Exclusion",
+    "Task",
+    "broken",
+    "find",
+    "names",
+    "origin",
+    "resolve",
+]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One task.
+    """One task; other packages offer theirs as `bench.tasks.plugins` says.
 
     Attributes:
         module: has `resolve(data_root, cache, allow_download) -> Task`.
@@ -68,8 +81,23 @@ TASKS: dict[str, Entry] = {
 
 
 def names() -> list[str]:
-    """Return the names of all tasks."""
-    return list(TASKS)
+    """Return the names of all tasks, those of other packages last."""
+    return [*TASKS, *plugins.found(tuple(TASKS)).entries]
+
+
+def broken() -> Mapping[str, str]:
+    """Why a plugin was left out, by the name of its entry point."""
+    return plugins.found(tuple(TASKS)).broken
+
+
+def origin(name: str) -> str:
+    """Module of a task, and the package it comes with where that is another.
+
+    Raises:
+        UserError: unknown name; says which was meant.
+    """
+    entry = find(name)
+    return plugins.found(tuple(TASKS)).origins.get(name, entry.module)
 
 
 def resolve(
@@ -106,6 +134,11 @@ def find(name: str) -> Entry:
     Raises:
         UserError: unknown name; says which was meant.
     """
-    if name not in TASKS:
-        raise UserError(f"unknown task '{name}': {nearest(name, names())}")
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    others = plugins.found(tuple(TASKS))
+    if name in others.entries:
+        return others.entries[name]
+    if name in others.broken:
+        raise UserError(f"task '{name}' was left out: {others.broken[name]}")
+    raise UserError(f"unknown task '{name}': {nearest(name, names())}")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 
+from backbones import BackboneError
 from backbones import registry as backbone_registry
 from bench import tasks
+from bench.errors import UserError
 from bench.features.pooling import POOLINGS
 from bench.presets import PRESETS
 from bench.protocols import PROTOCOLS
 from bench.report import inventory
+from bench.tasks import plugins as task_plugins
 from heads import registry as head_registry
 
 
@@ -39,7 +43,75 @@ def test_what_is_listed_is_what_is_registered() -> None:
         "poolings": list(POOLINGS),
         "heads": [info.name for info in head_registry.infos()],
         "presets": list(PRESETS),
+        "broken": [],
     }
+
+
+@pytest.mark.parametrize("kind", ["tasks", "protocols", "backbones", "poolings", "heads"])
+def test_one_kind_is_listed_alone(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = inventory.collect(kind)
+    assert found == {kind: inventory.collect()[kind], "broken": []}
+    inventory.render(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == kind.capitalize()
+    for entry in found[kind]:
+        assert any(line.split()[:1] == [entry["name"]] for line in lines), entry["name"]
+
+
+def test_backbones_alone_show_sizes_rate_licence_and_origin(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        backbone_registry,
+        "origin",
+        lambda name: "there.mel (mel-pack)" if name == "logmel" else f"backbones.{name}",
+    )
+    inventory.render(inventory.collect("backbones"))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["whisper-base", "missing", "7", "512", "50", "20.6"] in rows
+    assert ["whisper-base", "Apache-2.0", "voxgrid"] in rows
+    assert ["logmel", "Apache-2.0", "mel-pack"] in rows
+
+
+def test_a_list_of_something_unknown_gets_a_suggestion() -> None:
+    with pytest.raises(UserError, match="no list of 'backbone': did you mean 'backbones'"):
+        inventory.collect("backbone")
+
+
+def test_plugins_left_out_are_listed_with_their_reason_and_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forget() -> None:
+        backbone_registry._discovered.cache_clear()
+        head_registry._discovered.cache_clear()
+        task_plugins.found.cache_clear()
+
+    (tmp_path / "defective_plugin.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    described = tmp_path / "defective-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: defective\nVersion: 1.0\n")
+    groups = (backbone_registry.ENTRY_POINTS, head_registry.GROUP, task_plugins.GROUP)
+    (described / "entry_points.txt").write_text(
+        "".join(f"[{group}]\ndefective = defective_plugin\n" for group in groups)
+    )
+    forget()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = inventory.collect()
+        inventory.render(found)
+        with pytest.raises(BackboneError, match="'defective' was left out: defective_plugin"):
+            backbone_registry.get("defective")
+    finally:
+        forget()
+    assert [entry["kind"] for entry in found["broken"]] == ["backbones", "heads", "tasks"]
+    lines = capsys.readouterr().out.splitlines()
+    for kind in ("backbones", "heads", "tasks"):
+        (line,) = [line for line in lines if line.startswith(f"defective ({kind}): left out; ")]
+        assert "defective_plugin (defective): ModuleNotFoundError" in line
+        assert "no_such_module_at_all" in line
+    assert "logmel" in by_name(found["backbones"])
 
 
 def test_presets_are_listed_with_task_backbone_head_and_published_figures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -15,6 +16,10 @@ from heads import registry
 from heads.base import Head, HeadError, HeadInfo
 
 
+def collect(*modules: ModuleType) -> dict[str, registry.Kinds]:
+    return registry.collect([registry.Plugin(module, module.__name__) for module in modules])
+
+
 def head_module(module_name: str, head_name: str) -> ModuleType:
     """A plugin module as a third party would write it."""
     module = ModuleType(module_name)
@@ -23,20 +28,16 @@ def head_module(module_name: str, head_name: str) -> ModuleType:
     return module
 
 
-# modules of the package that are no heads
-SHARED = {"base", "registry", "sequences"}
-
-
 def kinds() -> list[tuple[str, str]]:
     return [(info.name, wants) for info in registry.infos() for wants in registry.wants(info.name)]
 
 
 def test_every_head_file_is_registered():
     files = {path.stem for path in Path(heads.__path__[0]).glob("*.py")}
-    assert files >= {"__init__", *SHARED}
+    assert files >= {"__init__", *registry.NOT_HEADS}
     registered = {registry.get(name, wants).__module__ for name, wants in kinds()}
     public = {name for name in files if not name.startswith("_")}
-    assert registered >= {f"heads.{name}" for name in public - SHARED}
+    assert registered >= {f"heads.{name}" for name in public - registry.NOT_HEADS}
 
 
 def test_infos_are_sorted_and_belong_to_their_class():
@@ -90,44 +91,51 @@ def test_a_name_close_to_nothing_gets_the_list():
 
 
 def test_two_heads_of_one_name_are_refused_with_both_places():
-    twins = [head_module("first_plugin", "same"), head_module("second_plugin", "same")]
-    with pytest.raises(registry.InvalidHead, match=r"'same': first_plugin and second_plugin"):
-        registry.collect(twins)
+    one, other = head_module("first_plugin", "same"), head_module("second_plugin", "same")
+    with pytest.raises(registry.InvalidHead, match=r"'same'.* first_plugin and other-package;"):
+        registry.collect(
+            [registry.Plugin(one, "first_plugin"), registry.Plugin(other, "other-package")]
+        )
+
+
+def test_one_module_named_twice_is_one_head():
+    module = head_module("first_plugin", "same")
+    assert set(collect(module, module)) == {"same"}
 
 
 def test_a_plugin_without_info_is_refused():
     with pytest.raises(registry.InvalidHead, match="bare needs a module-level `INFO"):
-        registry.collect([ModuleType("bare")])
+        collect(ModuleType("bare"))
 
 
 def test_a_module_with_two_heads_on_the_same_thing_is_refused():
     module = head_module("crowded", "one")
     module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
     with pytest.raises(registry.InvalidHead, match="one Head subclass that wants vectors"):
-        registry.collect([module])
+        collect(module)
     module.Other.wants = "frames"
-    assert registry.collect([module])["one"] == {"vectors": module.TestHead, "frames": module.Other}
+    assert collect(module)["one"] == {"vectors": module.TestHead, "frames": module.Other}
 
 
 def test_a_module_without_a_head_is_refused():
     module = head_module("headless", "one")
     del module.TestHead
     with pytest.raises(registry.InvalidHead, match="needs a Head subclass, found: none"):
-        registry.collect([module])
+        collect(module)
 
 
 def test_a_class_that_wants_what_there_is_not_is_refused():
     module = head_module("demanding", "one")
     module.TestHead.wants = "spectrograms"
     with pytest.raises(registry.InvalidHead, match="wants 'spectrograms'; known: vectors, frames"):
-        registry.collect([module])
+        collect(module)
 
 
 def test_a_class_that_carries_another_record_is_refused():
     module = head_module("mixed_up", "one")
     module.INFO = HeadInfo(name="two", summary="for a test")
     with pytest.raises(registry.InvalidHead, match="info = INFO"):
-        registry.collect([module])
+        collect(module)
 
 
 def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
@@ -143,6 +151,7 @@ def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
     registry._discovered.cache_clear()
     try:
         assert registry.get("plugged").__name__ == "PluggedHead"
+        assert registry.origin("plugged") == "voxgrid_test_plugin (an unnamed package)"
         assert "mlp" in [info.name for info in registry.infos()]
     finally:
         registry._discovered.cache_clear()
@@ -150,12 +159,32 @@ def test_plugins_come_from_entry_points(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("module", "reason"),
-    [("no_such_module_of_ours", "no_such_module_of_ours"), ("json", "needs a module-level `INFO")],
+    [
+        ("no_such_module_of_ours", "ModuleNotFoundError.*no_such_module_of_ours"),
+        ("json", "needs a module-level `INFO"),
+        ("divides_by_zero", "ZeroDivisionError"),
+    ],
 )
-def test_a_broken_plugin_is_left_out_with_its_reason(module, reason):
-    point = EntryPoint("broken", module, registry.GROUP)
-    with pytest.warns(UserWarning, match=f"'broken'.*left out.*{reason}"):
-        assert registry._load_plugins([point]) == []
+def test_a_broken_plugin_is_left_out_with_its_reason(module, reason, tmp_path, monkeypatch):
+    (tmp_path / "divides_by_zero.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("defective", module, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    registry._discovered.cache_clear()
+    try:
+        with pytest.warns(registry.PluginWarning, match=f"'defective'.*left out.*{reason}"):
+            assert list(registry.broken()) == ["defective"]
+        assert re.search(reason, registry.broken()["defective"])
+        assert "mlp" in [info.name for info in registry.infos()]
+        with pytest.raises(registry.UnknownHead, match=f"'defective' was left out.*{reason}"):
+            registry.get("defective")
+    finally:
+        registry._discovered.cache_clear()
+
+
+def test_every_head_says_where_it_comes_from():
+    assert registry.origin("mlp") == "heads.mlp"
+    assert dict(registry.broken()) == {}
 
 
 def test_listing_heads_loads_neither_torch_nor_xgboost():

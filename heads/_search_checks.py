@@ -1,0 +1,194 @@
+"""The part of the conformance suite about what a head announces: its record and search space."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from heads._subject import CheckFailed, HeadSubject, require
+from heads.base import HeadContext
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+# Given by the harness, so that no search space may draw them.
+SET_BY_HARNESS = frozenset({"random_state", "n_jobs"})
+HEAVY = ("torch", "lightning", "transformers", "xgboost", "peft")
+DRAWS = 20
+
+
+def check_record_is_complete(subject: HeadSubject) -> None:
+    """Every field of the metadata record has a sensible value."""
+    info = subject.info
+    require(
+        re.fullmatch(r"[a-z0-9][a-z0-9._-]*", info.name),
+        f"name {info.name!r} must be lower case and usable as a file name",
+    )
+    require(info.summary.strip(), "summary is empty; it is a line of `voxgrid list`")
+    require(info.version > 0, f"version is {info.version}, it must be positive")
+
+
+def check_listing_is_light(subject: HeadSubject) -> None:
+    """Importing the head's module imports no library that takes seconds."""
+    module = subject.cls.__module__
+    heavy = _imported_by(module)
+    require(not heavy, f"importing {module} imports {', '.join(heavy)}; import it inside methods")
+
+
+@functools.cache
+def _imported_by(module: str) -> tuple[str, ...]:
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; import {module}; "
+        f"print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    require(run.returncode == 0, f"importing {module} failed: {run.stderr.strip()[-300:]}")
+    return tuple(run.stdout.split())
+
+
+def check_parameters_round_trip(subject: HeadSubject) -> None:
+    """The constructor takes a seed and threads and stores what it is given; a clone is equal."""
+    for given in ({"random_state": 3, "n_jobs": 1}, {"random_state": 4, "n_jobs": 2}):
+        head = subject.cls(**given)
+        held = head.get_params()
+        for name, value in given.items():
+            require(name in held, f"the constructor has no parameter {name}")
+            require(held[name] == value, f"given {name}={value}, the head holds {held[name]!r}")
+        copy = clone(head)
+        require(copy.get_params() == held, "a clone has other parameters")
+
+
+def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
+    """What `suggest` draws are constructor parameters, as plain as JSON; drawn again, the same."""
+    from optuna.trial import FixedTrial
+
+    known = set(inspect.signature(subject.cls).parameters) - SET_BY_HARNESS
+    for context in _contexts(subject):
+        for trial in _trials(DRAWS):
+            params = subject.cls.suggest(trial, context)
+            unknown = sorted(set(params) - known)
+            require(
+                not unknown,
+                f"suggest returns {', '.join(unknown)}, which the constructor does not take "
+                "(or which the harness sets)",
+            )
+            for name, value in params.items():
+                require(
+                    value is None or type(value) in (bool, int, float, str),
+                    f"suggest returns {name} as {type(value).__name__}; records are JSON, so it "
+                    "has to be a plain number, word, bool or None",
+                )
+            held = subject.create(**params).get_params()
+            changed = sorted(name for name in params if held[name] != params[name])
+            require(not changed, f"the constructor changes {', '.join(changed)}")
+            replayed: Any = FixedTrial(trial.params)
+            again = subject.cls.suggest(replayed, context)
+            require(
+                again == params,
+                f"the same trial gives {again} when it is replayed, and gave {params}",
+            )
+
+
+def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
+    """What `first` proposes are values that `suggest` can draw."""
+    from optuna.trial import create_trial
+
+    for context in _contexts(subject):
+        first = subject.cls.first(context)
+        (trial,) = _trials(1, first)
+        with warnings.catch_warnings():
+            # optuna's, of values out of range, which are found below
+            warnings.simplefilter("ignore")
+            subject.cls.suggest(trial, context)
+        unknown = sorted(set(first) - set(trial.distributions))
+        require(not unknown, f"first proposes {', '.join(unknown)}, which suggest does not draw")
+        for name, value in first.items():
+            distribution = trial.distributions[name]
+            try:
+                create_trial(value=0.0, params={name: value}, distributions={name: distribution})
+            except ValueError as error:
+                raise CheckFailed(
+                    f"first proposes {name}={value!r}, outside {distribution}"
+                ) from error
+
+
+def check_suggestions_can_be_fitted(subject: HeadSubject) -> None:
+    """The corners of the search space and draws from inside give probabilities."""
+    (probe,) = _trials(1)
+    subject.cls.suggest(probe, subject.context)
+    space = probe.distributions
+    corners = [{name: _end(space[name], last) for name in space} for last in (False, True)]
+    for fixed in (*corners, {}):
+        (trial,) = _trials(1, fixed)
+        params = subject.cls.suggest(trial, subject.context)
+        head = subject.create(**params).fit(subject.clips, subject.labels)
+        probabilities = head.predict_proba(subject.unseen[0])
+        require(np.isfinite(probabilities).all(), f"{params} gives numbers that are not finite")
+
+
+def _contexts(subject: HeadSubject) -> list[HeadContext]:
+    """Small and large training data; for heads that train a backbone few and many blocks too."""
+    small = subject.context
+    large = replace(small, clips=5000, features=2048, classes=50)
+    if subject.wants != "backbone":
+        return [small, large]
+    return [
+        replace(context, blocks=blocks, accelerator=accelerator)
+        for context, blocks in ((small, 1), (small, 2), (large, 24))
+        for accelerator in (False, True)
+    ]
+
+
+def _trials(count: int, fixed: dict[str, Any] | None = None) -> Iterator[Trial]:
+    """Trials of a study that draws at random; `fixed` values come first where they are asked for"""
+    import optuna
+
+    with _quiet():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(count):
+            if fixed:
+                study.enqueue_trial(fixed)
+            yield study.ask()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _end(distribution: Any, last: bool) -> Any:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return distribution.high if last else distribution.low
+    return distribution.choices[-1 if last else 0]
+
+
+SEARCH_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
+    check_record_is_complete,
+    check_listing_is_light,
+    check_parameters_round_trip,
+    check_suggestions_construct_the_head,
+    check_first_trial_lies_in_the_space,
+    check_suggestions_can_be_fitted,
+)

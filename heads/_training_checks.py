@@ -1,0 +1,80 @@
+"""The part of the conformance suite about heads that read frames or train a backbone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heads._subject import CheckFailed, HeadSubject, require
+from heads.sequences import Epoch, Training
+
+
+class _Interrupted(Exception):
+    """Raised out of a training on purpose."""
+
+
+def check_training_reports_every_epoch(subject: HeadSubject) -> None:
+    """`on_epoch` hears of epochs 0, 1, … once each, with scores of the validation clips."""
+    heard: list[Epoch] = []
+    training = Training(validation=subject.unseen, on_epoch=heard.append)
+    _fit(subject, subject.clips, training)
+    indices = [epoch.index for epoch in heard]
+    require(indices, "on_epoch was never called")
+    require(indices == list(range(len(indices))), f"on_epoch heard of epochs {indices}")
+    for epoch in heard:
+        scores = (epoch.validation_loss, epoch.validation_accuracy, epoch.validation_macro_f1)
+        require(None not in scores, f"epoch {epoch.index} was not scored on the validation clips")
+
+
+def check_interrupted_training_goes_on(subject: HeadSubject) -> None:
+    """After an interruption the same folder saves epochs, and the outcome is the same."""
+
+    def interrupt(epoch: Epoch) -> None:
+        if epoch.index == 1:
+            raise _Interrupted
+
+    whole = subject.clips
+    expected = _fit(subject, whole, Training()).predict_proba(subject.unseen[0])
+    resumed = subject.clips
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(folder=Path(folder), on_epoch=interrupt)
+        try:
+            _fit(subject, subject.clips, training)
+        except _Interrupted:
+            pass
+        else:
+            raise CheckFailed("what on_epoch raised in the second epoch did not end the fit")
+        head = _fit(subject, resumed, Training(folder=Path(folder)))
+    difference = np.abs(head.predict_proba(subject.unseen[0]) - expected).max()
+    require(difference <= 1e-6, f"an interrupted training ends elsewhere, by {difference:.2g}")
+    batches = [subject.asked_for_augmentation(clips) for clips in (resumed, whole)]
+    require(
+        batches[0] < batches[1],
+        f"after an interruption in epoch 1, {batches[0]} training batches were drawn, and "
+        f"{batches[1]} without one: nothing was resumed from `training.folder`",
+    )
+
+
+def check_predictions_are_not_augmented(subject: HeadSubject) -> None:
+    """Only training batches are asked for with a seed of augmentation."""
+    clips, _ = subject.unseen
+    before = subject.asked_for_augmentation(clips)
+    subject.fitted.predict_proba(clips)
+    asked = subject.asked_for_augmentation(clips) - before
+    require(asked == 0, f"predict_proba drew {asked} augmented batches; leave out `augment`")
+
+
+def _fit(subject: HeadSubject, clips: Any, training: Training) -> Any:
+    fit: Callable[..., Any] = subject.create().fit
+    return fit(clips, subject.labels, training=training)
+
+
+TRAINING_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
+    check_training_reports_every_epoch,
+    check_interrupted_training_goes_on,
+    check_predictions_are_not_augmented,
+)

@@ -1,0 +1,192 @@
+"""The conformance suite every head has to pass, shipped for plugins from elsewhere too.
+
+Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests::
+
+    from heads.checks import parametrize_with_checks
+
+    @parametrize_with_checks(["my_head"])
+    def test_my_head(head, check):
+        check(head)
+
+Each check takes a `HeadSubject` and raises `CheckFailed`, an AssertionError whose message is a
+sentence. Heads also pass scikit-learn's own `check_estimator`; those that read frames or train a
+backbone, which scikit-learn has no data for, what it says of parameters.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heads import registry
+from heads._fitting_checks import FITTING_CHECKS
+from heads._search_checks import SEARCH_CHECKS
+from heads._subject import CheckFailed, HeadSubject, require
+from heads._training_checks import TRAINING_CHECKS
+from heads.base import Head
+
+__all__ = [
+    "HEAD_CHECKS",
+    "CheckFailed",
+    "CheckResult",
+    "HeadSubject",
+    "check_head",
+    "checks_of",
+    "parametrize_with_checks",
+    "require",
+    "results_of",
+    "scikit_learn_results",
+]
+
+HeadCheck = Callable[[HeadSubject], None]
+
+HEAD_CHECKS: tuple[HeadCheck, ...] = (*SEARCH_CHECKS, *FITTING_CHECKS, *TRAINING_CHECKS)
+
+# scikit-learn's checks that fit nothing
+PARAMETER_CHECKS = (
+    "check_parameters_default_constructible",
+    "check_no_attributes_set_in_init",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Outcome of one check.
+
+    Attributes:
+        name: of the check; for a head that can be fitted on more than vectors, and on what.
+        problem: a sentence, or None where there is none.
+        skipped: why the check was not done, or None.
+    """
+
+    name: str
+    problem: str | None = None
+    skipped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the check found nothing, be it that there was nothing to look at."""
+        return self.problem is None
+
+
+def check_head(head: str | type[Head]) -> Iterator[CheckResult]:
+    """Run every check on a head, yielding each outcome as it is known.
+
+    Args:
+        head: name of a registered head, which stands for all its classes; or a class.
+
+    Yields:
+        One result per check and class, then one per check of scikit-learn's.
+    """
+    for subject in _subjects(head):
+        yield from results_of(subject)
+        yield from scikit_learn_results(subject)
+
+
+def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
+    """Outcomes of our own checks; whatever else a head raises is a problem as well."""
+    place = "" if subject.wants == "vectors" else f" ({subject.wants})"
+    for check in checks_of(subject):
+        name = check.__name__ + place
+        try:
+            check(subject)
+        except CheckFailed as error:
+            yield CheckResult(name, str(error))
+        except registry.PLUGIN_ERRORS as error:
+            yield CheckResult(name, f"{type(error).__name__}: {error}")
+        else:
+            yield CheckResult(name)
+
+
+def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
+    """The checks that apply: those of training only to heads on frames or a backbone."""
+    if subject.wants == "vectors":
+        return (*SEARCH_CHECKS, *FITTING_CHECKS)
+    return HEAD_CHECKS
+
+
+def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
+    """Outcomes of scikit-learn's `check_estimator`, or of its checks of parameters alone.
+
+    Checks that the class names in `expected_failed_checks` count as skipped, with its reason.
+    """
+    from sklearn.utils.estimator_checks import check_estimator
+
+    if subject.wants != "vectors":
+        yield from _parameter_results(subject)
+        return
+    with warnings.catch_warnings():
+        # on tiny, unstandardised data iterations may run out, which is not what is looked at
+        warnings.simplefilter("ignore")
+        outcomes = check_estimator(
+            subject.create(),
+            expected_failed_checks=dict(subject.cls.expected_failed_checks),
+            on_skip=None,
+            on_fail=None,
+        )
+    for outcome in outcomes:
+        name = f"scikit-learn's {outcome['check_name']}"
+        reason = " ".join(f"{outcome['exception']}".split())
+        if outcome["status"] == "failed":
+            yield CheckResult(name, f"{type(outcome['exception']).__name__}: {reason}")
+        elif outcome["status"] == "xfail":
+            expected = outcome["expected_to_fail_reason"]
+            yield CheckResult(name, skipped=f"expected to fail: {expected}")
+        elif outcome["status"] == "skipped":
+            yield CheckResult(name, skipped=reason)
+        elif outcome["expected_to_fail"]:
+            yield CheckResult(name, "passes, so take it out of expected_failed_checks")
+        else:
+            yield CheckResult(name)
+
+
+def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
+    from sklearn.utils import estimator_checks
+
+    for check in PARAMETER_CHECKS:
+        name = f"scikit-learn's {check} ({subject.wants})"
+        expected = subject.cls.expected_failed_checks.get(check)
+        if expected is not None:
+            yield CheckResult(name, skipped=f"expected to fail: {expected}")
+            continue
+        try:
+            getattr(estimator_checks, check)(subject.info.name, subject.create())
+        except (AssertionError, *registry.PLUGIN_ERRORS) as error:
+            yield CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        else:
+            yield CheckResult(name)
+
+
+def parametrize_with_checks(
+    heads: Sequence[str | type[Head]],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Pytest decorator: one test per head, class and check, with arguments `head` and `check`.
+
+    scikit-learn's own checks are not among them; it has a decorator of the same name.
+
+    Args:
+        heads: names of registered heads, or classes.
+    """
+    import pytest
+
+    subjects = [subject for head in heads for subject in _subjects(head)]
+    cases = [
+        pytest.param(subject, check, id=f"{subject!r}-{check.__name__}")
+        for subject in subjects
+        for check in checks_of(subject)
+    ]
+    return pytest.mark.parametrize(("head", "check"), cases)
+
+
+def _subjects(head: str | type[Head]) -> list[HeadSubject]:
+    if not isinstance(head, str):
+        return [HeadSubject(head)]
+    order = ("vectors", "frames", "backbone")
+    kinds = registry.wants(head)
+    return [HeadSubject(registry.get(head, wants)) for wants in order if wants in kinds]

@@ -1,0 +1,104 @@
+"""Heads on frames or a backbone: correct ones, and one that breaks each check of training."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from heads.base import HeadInfo
+from heads.sequences import Epoch, Training
+from tests.heads.broken.vectors import Centroids
+
+INFO = HeadInfo(name="averages", summary="class means of mean frames, approached epoch by epoch")
+CHECKPOINT = "means.npy"
+
+
+class Averages(Centroids):
+    """A correct little head: mean frames, and class means that epochs approach."""
+
+    info = INFO
+    wants = "frames"
+    epochs = 4
+
+    def fit(self, X, y, training=None):
+        training = training or Training()
+        self.means_, self.n_features_in_ = np.zeros((len(set(y)), self._frames(X).width)), None
+        states = self._restore(training)
+        for index in range(self.epochs):
+            if index == len(states):
+                vectors, codes = self.check_training_data(self._pooled(X, 17 + index), y)
+                self.n_features_in_ = vectors.shape[1]
+                states.append(self._means(vectors, codes) * (index + 1) / self.epochs)
+                self._save(training, states)
+            self.means_ = states[index]
+            self._check_labels(X, y)
+            self._tell(training, index)
+        return self
+
+    def predict_proba(self, X):
+        check_is_fitted(self)
+        return self._from(self.check_vectors(self._pooled(X, None)))
+
+    def _frames(self, X):
+        return X
+
+    def _check_labels(self, X, y):
+        self.check_training_data(self._pooled(X, None), y)
+
+    def _pooled(self, X, augment):
+        frames, lengths = self._frames(X).batch(np.arange(len(X)), augment=augment)
+        return frames.sum(dim=2)[:, 0].numpy() / lengths.numpy()[:, None]
+
+    def _restore(self, training):
+        if training.folder is None or not (training.folder / CHECKPOINT).exists():
+            return []
+        return list(np.load(training.folder / CHECKPOINT))
+
+    def _save(self, training, states):
+        if training.folder is not None:
+            np.save(training.folder / CHECKPOINT, np.stack(states))
+
+    def _tell(self, training, index):
+        if training.on_epoch is None:
+            return
+        scores = (None, None, None)
+        if training.validation is not None:
+            clips, labels = training.validation
+            right = self.predict(clips) == np.asarray(labels)
+            loss = -np.log(self.predict_proba(clips).max(axis=1)).mean()
+            scores = (float(loss), float(right.mean()), float(right.mean()))
+        training.on_epoch(Epoch(index, 1.0, 0.0, *scores))
+
+
+class BackboneAverages(Averages):
+    """The same on the frames of a live backbone, none of which it trains."""
+
+    wants = "backbone"
+
+    def _frames(self, X):
+        return X.inputs(0)
+
+
+class KeepsEpochsToItself(Averages):
+    def _tell(self, training, index):
+        if index == 0 or training.folder is not None:
+            super()._tell(training, index + 0 if training.folder is not None else index + 1)
+
+
+class StartsAnew(Averages):
+    def _restore(self, training):
+        return []
+
+
+class AugmentsPredictions(Averages):
+    def predict_proba(self, X):
+        check_is_fitted(self)
+        return self._from(self.check_vectors(self._pooled(X, 17)))
+
+
+class PoolsPadding(Averages):
+    """One class of the same fault as `CentresTheBatch`, where only lengths show it."""
+
+    def _pooled(self, X, augment):
+        frames, _ = self._frames(X).batch(np.arange(len(X)), augment=augment)
+        return frames.mean(dim=2)[:, 0].numpy()

@@ -1,0 +1,179 @@
+"""The conformance suite for heads passes what is right and catches what is wrong."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import pytest
+
+from heads import registry
+from heads.base import Head
+from heads.checks import (
+    HEAD_CHECKS,
+    PARAMETER_CHECKS,
+    CheckFailed,
+    HeadSubject,
+    check_head,
+    checks_of,
+    parametrize_with_checks,
+    results_of,
+    scikit_learn_results,
+)
+from tests.heads.broken import heavy, sequences, vectors
+from tests.heads.broken.sequences import Averages, BackboneAverages
+from tests.heads.broken.vectors import Centroids
+
+# each breaks the check of this name, and no other
+BROKEN = {
+    vectors.HasNoSummary: "check_record_is_complete",
+    heavy.ImportsTorch: "check_listing_is_light",
+    vectors.ForgetsItsSeed: "check_parameters_round_trip",
+    vectors.SuggestsNumpyNumbers: "check_suggestions_construct_the_head",
+    vectors.BeginsOutsideItsSpace: "check_first_trial_lies_in_the_space",
+    vectors.SuggestsWhatItRefuses: "check_suggestions_can_be_fitted",
+    vectors.IsNotNormalised: "check_probabilities_are_distributions",
+    vectors.OrdersClassesByAppearance: "check_classes_are_sorted",
+    vectors.TakesNumbersForQuantities: "check_labels_may_be_words_or_numbers",
+    vectors.LearnsNothing: "check_separable_clips_are_learnt",
+    vectors.DrawsUnseeded: "check_fit_is_repeatable",
+    vectors.LearnsOn: "check_refitting_forgets_the_first_fit",
+    vectors.CentresTheBatch: "check_one_clip_is_predicted_as_in_a_batch",
+    vectors.FillsGaps: "check_missing_numbers_are_refused",
+    vectors.CutsToItsWidth: "check_other_widths_are_refused",
+    vectors.AcceptsOneClass: "check_a_single_class_is_refused",
+    vectors.DividesBySpread: "check_a_constant_feature_is_survived",
+    vectors.GuessesUnfitted: "check_an_unfitted_head_says_so",
+    vectors.HoldsAFunction: "check_a_pickled_head_predicts_the_same",
+    vectors.StandardisesInPlace: "check_input_is_left_alone",
+    vectors.SeedsTheWorld: "check_global_state_is_left_alone",
+    sequences.KeepsEpochsToItself: "check_training_reports_every_epoch",
+    sequences.StartsAnew: "check_interrupted_training_goes_on",
+    sequences.AugmentsPredictions: "check_predictions_are_not_augmented",
+    sequences.PoolsPadding: "check_one_clip_is_predicted_as_in_a_batch",
+}
+
+
+def problems(head: type[Head]) -> dict[str, str]:
+    """What our own checks find; scikit-learn has tests of its own."""
+    return {
+        result.name.partition(" ")[0]: result.problem
+        for result in results_of(HeadSubject(head))
+        if result.problem is not None
+    }
+
+
+def classes_of(module: ModuleType) -> set[type]:
+    return {
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize("head", [Centroids, Averages, BackboneAverages])
+def test_a_correct_head_passes_every_check(head: type[Head]) -> None:
+    assert problems(head) == {}
+
+
+@pytest.mark.parametrize("head", BROKEN, ids=lambda head: head.__name__)
+def test_a_broken_head_fails_its_check_and_no_other(head: type[Head]) -> None:
+    found = problems(head)
+    assert list(found) == [BROKEN[head]]
+    sentence = found[BROKEN[head]]
+    assert len(sentence.split()) >= 3
+
+
+def test_every_check_can_fail() -> None:
+    assert set(BROKEN.values()) == {check.__name__ for check in HEAD_CHECKS}
+
+
+def test_every_broken_head_is_looked_at() -> None:
+    there = classes_of(vectors) | classes_of(sequences) | classes_of(heavy)
+    assert there - {Centroids, Averages, BackboneAverages} == set(BROKEN)
+
+
+@pytest.mark.parametrize("name", [info.name for info in registry.infos()])
+def test_every_registered_head_passes(name: str) -> None:
+    for wants in registry.wants(name):
+        assert problems(registry.get(name, wants)) == {}
+
+
+def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heads.checks.SEARCH_CHECKS", ())
+    monkeypatch.setattr("heads.checks.FITTING_CHECKS", (lambda subject: None,))
+    monkeypatch.setattr("heads.checks.HEAD_CHECKS", (lambda subject: None,))
+    monkeypatch.setattr("heads.checks.scikit_learn_results", lambda subject: iter(()))
+    assert [result.name for result in check_head("mlp")] == ["<lambda>", "<lambda> (frames)"]
+
+
+def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
+    class Crashes(Centroids):
+        __module__ = vectors.__name__  # what another process imports
+
+        def _from(self, X):
+            raise KeyError("means")
+
+    found = problems(Crashes)
+    assert found["check_probabilities_are_distributions"] == "KeyError: 'means'"
+    assert "check_record_is_complete" not in found
+
+
+def test_scikit_learns_own_checks_run_and_expected_failures_carry_their_reason() -> None:
+    # scikit-learn gives X as lists and as objects, and wants fit to return the same object
+    class ReturnsNothing(Centroids):
+        expected_failed_checks = {  # noqa: RUF012 # as a plugin author writes it
+            "check_estimators_fit_returns_self": "for this test",
+            "check_estimator_cloneable": "passes in truth",
+        }
+
+        def fit(self, X, y):
+            super().fit(X, y)
+
+    results = {r.name: r for r in scikit_learn_results(HeadSubject(ReturnsNothing))}
+    expected = results["scikit-learn's check_estimators_fit_returns_self"]
+    assert expected.skipped == "expected to fail: for this test"
+    wrong = results["scikit-learn's check_estimator_cloneable"]
+    assert wrong.problem == "passes, so take it out of expected_failed_checks"
+    assert results["scikit-learn's check_no_attributes_set_in_init"].passed
+
+
+def test_heads_without_vectors_pass_what_scikit_learn_says_of_parameters() -> None:
+    class SetsAnAttribute(Averages):
+        def __init__(self, sharpness=1.0, random_state=None, n_jobs=1):
+            super().__init__(sharpness, random_state, n_jobs)
+            self.extra = 1
+
+    class Excused(SetsAnAttribute):
+        expected_failed_checks = {  # noqa: RUF012 # as a plugin author writes it
+            "check_no_attributes_set_in_init": "for this test",
+        }
+
+    for head in (Averages, registry.get("mlp", "frames"), registry.get("fine_tune", "backbone")):
+        results = list(scikit_learn_results(HeadSubject(head)))
+        assert [r.name.split()[1] for r in results] == list(PARAMETER_CHECKS)
+        assert [r for r in results if r.problem or r.skipped] == []
+    (wrong,) = (r for r in scikit_learn_results(HeadSubject(SetsAnAttribute)) if r.problem)
+    assert wrong.name == "scikit-learn's check_no_attributes_set_in_init (frames)"
+    (excused,) = (r for r in scikit_learn_results(HeadSubject(Excused)) if r.skipped)
+    assert excused.skipped == "expected to fail: for this test"
+
+
+def test_the_correct_head_passes_scikit_learns_checks() -> None:
+    results = list(scikit_learn_results(HeadSubject(Centroids)))
+    assert len(results) > 40
+    assert [r for r in results if r.problem] == []
+
+
+@parametrize_with_checks([Centroids, "logistic_regression"])
+def test_the_decorator_gives_every_check(head: HeadSubject, check) -> None:
+    assert check in checks_of(head)
+    if head.cls is Centroids:
+        check(head)
+
+
+def test_a_check_that_fails_is_an_assertion_error_even_without_assert_statements() -> None:
+    (check,) = (c for c in HEAD_CHECKS if c.__name__ == "check_record_is_complete")
+    with pytest.raises(CheckFailed, match="summary is empty"):
+        check(HeadSubject(vectors.HasNoSummary))
+    assert issubclass(CheckFailed, AssertionError)
