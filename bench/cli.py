@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from bench.errors import DataUnavailable, UserError, VoxgridError
+from bench.new import new_app
 
 if TYPE_CHECKING:
     from bench.config import GridConfig
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 fetch_app = typer.Typer(help="Download a task's clips.", no_args_is_help=True)
 app.add_typer(fetch_app, name="fetch")
+app.add_typer(new_app, name="new")
 
 Many = list[str] | None
 _TASK = typer.Option("--task", help="Task; repeatable. Default: grid.toml.")
@@ -227,12 +229,16 @@ def plan(
 
 @app.command(name="list")
 def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="tasks, protocols, backbones, poolings, heads or presets; or all."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
 ) -> None:
     """List tasks, protocols, backbones, poolings and heads, and what is available here."""
     from bench.report import inventory
 
-    found = inventory.collect()
+    found = inventory.collect(kind)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
@@ -263,25 +269,63 @@ def leaderboard(
 
 
 @app.command()
+@_interruptible
 def check(
-    backbone: Annotated[str, typer.Argument(help="Name of a registered backbone.")],
+    asked: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Backbones, heads or tasks; default: all registered backbones.",
+            metavar="[NAME]...",
+        ),
+    ] = None,
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="With its real weights, not a small network.")
+        bool, typer.Option("--pretrained", help="With real weights, not a small random network.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+    write_golden: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where nothing else failed, write what the weights give into this folder. "
+            "It belongs next to the plugin's file, under the name 'golden'."
+        ),
+    ] = None,
 ) -> None:
-    """Check that a backbone keeps the contract: padding, lengths, determinism and more."""
-    from backbones import registry, weights
-    from backbones.checks import check_backbone
+    """Check that backbones (or heads, or tasks) keep the contract: padding, lengths and more."""
+    from rich.console import Console
 
-    chosen = registry.get(backbone)
-    found = weights.resolve(chosen.info, allow_download=False) if pretrained else None
-    problems = 0
-    for result in check_backbone(backbone, found):
-        typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
-        if result.problem:
-            problems += 1
-            typer.echo(f"     {result.problem}")
-    if problems:
+    from bench import checking
+    from bench.report import conformance, suites
+
+    names, left_out = conformance.registered()
+    others: list[checking.Subject] = []
+    if asked:
+        (names, others), left_out = checking.split(asked), []
+    if others and (pretrained or write_golden is not None):
+        raise UserError(f"{others[0].name} is a {others[0].kind}: leave out the options of weights")
+    console = Console()
+    found = []
+    for examination in conformance.examinations(names, pretrained=pretrained):
+        if asked and examination.skipped:
+            raise UserError(f"{examination.name} cannot be checked: {examination.skipped}")
+        if write_golden is not None:
+            examination = conformance.with_golden(examination, write_golden)
+        found.append(examination)
+        if not as_json:
+            conformance.render(examination, console)
+    examined = [suites.examine(other) for other in others]
+    if as_json:
+        listing = conformance.as_json(found, left_out)
+        listing["passed"] &= all(each.passed for each in examined)
+        typer.echo(json.dumps(listing | suites.as_json(examined), indent=1))
+    else:
+        for each in examined:
+            suites.render(each, console)
+    if names or not others:
+        typer.echo(conformance.summary(found, left_out, len(names)), err=as_json)
+    if others:
+        typer.echo(suites.summary(examined), err=as_json)
+    passed = [each.passed for each in found] + [each.passed for each in examined]
+    if left_out or not all(passed):
         raise typer.Exit(1)
 
 

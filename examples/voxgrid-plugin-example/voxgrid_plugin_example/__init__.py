@@ -1,0 +1,1 @@
+"""A backbone for voxgrid in a package of its own."""
