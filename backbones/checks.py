@@ -176,12 +176,15 @@ def check_backbone(
         yield run_check(check, subject)
 
 
-def examine(name: str, *, pretrained: bool = False) -> Examination:
+def examine(
+    name: str, *, pretrained: bool = False, control: Literal["random-init"] | None = None
+) -> Examination:
     """Run every check on a registered backbone, or say why that cannot be done here.
 
     Args:
         name: of the backbone.
         pretrained: with its real weights, not a small random network.
+        control: `random-init` takes random weights at the published size.
 
     Raises:
         UnknownBackbone: with the nearest known name.
@@ -191,9 +194,9 @@ def examine(name: str, *, pretrained: bool = False) -> Examination:
     if missing:
         return Examination(name, None, skipped=missing)
     found = None
-    if pretrained:
+    if pretrained or control:
         try:
-            found = weights.resolve(info, allow_download=False)
+            found = weights.resolve(info, control=control, allow_download=False)
         except WeightsUnavailable as error:
             return Examination(name, None, skipped=str(error))
     subject = Subject(name, found)

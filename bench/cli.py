@@ -281,6 +281,10 @@ def check(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="With real weights, not a small random network.")
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(help="'random-init': with random weights at the published size."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
     write_golden: Annotated[
         Path | None,
@@ -300,11 +304,15 @@ def check(
     others: list[checking.Subject] = []
     if asked:
         (names, others), left_out = checking.split(asked), []
-    if others and (pretrained or write_golden is not None):
+    if pretrained and control:
+        raise UserError("--pretrained and --control ask for different weights: leave out one")
+    if others and (pretrained or control or write_golden is not None):
         raise UserError(f"{others[0].name} is a {others[0].kind}: leave out the options of weights")
     console = Console()
     found = []
-    for examination in conformance.examinations(names, pretrained=pretrained):
+    for examination in conformance.examinations(
+        names, pretrained=pretrained, control=_control(control)
+    ):
         if asked and examination.skipped:
             raise UserError(f"{examination.name} cannot be checked: {examination.skipped}")
         if write_golden is not None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from backbones import registry
 from backbones.checks import (
@@ -33,7 +33,9 @@ def registered() -> tuple[list[str], list[str]]:
     return names, left_out
 
 
-def examinations(names: Sequence[str], *, pretrained: bool) -> Iterator[Examination]:
+def examinations(
+    names: Sequence[str], *, pretrained: bool, control: Literal["random-init"] | None
+) -> Iterator[Examination]:
     """Examine backbones one after the other; every name is known before the first is examined.
 
     Raises:
@@ -42,7 +44,7 @@ def examinations(names: Sequence[str], *, pretrained: bool) -> Iterator[Examinat
     for name in names:
         registry.get(name)
     for name in names:
-        yield examine(name, pretrained=pretrained)
+        yield examine(name, pretrained=pretrained, control=control)
 
 
 def with_golden(examination: Examination, folder: Path) -> Examination:
@@ -185,4 +187,6 @@ def _weights(examination: Examination) -> str:
         return "no weights"
     if weights.kind == "pretrained":
         return f"weights {(weights.sha or '')[:12]}"
+    if weights.kind == "random-init" and weights.size == "full":
+        return "random weights at the published size"
     return "a small random network (real weights: --pretrained)"
