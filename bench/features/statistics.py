@@ -38,7 +38,8 @@ def of_batch(frames: Frames) -> list[ClipStatistics]:
     """Statistics of each clip in a batch, over its own frames only (padding is never read).
 
     Raises:
-        FloatingPointError: a statistic is NaN or infinite; names the row and the layer.
+        FloatingPointError: a statistic is NaN or infinite, or there are no frames or fewer than
+            the lengths say; names the row and the layer.
     """
     import torch
 
@@ -48,6 +49,10 @@ def of_batch(frames: Frames) -> list[ClipStatistics]:
             valid = hidden[row, :length].float()
             if length < 1:
                 raise FloatingPointError(f"row {row} has no frames in layer {index}")
+            if length > hidden.shape[1]:
+                raise FloatingPointError(
+                    f"row {row} claims {length} frames of the {hidden.shape[1]} in layer {index}"
+                )
             mean = valid.mean(dim=0)
             # Centred before squaring, since the one-pass formula loses digits in float32; written
             # out, since torch.std_mean and torch.aminmax are 7 to 20 times slower along this axis.

@@ -110,3 +110,13 @@ def test_features_that_are_not_finite_are_refused_by_name(bad: float) -> None:
     row[1, 1] = bad
     with pytest.raises(FloatingPointError, match=r"row 1 .* layer 0"):
         statistics.of_batch(_frames([np.zeros((4, 2), dtype=np.float32), row], pad=0))
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [(0, "row 1 has no frames in layer 0"), (6, "row 1 claims 6 frames of the 5 in layer 0")],
+)
+def test_lengths_that_do_not_fit_the_frames_are_refused(length: int, message: str) -> None:
+    frames = Frames.same_lengths([torch.zeros(2, 5, 3)], torch.tensor([5, length]))
+    with pytest.raises(FloatingPointError, match=message):
+        statistics.of_batch(frames)
