@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 from yt_dlp.networking import Request
 from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, TransportError
 
+from bench.tasks.youtube.site import guard
 from bench.tasks.youtube.site.client import Client
 from bench.tasks.youtube.site.connections import Connections
-from bench.tasks.youtube.site.guard import Network, Refused
+from bench.tasks.youtube.site.guard import Network, Refused, TooLarge
 from tests.loopback.server import Answer, Server
 
 HERE = Network(frozenset({"127.0.0.1"}), allow_private=True)
@@ -251,6 +254,45 @@ def test_a_body_is_not_unpacked_where_no_compression_was_asked_for(server: Serve
         assert client.urlopen(asked).read() == b"not gzip"
 
 
+def test_a_packed_page_is_unpacked(server: Server) -> None:
+    page = b"<p>here</p>" * 500
+    packed = {"Content-Encoding": "gzip"}
+    server.answers["/page"] = Answer(gzip.compress(page) + b"junk", headers=packed)
+    assert get(server.url("/page"), HERE) == page
+    server.answers["/cut"] = Answer(gzip.compress(page)[:-30], headers=packed)
+    with pytest.raises(IncompleteRead):
+        get(server.url("/cut"), HERE)
+
+
+def test_a_page_is_bounded_and_media_are_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MOST_OF_A_PAGE", 1000)
+    server.answers = {
+        "/page": Answer(b"x" * 1000),
+        "/long": Answer(b"x" * 1001),
+        "/endless": Answer(b"x" * 100, endless=True),
+        "/bomb": Answer(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"}),
+        "/broken": Answer(b"x" * 900, excess=50),
+    }
+    assert len(get(server.url("/page"), HERE)) == 1000
+    for path in ("/long", "/endless", "/bomb"):
+        with pytest.raises(TooLarge):
+            get(server.url(path), HERE)
+    with pytest.raises(IncompleteRead):
+        get(server.url("/broken"), HERE)
+    with Client(HERE) as client:
+        media = Request(server.url("/long"), headers={"Accept-Encoding": "identity"})
+        assert len(client.urlopen(media).read()) == 1001
+
+
+def test_the_body_of_a_redirect_is_not_waited_for(server: Server) -> None:
+    server.answers["/away"] = Answer(b"x" * 1000, location="/sound", rate=10)
+    begun = time.monotonic()
+    assert get(server.url("/away"), HERE) == b"sound"
+    assert time.monotonic() - begun < 5
+
+
 def test_clients_neither_speak_nor_keep_nor_load_plugins(
     server: Server,
     tmp_path: Path,
@@ -270,7 +312,7 @@ def test_clients_neither_speak_nor_keep_nor_load_plugins(
 
 def test_connections_of_a_block_end_with_its_time(server: Server) -> None:
     server.answers["/slow"] = Answer(b"x" * 1000, rate=10)
-    with Connections(0.2) as connections, Client(HERE) as client:
+    with Client(HERE) as client, Connections(0.5) as connections:
         # one byte at a time never meets a time-out of the socket
         with pytest.raises(IncompleteRead):
             client.urlopen(server.url("/slow")).read()

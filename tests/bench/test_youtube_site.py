@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yt_dlp.extractor.youtube import YoutubeIE, YoutubeSearchIE
 from yt_dlp.networking import Response
 from yt_dlp.networking.exceptions import (
     CertificateVerifyError,
@@ -28,9 +32,10 @@ from yt_dlp.utils import (
 from bench.errors import UserError
 from bench.tasks.youtube.links.repair import Candidate, choose
 from bench.tasks.youtube.site.base import YouTube, described
+from bench.tasks.youtube.site.connections import Stopped
 from bench.tasks.youtube.site.guard import Refused
 from bench.tasks.youtube.site.statuses import FINAL, ItemError, classify, cleaned
-from tests.loopback.server import Server
+from tests.loopback.server import Answer, Server
 from tests.loopback.site import LoopbackSite, LoopbackVideo, entry
 
 ID = "abcdefghijk"
@@ -130,7 +135,20 @@ def answered(status: int, **headers: str) -> HTTPError:
         ("Premieres in 5 hours", "live"),
         ("Premiere will begin shortly", "live"),
         ("This live stream recording is not available.", "live"),
-        ("Requested format is not available. Use --list-formats for a list", "no sound"),
+        ("Requested format is not available. Use --list-formats for a list", "failed"),
+        ("Only images are available for download", "failed"),
+        ("No video formats found!", "failed"),
+        (
+            "The following content is not available on this app.. Watch on the latest version of "
+            "YouTube.",
+            "failed",
+        ),
+        ("YouTube is no longer supported in this application or device.", "failed"),
+        ("This video is not available on this device", "failed"),
+        ("Try signing in; The current session does not exist", "failed"),
+        ("Playback ID error. This video is not available", "failed"),
+        ("Error code: 152 - 18. This video is unavailable", "failed"),
+        ("This video does not exist anymore", "unavailable"),
         ("Some new sentence that nobody knows yet", "failed"),
     ],
 )
@@ -220,8 +238,10 @@ def test_a_description_is_read() -> None:
         ({"live_status": "is_upcoming", "formats": []}, "live"),
         ({"live_status": "post_live"}, "live"),
         ({"is_live": True}, "live"),
-        ({"formats": [{"acodec": "none", "url": "x"}]}, "no sound"),
-        ({"formats": None}, "no sound"),
+        ({"formats": [{"acodec": "none", "vcodec": "vp9", "url": "x"}]}, "no sound"),
+        ({"formats": None}, "failed"),
+        ({"formats": []}, "failed"),
+        ({"formats": [{"acodec": "none", "vcodec": "none", "protocol": "mhtml"}]}, "failed"),
         ({"formats": [{"acodec": "opus", "has_drm": True}]}, "unavailable"),
         ({"_type": "url"}, "unavailable"),
     ],
@@ -230,6 +250,10 @@ def test_what_has_no_sound_to_fetch_is_told_apart(more: dict[str, object], statu
     with pytest.raises(ItemError) as caught:
         described(ID, info(**more))
     assert caught.value.status == status
+
+
+def test_sound_that_may_be_encrypted_is_worth_a_try() -> None:
+    assert described(ID, info(formats=[{"acodec": "opus", "has_drm": "maybe"}])).id == ID
 
 
 def test_what_was_live_can_be_fetched() -> None:
@@ -256,6 +280,151 @@ def test_without_youtube_a_question_may_pass(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ItemError) as caught:
             ask()
         assert (caught.value.status, caught.value.passing) == ("failed", True)
+
+
+@pytest.fixture
+def dripping(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A proxy that lets nobody through, one byte of its headers at a time."""
+    with Server() as server:
+        server.answers["www.youtube.com:443"] = Answer(rate=20, slow_head=True)
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, server.url(""))
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
+
+
+def ask_both(youtube: YouTube) -> Iterator[Callable[[], object]]:
+    yield lambda: youtube.search("a title")
+    yield lambda: youtube.describe(ID)
+
+
+def test_questions_end_by_their_time_limit(dripping: Server) -> None:
+    for ask in ask_both(YouTube(timeout=0.5)):
+        begun = time.monotonic()
+        with pytest.raises(ItemError, match=r"no whole answer in 0\.5 s") as caught:
+            ask()
+        assert (caught.value.status, caught.value.passing) == ("failed", True)
+        assert time.monotonic() - begun < 5
+    assert dripping.seen
+
+
+def stop_once_asked(server: Server, times: int, stop: threading.Event) -> None:
+    ends = time.monotonic() + 20
+    while len(server.seen) < times and time.monotonic() < ends:
+        time.sleep(0.02)
+    stop.set()
+
+
+def test_a_stop_ends_questions_at_once(dripping: Server) -> None:
+    stop = threading.Event()
+    for asked, ask in enumerate(ask_both(YouTube(stop=stop)), start=1):
+        stop.clear()
+        watching = threading.Thread(target=stop_once_asked, args=(dripping, asked, stop))
+        watching.start()
+        with pytest.raises(Stopped):
+            ask()
+        # the proxy was in the midst of its headers
+        assert len(dripping.seen) == asked
+        watching.join()
+    with pytest.raises(Stopped):  # it was set before
+        YouTube(stop=stop).describe(ID)
+    assert len(dripping.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AttributeError("'NoneType' object has no attribute 'get'"),
+        TypeError("'NoneType' object is not subscriptable"),
+        ValueError("video is not available"),
+        UnicodeEncodeError("ascii", "\ud800", 0, 1, "surrogates not allowed"),
+        IndexError("list index out of range"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_extractor_that_stumbles_says_nothing_of_the_video(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(extractor: object, asked: str) -> None:
+        raise error
+
+    monkeypatch.setattr(YoutubeIE, "_real_extract", broken)
+    monkeypatch.setattr(YoutubeSearchIE, "_real_extract", broken)
+    for ask in ask_both(YouTube()):
+        with pytest.raises(ItemError, match=f"^{type(error).__name__}: ") as caught:
+            ask()
+        assert (caught.value.status, caught.value.passing) == ("failed", False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {"_type": "playlist", "id": "x", "title": "x"},
+        {"_type": "playlist", "id": "x", "title": "x", "entries": None},
+    ],
+)
+def test_a_search_without_a_list_is_not_one_that_found_nothing(
+    answer: dict[str, object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(YoutubeSearchIE, "_real_extract", lambda *_: answer)
+    with pytest.raises(ItemError) as caught:
+        YouTube().search("a title")
+    assert (caught.value.status, caught.value.passing) == ("failed", True)
+
+
+def test_a_search_may_find_nothing_or_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[dict[str, object]] = []
+    monkeypatch.setattr(YoutubeSearchIE, "_search_results", lambda *_: iter(found))
+    assert YouTube().search("a title") == ()
+    found.append(entry(LoopbackVideo(ID, "/1", title="Whole")))
+    assert YouTube().search("a title") == (Candidate(ID, "Whole", "A channel", 20.0),)
+
+
+SECRET = "c0ffee"
+HEADER = b"# Netscape HTTP Cookie File\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'[{"domain": ".youtube.com", "name": "A", "value": "c0ffee"}]', "not in Netscape"),
+        (b".youtube.com\tTRUE\t/\tTRUE\t0\tA\tc0ffee\n", "not in Netscape"),
+        (HEADER + b"youtube.com\tTRUE\t/\tTRUE\t0\tA\tc0ffee\n", "not in Netscape"),
+        (HEADER + b".youtube.com TRUE / TRUE 0 A c0ffee\n", "holds no cookie"),
+        (HEADER, "holds no cookie"),
+        (b"\xff\xfe# c0ffee", "cannot be read"),
+        (b"", "not in Netscape"),
+    ],
+    ids=["json", "no-header", "bad-domain", "spaces", "header-alone", "utf-16", "empty"],
+)
+@pytest.mark.filterwarnings("ignore:http.cookiejar bug")
+def test_a_file_of_cookies_that_is_none_is_refused_at_once_and_its_secrets_kept(
+    content: bytes, why: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_bytes(content)
+    with pytest.raises(UserError, match=why) as caught:
+        YouTube(cookies)
+    assert str(cookies) in str(caught.value)
+    assert "--cookies" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lines_that_are_no_cookie_are_left_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookies = tmp_path / "cookies.txt"
+    good = ".youtube.com\tTRUE\t/\tTRUE\t0\tA\tB"
+    # with a byte order mark, as some editors of Windows save it
+    lines = ["\ufeff# Netscape HTTP Cookie File", SECRET, good, ""]
+    cookies.write_bytes("\r\n".join(lines).encode())
+    client = YouTube(cookies)._client()
+    assert [(cookie.name, cookie.value) for cookie in client.cookiejar] == [("A", "B")]
+    client.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_cookies_are_read_once_and_never_written(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -93,6 +94,29 @@ def picture(seconds: float = 2.0) -> bytes:
             frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    return content[0]
+
+
+def shifted(whole: bytes, container: str, move: Callable[[float], float]) -> bytes:
+    """Return the same packets of sound at other times.
+
+    Args:
+        whole: a file of sound.
+        container: to write.
+        move: from the seconds at which a packet begins to those at which it shall.
+    """
+    with (
+        av.open(io.BytesIO(whole)) as source,
+        _written(container, {}) as (output, content),
+    ):
+        stream = source.streams.audio[0]
+        copy = output.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.pts is not None and packet.size:
+                begins = move(float(packet.pts * packet.time_base))
+                packet.pts = packet.dts = round(begins / packet.time_base)
+                packet.stream = copy
+                output.mux(packet)
     return content[0]
 
 

@@ -27,7 +27,7 @@ class Answer:
         headers: further ones.
         times: how many requests meet the faults below; None for all.
         status: an error instead of the body.
-        location: a redirect instead of the body.
+        location: a redirect, with the body.
         break_after: bytes of the body after which the connection closes.
         excess: bytes that Content-Length says too many, or, below 0, too few.
         slow_head: whether the headers come at `rate` too.
@@ -142,9 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif faulty and answer.status is not None:
             self._head(seen, answer.status, answer.headers)
         elif faulty and answer.location is not None:
-            self._head(seen, 302, {**answer.headers, "Location": answer.location})
+            length = {"Content-Length": str(len(answer.content))}
+            self._head(seen, 302, {**answer.headers, **length, "Location": answer.location})
+            self._send(seen, answer.content, answer.rate)
         else:
             self._content(seen, answer, faulty)
+
+    # to whom it is a proxy, `host:port` is a path like others
+    do_CONNECT = do_GET  # noqa: N815
 
     def _content(self, seen: Seen, answer: Answer, faulty: bool) -> None:
         size = len(answer.content)
@@ -194,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         seen.status = status
         self.send_response(status)
         if status >= 300:
-            headers = {**headers, "Content-Length": "0"}
+            headers = {"Content-Length": "0", **headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Connection", "close")

@@ -18,13 +18,15 @@ from yt_dlp.utils import YoutubeDLError
 
 from bench.audio.decode import Facts, Inspection
 from bench.audio.stream import Stream, reading
-from bench.errors import ClipError, StorageError, VoxgridError
+from bench.errors import ClipError, StorageError
 from bench.tasks.youtube.fetching.sound import Heard, NotSound, beginning, hear
 from bench.tasks.youtube.site.base import Sound
 from bench.tasks.youtube.site.client import Client
-from bench.tasks.youtube.site.connections import Connections
+from bench.tasks.youtube.site.connections import Connections, Stopped
 from bench.tasks.youtube.site.guard import Network
+from bench.tasks.youtube.site.search import positive
 from bench.tasks.youtube.site.statuses import FINAL, ItemError, classify
+from bench.tasks.youtube.site.stumbling import stumbling
 
 # Sound alone in one piece; or the smallest of what has sound. Formats in fragments come last:
 # of those nothing can be asked for by bytes. Other protocols would run other programs.
@@ -35,6 +37,8 @@ _FORMAT = "/".join(
 )
 _NEEDED = ("id", "title", "duration", "formats", "http_headers", "_format_sort_fields")
 
+_RATES = ("filesize", "filesize_approx", "abr", "tbr")
+
 _BLOCK = 1 << 14  # bytes between two looks at what has come
 _HEAD = 1 << 16  # bytes of a container's header, generously
 _MARGIN = 1.15  # the rate of speech and music varies
@@ -43,10 +47,6 @@ _MOST_AT_ONCE = 8_000_000  # bytes of one request; YouTube slows longer ones dow
 _HOPELESS = 1 << 20  # bytes in which a container has to begin
 _HEADER_TOLERANCE = 0.5  # seconds; encoders' delays
 _SITE_TOLERANCE = 2.0  # seconds; a site rounds, and tells the length of the picture
-
-
-class Stopped(VoxgridError):
-    """A download ended because it was asked to; the next one goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -172,16 +172,14 @@ class _Item:
         self.clear(but=None if self.fragmented else self.part)
         resumed = self.part.exists()
         try:
-            self._receive()
-            return self._store()
+            return self._store(self._receive())
         except ItemError as error:
             if not resumed or error.status not in ("not audio", "no sound"):
                 raise
         # what an earlier run has left need not be the beginning of this
         self.clear()
         self.want = self._first_want()
-        self._receive()
-        return self._store()
+        return self._store(self._receive())
 
     def clear(self, but: Path | None = None) -> None:
         """Remove what was received, also of other formats."""
@@ -195,19 +193,23 @@ class _Item:
 
     def _choose(self) -> dict[str, Any]:
         info = {key: self.sound.info[key] for key in _NEEDED if key in self.sound.info}
-        info["formats"] = [dict(one) for one in info.get("formats") or ()]
+        info["formats"] = [
+            dict(one) for one in info.get("formats") or () if isinstance(one, Mapping)
+        ]
         info |= {"id": self.sound.id, "_type": "video", "extractor": "voxgrid"}
         info |= {"extractor_key": "voxgrid", "webpage_url": ""}
         try:
-            result = self.client.process_ie_result(info, download=False)
+            with stumbling():
+                result = self.client.process_ie_result(info, download=False)
         except YoutubeDLError as error:
             raise classify(error) from error
         # yt-dlp merges the format chosen into what it returns
         return {key: value for key, value in result.items() if key != "formats"}
 
     def _first_want(self) -> int:
-        size = self.chosen.get("filesize") or self.chosen.get("filesize_approx")
-        kbps = self.chosen.get("abr") or self.chosen.get("tbr")
+        says = {key: positive(self.chosen.get(key)) for key in _RATES}
+        size = says["filesize"] or says["filesize_approx"]
+        kbps = says["abr"] or says["tbr"]
         if size and self.sound.duration:
             rate = size / self.sound.duration
         elif kbps:
@@ -216,27 +218,27 @@ class _Item:
             rate = _RATE
         return min(self.most, int(_HEAD + rate * self.limits.seconds * _MARGIN))
 
-    def _receive(self) -> None:
-        """Fetch until the file holds enough, or all there is."""
+    def _receive(self) -> Heard:
+        """Fetch until the file holds enough, or all there is; return what it seems to hold."""
         self._wait_until_available()
         size = self._size()
         heard = self._listen() if size else None
-        while not self._enough(heard):
+        while heard is None or not self._enough(heard):
             if size >= self.want:
                 self.want = self._next_want(size, heard)
             asked = min(self.want, size + _MOST_AT_ONCE)
             error = self._fetch(asked)
             before, size = size, self._size()
             heard = self._listen()
-            if self._enough(heard):
+            if heard is not None and self._enough(heard):
                 break
             if error is not None or self.fragmented or size != asked or size == before:
-                self._accept(heard, error)
-                return
+                return self._accepted(heard, error)
+        return heard
 
     def _wait_until_available(self) -> None:
         # YouTube says from when on an address works; yt-dlp would sleep, deaf to a stop
-        self.connections.wait((self.chosen.pop("available_at", None) or 0) - time.time())
+        self.connections.wait((positive(self.chosen.pop("available_at", None)) or 0) - time.time())
         self._look_at_cut()
 
     def _fetch(self, asked: int) -> ItemError | None:
@@ -252,13 +254,13 @@ class _Item:
         if not self.fragmented:
             headers = dict(info.get("http_headers") or {})
             info["http_headers"] = headers | {"Range": f"bytes=0-{asked - 1}"}
-        downloader = _raising(get_suitable_downloader(info, self.client.params))(
-            self.client, self.client.params
-        )
-        downloader.add_progress_hook(self._on_progress)
         self.have = self._size()
         try:
-            downloader.download(str(self.part), info)
+            with stumbling():
+                kind = _raising(get_suitable_downloader(info, self.client.params))
+                downloader = kind(self.client, self.client.params)
+                downloader.add_progress_hook(self._on_progress)
+                downloader.download(str(self.part), info)
         except _Enough:
             return None
         except YoutubeDLError as error:
@@ -326,8 +328,8 @@ class _Item:
     def _enough(self, heard: Heard | None) -> bool:
         return heard is not None and heard.seconds >= self.limits.seconds
 
-    def _accept(self, heard: Heard | None, error: ItemError | None) -> None:
-        """Say whether a sound that ends before the seconds wanted is as long as it should be.
+    def _accepted(self, heard: Heard | None, error: ItemError | None) -> Heard:
+        """Return a sound that ends before the seconds wanted, if it is as long as it should be.
 
         Raises:
             ItemError: it is not, or nothing says how long it should be and the server broke off.
@@ -345,15 +347,16 @@ class _Item:
         elif error is not None:
             raise error
         else:
-            return
+            return heard
         if heard.seconds < min(expected, self.limits.seconds) - tolerance:
             raise error or ItemError(
                 "failed",
                 f"the server sent {heard.seconds:.1f} of {expected:.1f} seconds",
                 passing=True,
             )
+        return heard
 
-    def _store(self) -> Stored:
+    def _store(self, heard: Heard) -> Stored:
         try:
             made = beginning(self.part, self.limits.seconds)
         except NotSound as error:
@@ -365,6 +368,11 @@ class _Item:
         except ClipError as error:
             silent = str(error).startswith("is silent")
             raise ItemError("no sound" if silent else "not audio", f"the sound {error}") from error
+        needed = min(heard.seconds, self.limits.seconds)
+        if facts.seconds < needed - _HEADER_TOLERANCE:
+            raise ItemError(
+                "not audio", f"of {needed:.1f} s of sound {facts.seconds:.1f} can be decoded"
+            )
         whole.replace(self.target)
         return Stored(
             sha256=hashlib.sha256(made.content).hexdigest(),

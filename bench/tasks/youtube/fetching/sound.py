@@ -18,6 +18,7 @@ _CONTAINERS = "matroska,webm,mov,mp4,m4a,mp3,wav,flac,ogg,aac,mpegts"
 _CODECS = ("opus", "vorbis", "aac", "mp3", "flac", "alac", "pcm_")
 # What these declare as their length is an estimate from the size of the file.
 _ESTIMATED = ("mp3", "aac", "mpegts", "wav")
+_GAP = 0.02  # seconds; timestamps in milliseconds leave smaller ones between packets that join
 
 
 class NotSound(Exception):
@@ -37,7 +38,7 @@ class Heard:
     """How much sound a file holds.
 
     Attributes:
-        seconds: of whole packets, up to what was asked for.
+        seconds: of whole packets, up to what was asked for; gaps between them do not count.
         promised: seconds that its header declares; None where it declares none, or an estimate.
     """
 
@@ -69,18 +70,15 @@ def hear(path: Path, most: float) -> Heard:
         NotSound: nothing can be read from it (so far).
     """
     with _open(path) as (container, stream):
-        begins: Fraction | None = None
-        ends = Fraction(0)
-        for _, start, end in _packets(container, stream):
-            begins = start if begins is None else begins
-            ends = max(end, ends)
-            if ends - begins >= most:
+        heard = Fraction(0)
+        for _, _, heard in _packets(container, stream):
+            if heard >= most:
                 break
-        return Heard(float(ends - (begins or 0)), _promised(container, stream))
+        return Heard(float(heard), _promised(container, stream))
 
 
 def beginning(path: Path, seconds: float) -> Beginning:
-    """Copy the first packets into a file of their own, without decoding them.
+    """Copy the first packets into a file of their own, without decoding them, gaps closed.
 
     The same packets give the same bytes: no time of day, random id or program version goes in,
     and no text of the source (titles, comments) either.
@@ -99,19 +97,18 @@ def beginning(path: Path, seconds: float) -> Beginning:
     ):
         copy = output.add_stream_from_template(stream)
         copy.metadata.clear()
-        begins: Fraction | None = None
+        delay: int | None = None
         for packet, start, _ in _packets(container, stream):
-            if begins is None:
-                begins = start
-                # a time before zero is the encoder's delay, which players skip
-                shift = max(0, packet.pts or 0)
-            if start - begins >= seconds:
+            if start >= seconds:
                 break
-            packet.pts = packet.dts = (packet.pts or 0) - shift
+            if delay is None:
+                # a time before zero is the encoder's delay, which players skip
+                delay = min(0, packet.pts or 0)
+            packet.pts = packet.dts = int(start / packet.time_base) + delay
             packet.stream = copy
             output.mux(packet)
         codec = _codec(stream)
-    if begins is None:
+    if delay is None:
         raise NotSound("holds no sound")
     return Beginning(content.getvalue(), codec)
 
@@ -149,15 +146,28 @@ def _codec(stream: AudioStream) -> str:
 def _packets(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[tuple[av.Packet, Fraction, Fraction]]:
-    """Yield whole packets with the seconds at which they begin and end, up to the first gap."""
+    """Yield whole packets with the seconds of sound before them and up to their end.
+
+    A gap in the timestamps is no sound, and a decoder leaves it out.
+    """
+    first: int | None = None
+    ends = gaps = 0  # in the stream's unit of time
+    joins = True
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 return
             if packet.pts is None or packet.time_base is None or not packet.size:
                 continue
-            start = packet.pts * packet.time_base
-            yield packet, start, start + (packet.duration or 0) * packet.time_base
+            start, length = packet.pts, packet.duration or 0
+            if first is None:
+                first = ends = start
+            if joins and (start - ends) * packet.time_base > _GAP:
+                gaps += start - ends
+            joins = length > 0  # without, it lasts until the next one
+            ends = max(ends, start + length)
+            passed = first + gaps
+            yield packet, (start - passed) * packet.time_base, (ends - passed) * packet.time_base
     except (av.error.EOFError, av.error.InvalidDataError, av.error.OSError):
         return  # the end of what there is of the file
 

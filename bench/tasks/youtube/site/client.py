@@ -1,4 +1,9 @@
-"""yt-dlp as a library: silent, without configuration, plugins, cache or other programs."""
+"""yt-dlp as a library: silent, without configuration, plugins or cache.
+
+The one program that it may run is deno, where that is on the PATH: yt-dlp solves with it what
+YouTube's player has to solve before it gets at a format. It runs the player's code without access
+to files or the network.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal
 
+from bench.errors import VoxgridError
+
 _LOOK = 0.1  # seconds between two looks at the clock and at the stop
 _local = threading.local()
+
+
+class Stopped(VoxgridError):
+    """Something was ended because a stop was asked for; nothing is said about the video."""
 
 
 class Connections:

@@ -10,10 +10,13 @@ differently a second time nor an unusual spelling (`0177.1`, `2130706433`) gets 
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import sys
 import threading
 import urllib.request
+import urllib.response
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,16 +25,21 @@ from urllib.parse import urlsplit
 
 from yt_dlp.networking import Request, RequestHandler, Response
 from yt_dlp.networking.exceptions import RequestError
-from yt_dlp.utils.networking import select_proxy
+from yt_dlp.utils.networking import HTTPHeaderDict, select_proxy
 
 from bench.tasks.youtube.site import connections
 
 _SCHEMES = ("http", "https")
+MOST_OF_A_PAGE = 50_000_000  # bytes; a page of YouTube has 1 MB, its player 3 MB
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Refused(RequestError):
     """An address that nothing may be fetched from; yt-dlp passes it on and never retries it."""
+
+
+class TooLarge(RequestError):
+    """A page, not media, of more than `MOST_OF_A_PAGE`, as sent or as unpacked."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,9 @@ def guarded(handler: type[RequestHandler]) -> type[RequestHandler]:
             self.network.check(request.url)
             super().validate(request)
 
+        def _prepare_headers(self, _: Request, headers: HTTPHeaderDict) -> None:
+            headers.setdefault("Accept-Encoding", "gzip")  # the one that `_Bodies` unpacks
+
         def send(self, request: Request) -> Response:
             _local.sending = _Sending(self.network)
             try:
@@ -140,7 +151,7 @@ def guarded(handler: type[RequestHandler]) -> type[RequestHandler]:
             # should yt-dlp rename this, no hop is ever checked, and every connection refused
             opener = super()._create_instance(**settings)
             opener.add_handler(_Hops(settings.get("proxies") or {}))
-            opener.add_handler(_AsAsked())
+            opener.add_handler(_Bodies())
             return opener
 
     return GuardedUrllibRH
@@ -171,23 +182,72 @@ class _Hops(urllib.request.BaseHandler):
     https_request = ftp_request = file_request = data_request = http_request
 
 
-class _AsAsked(urllib.request.BaseHandler):
-    """Takes a body as it is where no compression was asked for.
+class _Bodies(urllib.request.BaseHandler):
+    """Reads and unpacks pages, within limits; leaves media, asked for as they are, to be streamed.
 
-    yt-dlp would unpack it in memory and in one go, however much it becomes.
+    yt-dlp would read them, and unpack them, in memory and in one go, however much it becomes.
     """
 
     handler_order = 100  # before yt-dlp's own
 
     def http_response(
         self, request: urllib.request.Request, response: http.client.HTTPResponse
-    ) -> http.client.HTTPResponse:
-        """Forget that a body is said to be compressed."""
-        if request.get_header("Accept-encoding") == "identity":
-            del response.headers["Content-Encoding"]
-        return response
+    ) -> http.client.HTTPResponse | urllib.response.addinfourl:
+        """Return a response whose body is no danger."""
+        packed = response.headers.get("Content-Encoding", "").strip().lower()
+        del response.headers["Content-Encoding"]
+        if 300 <= response.status < 400:
+            body = b""  # which urllib would read to its end before it follows
+        elif request.get_header("Accept-encoding") == "identity":
+            return response
+        else:
+            body = _bounded(response)
+            if packed in ("gzip", "x-gzip"):
+                body = _unpacked(body)
+        response.close()
+        read = urllib.response.addinfourl(
+            io.BytesIO(body), response.headers, response.url, response.status
+        )
+        read.msg = response.msg  # type: ignore[attr-defined]
+        return read
 
     https_response = http_response
+
+
+def _bounded(response: http.client.HTTPResponse) -> bytes:
+    """Read a body.
+
+    Raises:
+        TooLarge: it is longer than any page.
+        http.client.IncompleteRead: it is shorter than its header says.
+    """
+    if response.length is None:
+        body = response.read(MOST_OF_A_PAGE + 1)
+    elif response.length <= MOST_OF_A_PAGE:
+        body = response.read()
+    else:
+        raise TooLarge(f"a page of {response.length} bytes")
+    if len(body) > MOST_OF_A_PAGE:
+        raise TooLarge(f"a page of more than {MOST_OF_A_PAGE} bytes")
+    return body
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Unpack what gzip packed; what follows it is junk that some servers add.
+
+    Raises:
+        TooLarge: it becomes longer than any page.
+        http.client.IncompleteRead: its end is missing.
+    """
+    if not body:
+        return body
+    gzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    page = gzip.decompress(body, MOST_OF_A_PAGE + 1)
+    if len(page) > MOST_OF_A_PAGE:
+        raise TooLarge(f"a page that unpacks to more than {MOST_OF_A_PAGE} bytes")
+    if not gzip.eof:
+        raise http.client.IncompleteRead(page)
+    return page
 
 
 @cache

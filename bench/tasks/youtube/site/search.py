@@ -25,7 +25,7 @@ def candidates(result: Mapping[str, object] | None) -> tuple[Candidate, ...]:
     if not isinstance(entries, Iterable) or isinstance(entries, str | Mapping):
         return ()
     return tuple(
-        Candidate(id, text_of(entry, "title"), _channel(entry), seconds(entry.get("duration")))
+        Candidate(id, text_of(entry, "title"), _channel(entry), positive(entry.get("duration")))
         for entry in entries
         if isinstance(entry, Mapping) and (id := text_of(entry, "id")) and intact(id)
     )
@@ -41,8 +41,8 @@ def _channel(entry: Mapping[str, object]) -> str | None:
     return text_of(entry, "channel") or text_of(entry, "uploader")
 
 
-def seconds(value: object) -> float | None:
-    """Return a duration that yt-dlp says; None where it does not."""
+def positive(value: object) -> float | None:
+    """Return a duration or size that yt-dlp says; None where it does not."""
     # a live stream has none, and bool is an int to Python
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -30,8 +30,9 @@ Status = Literal[
     "failed",
 ]
 
-# Tried again by the next run: what the network or the site's mood of the hour brought about. A
-# download that was too slow goes on from what it has received, so that every run gets further.
+# Tried again by the next run: what the network, the site's mood of the hour or this machine's
+# means brought about. A download that was too slow goes on from what it has received, where the
+# sound is one file; a format in fragments begins anew.
 FINAL: frozenset[Status] = frozenset(get_args(Status)) - {"failed", "blocked", "too slow"}
 
 _MOST = 200  # characters of a reason
@@ -52,6 +53,13 @@ _ADVICE = re.compile(
 _TEXTS: tuple[tuple[Status, str], ...] = (
     ("blocked", r"not a bot|captcha|rate-limited by youtube|IP is likely being blocked"),
     ("blocked", r"content isn.t available, try again later|unusual traffic"),
+    # said to this machine, its yt-dlp or its lack of a JavaScript runtime, not of the video
+    (
+        "failed",
+        r"\b(?:on|in|by|of) (?:this|your) (?:application|app|device|browser)\b|"
+        r"session does not exist|playback id|\berror(?: code)?:? 15\d\b|"
+        r"requested format is not available|only images are available|no video formats",
+    ),
     ("private", r"private video|video is private|granted access to this video"),
     (
         "members only",
@@ -72,13 +80,13 @@ _TEXTS: tuple[tuple[Status, str], ...] = (
         r"live event|premieres? in|premieres? will|is a premiere|live stream|is offline|"
         r"not currently live|^offline\.?$|is_upcoming|waiting for the (?:live|premiere)",
     ),
-    ("no sound", r"requested format is not available|only images are available"),
     ("unavailable", r"drm protected|copyright grounds"),
     (
         "unavailable",
         r"video (?:is )?(?:unavailable|not available|no longer available)|"
-        r"(?:isn.t|is not|is no longer) available|content is unavailable|"
-        r"unsupported url|incomplete youtube id|playback on other websites|does not exist",
+        r"(?:video|content) (?:isn.t|is not|is no longer) available|content is unavailable|"
+        r"unsupported url|incomplete youtube id|playback on other websites|"
+        r"video does not exist",
     ),
 )
 _REASONS = tuple((status, re.compile(text, re.IGNORECASE)) for status, text in _TEXTS)
@@ -141,6 +149,7 @@ def classify(error: Exception) -> ItemError:
     from yt_dlp.utils import ContentTooShortError, ExtractorError, GeoRestrictedError
 
     from bench.tasks.youtube.site.guard import Refused
+    from bench.tasks.youtube.site.stumbling import Stumbled
 
     chain = tuple(_chain(error))
     for one in chain:
@@ -148,6 +157,8 @@ def classify(error: Exception) -> ItemError:
             return one
         if isinstance(one, Refused):
             return ItemError("refused", str(one))
+        if isinstance(one, Stumbled):
+            return ItemError("failed", str(one))
     text = _text(error)
     if any(isinstance(one, GeoRestrictedError) for one in chain):
         return ItemError("geo-blocked", text)
@@ -170,7 +181,8 @@ def classify(error: Exception) -> ItemError:
 
 
 _PASSING = re.compile(
-    r"player response|timed out|timeout|connection|got error|incomplete|did not get any data",
+    r"player response|timed out|timeout|connection|got error|incomplete|did not get any data|"
+    r"there are no entries",
     re.IGNORECASE,
 )
 
