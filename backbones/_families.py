@@ -18,7 +18,7 @@ from backbones._speech2text import Speech2TextBackbone
 from backbones._whisper import FEATURES as WHISPER_FEATURES
 from backbones._whisper import INFERENCE as WHISPER_INFERENCE
 from backbones._whisper import WhisperBackbone
-from backbones.base import Backbone, Dtype
+from backbones.base import Backbone, BackboneError, Dtype, Weights
 from backbones.whisper_base import INFO as WHISPER_BASE
 
 if TYPE_CHECKING:
@@ -48,18 +48,33 @@ class Unsupported(Exception):
 class Family(Backbone):
     """A backbone class that reads what it is from a checkpoint's own settings.
 
-    The classes made from it for one checkpoint add `info`, `full`, `small` and `features`.
+    The classes made from it for one checkpoint add `info`, `full`, `small`, `features` and
+    `settings_sha`.
     """
 
     # Nobody has measured the model at hand (`voxgrid check --pretrained` does). Left out is
     # float16, which overflows in late layers of large models of several of these architectures.
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+    settings_sha: ClassVar[str]
     extractors: ClassVar[tuple[str, ...]]
     defaults: ClassVar[Mapping[str, Any]]
     inference: ClassVar[Mapping[str, Any]]
     full: ClassVar[Mapping[str, Any]]
     small: ClassVar[Mapping[str, Any]]
     features: ClassVar[Mapping[str, Any]]
+
+    def __init__(self, weights: Weights) -> None:
+        """Take weights that were found beside the same settings.
+
+        Raises:
+            BackboneError: the settings are others by now.
+        """
+        super().__init__(weights)
+        if weights.config_sha not in (None, self.settings_sha):
+            raise BackboneError(
+                f"{self.info.name}: its settings have changed since its weights were looked up; "
+                "run the command again"
+            )
 
     @classmethod
     @abstractmethod
@@ -108,6 +123,8 @@ class Whisper(WhisperBackbone, Family):
         if mels != config.num_mel_bins:
             raise Unsupported(f"features of {mels} bands for a network of {config.num_mel_bins}")
         rate, hop = features["sampling_rate"], features["hop_length"]
+        if features["n_fft"] % 2:
+            raise Unsupported(f"n_fft = {features['n_fft']}, an odd one")
         return Traits(
             sample_rate=rate,
             layers=config.encoder_layers + 1,

@@ -14,20 +14,10 @@ from typing import Any
 import yaml
 
 from backbones._families import MODEL_TYPES, Family, Traits, Unsupported, family, rotates
-from backbones._hub import FEATURE_FILES, MODEL_CARD, first_line, settings_digest, settings_folder
-from backbones._huggingface import architecture
+from backbones._hub import FEATURE_FILES, MODEL_CARD, settings_digest, settings_folder
+from backbones._huggingface import CONTRADICTIONS, architecture, unbuildable
 from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
-
-# What a library makes of settings that contradict each other.
-_CONTRADICTIONS = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    LookupError,
-    ArithmeticError,
-)
 
 
 def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
@@ -47,7 +37,11 @@ def backbone_class(address: Address, *, allow_download: bool = True) -> type[Bac
 
 @functools.lru_cache(maxsize=64)
 def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
-    """`digest` is what makes a folder that has changed another one."""
+    """`digest` is what makes a folder that has changed another one.
+
+    Files of the hub lie in folders named after their commit: it is what weights are looked up by,
+    so that they and the settings are of the same one.
+    """
     settings = _read_json(address, folder / "config.json")
     cls = _family(address, settings)
     features = _features(address, folder, cls)
@@ -67,14 +61,14 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
             f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
             "plugin for it (CONTRIBUTING.md) or pick another model"
         ) from error
-    except _CONTRADICTIONS as error:
-        raise _unbuildable(address, error) from error
+    except CONTRADICTIONS as error:
+        raise unbuildable(address.name, error) from error
     _require_positive(address, traits)
     info = BackboneInfo(
         name=address.name,
         summary=f"{settings['model_type']} encoder, as its own settings describe it",
         weights_id=address.where,
-        revision=address.revision or "local",
+        revision="local" if address.revision is None else folder.name,
         licence=_licence(address, folder),
         parameters=sum(p.numel() for p in network.parameters()),
         small_layers=None if small_layers == traits["layers"] else small_layers,
@@ -87,6 +81,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
         "full": full,
         "small": {**full, **shrunk},
         "features": found,
+        "settings_sha": digest,
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,
     }
@@ -103,7 +98,7 @@ def _require_positive(address: Address, traits: Traits) -> None:
     }
     for what, value in numbers.items():
         if value <= 0:
-            raise _unbuildable(address, ValueError(f"a {what} of {value}"))
+            raise unbuildable(address.name, ValueError(f"a {what} of {value}"))
 
 
 def _family(address: Address, settings: Mapping[str, Any]) -> type[Family]:
@@ -133,17 +128,8 @@ def _config(address: Address, settings: Mapping[str, Any], cls: type[Family]) ->
     try:
         config = CONFIG_MAPPING[settings["model_type"]]
         return config.from_dict({**settings, **cls.inference})
-    except (StrictDataclassError, *_CONTRADICTIONS) as error:
-        raise _unbuildable(address, error) from error
-
-
-def _unbuildable(address: Address, error: Exception) -> BackboneError:
-    import transformers
-
-    return BackboneError(
-        f"{address.name}: transformers {transformers.__version__} cannot build what its settings "
-        f"describe ({first_line(error)}); get the published ones again"
-    )
+    except (StrictDataclassError, *CONTRADICTIONS) as error:
+        raise unbuildable(address.name, error) from error
 
 
 def _features(address: Address, folder: Path, cls: type[Family]) -> dict[str, Any]:
@@ -198,7 +184,8 @@ def _licence(address: Address, folder: Path) -> str:
         return unknown
     try:
         fields = yaml.safe_load(rest.partition("\n---")[0])
-    except yaml.YAMLError:
+    # a date that is none is a ValueError
+    except (yaml.YAMLError, ValueError):
         return unknown
     found = fields.get("license") if isinstance(fields, dict) else None
     if found == "other":

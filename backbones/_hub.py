@@ -14,7 +14,9 @@ from pathlib import Path
 from backbones.base import BackboneError, WeightsUnavailable
 from backbones.names import Address
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+# Of a checkpoint in several files: which tensor is in which.
+WEIGHT_INDEX = "model.safetensors.index.json"
+WEIGHT_FILES = ("model.safetensors", WEIGHT_INDEX, "pytorch_model.bin")
 # The last one holds the feature extractor's settings where a processor was saved as a whole.
 FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
 SETTINGS_FILES = ("config.json", *FEATURE_FILES)

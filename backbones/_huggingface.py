@@ -15,16 +15,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backbones._hub import first_line
 from backbones._tensors import load_strictly, refuse
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsMismatch
-from backbones.weights import how_to_get, weight_file
+from backbones.weights import how_to_get, weight_file, weight_parts
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-# Settings that decide what is computed in, or name code to run, instead of the architecture.
-_NOT_ARCHITECTURE = frozenset({"dtype", "torch_dtype", "auto_map", "quantization_config"})
+# Settings that decide what is computed in or given back, or name code or files to fetch and run,
+# instead of the architecture. So do all that begin with an underscore, which are the library's own.
+_NOT_ARCHITECTURE = frozenset(
+    {
+        "attn_implementation",
+        "auto_map",
+        "device_map",
+        "distributed_config",
+        "dtype",
+        "experts_implementation",
+        "fusion_config",
+        "kernel_config",
+        "output_attentions",
+        "output_hidden_states",
+        "quantization_config",
+        "return_dict",
+        "torch_dtype",
+        "torchscript",
+        "transformers_weights",
+        "use_kernels",
+        "use_return_dict",
+    }
+)
+# What a library makes of settings that contradict each other, or of sizes no memory can hold.
+CONTRADICTIONS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +120,8 @@ def load_encoder(
         settings = dict(small if weights.size == "small" else full)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
-        encoder = model(config.from_dict({**settings, **inference}))
+        with _buildable(info):
+            encoder = model(config.from_dict({**settings, **inference, **_attention(model)}))
     if folder is not None:
         _fill(info, encoder, folder, layout)
     return encoder.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
@@ -136,19 +170,52 @@ def load_model(
             settings = _read_config(info, folder, config.model_type)
             path = _weight_file(info, folder)
             tensors = _read_tensors(info, path)
-            encoder, report = model.from_pretrained(
-                None,
-                config=config.from_dict({**settings, **inference}),
-                state_dict=tensors,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # it is refused below, with all other problems
-                dtype=torch.float32,
-            )
+            with _buildable(info):
+                encoder, report = model.from_pretrained(
+                    None,
+                    config=config.from_dict({**settings, **inference, **_attention(model)}),
+                    state_dict=tensors,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # it is refused below, with all other problems
+                    dtype=torch.float32,
+                )
             _refuse_gaps(f"{info.name}: {path}", report, tensors, model.base_model_prefix, ignored)
         else:
             settings = dict(small if weights.size == "small" else full)
-            encoder = model(config.from_dict({**settings, **inference}))
+            with _buildable(info):
+                encoder = model(config.from_dict({**settings, **inference, **_attention(model)}))
     return encoder.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+
+
+def _attention(model: Any) -> dict[str, str]:
+    """How attention is computed: the library's own choice of today, whatever it is tomorrow."""
+    return {"attn_implementation": "sdpa" if getattr(model, "_supports_sdpa", False) else "eager"}
+
+
+@contextmanager
+def _buildable(info: BackboneInfo) -> Iterator[None]:
+    """Turn what comes of settings that no network can be built from into a sentence."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (StrictDataclassError, *CONTRADICTIONS) as error:
+        raise unbuildable(info.name, error) from error
+
+
+def unbuildable(name: str, error: Exception) -> BackboneError:
+    """What is said of settings that no network can be built from.
+
+    Args:
+        name: of the backbone.
+        error: what the library said.
+    """
+    import transformers
+
+    return BackboneError(
+        f"{name}: transformers {transformers.__version__} cannot build what its settings describe "
+        f"({first_line(error)}); get the published ones again"
+    )
 
 
 def _refuse_gaps(
@@ -226,7 +293,11 @@ def _read_config(info: BackboneInfo, folder: Path, model_type: str) -> dict[str,
 
 def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a config.json that describe the network."""
-    return {k: v for k, v in settings.items() if k not in _NOT_ARCHITECTURE}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in _NOT_ARCHITECTURE and not key.startswith("_")
+    }
 
 
 def _weight_file(info: BackboneInfo, folder: Path) -> Path:
@@ -252,8 +323,8 @@ def _read_tensors(info: BackboneInfo, path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
+        if path.suffix in (".safetensors", ".json"):
+            return {k: v for part in weight_parts(path) for k, v in load_file(part).items()}
         # the mapping of files older than torch 1.6 is not supported
         content = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)

@@ -236,6 +236,8 @@ class Conformer(NemoEncoder):
 
     target = "ConformerEncoder"
     honoured: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        # with others, padding reaches a clip's frames, or NeMo takes its features in another order
+        "subsampling": ("striding", "dw_striding", None, False),
         "reduction": (None,),
         "feat_out": (-1, None),
         "self_attention_model": ("rel_pos", "abs_pos"),

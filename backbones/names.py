@@ -20,7 +20,8 @@ SCHEMES: tuple[Scheme, ...] = ("hf", "nemo")
 # What marks a path; anything else after `hf:` is a repository of the hub.
 _PATH_STARTS = ("/", "./", "../", "~/")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-_REVISION = re.compile(r"[\w][\w./-]*", re.ASCII)
+# `..` is in no name of git's, and would lead out of the hub's cache
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]*", re.ASCII)
 # Names whose characters `file_name` only has to join, so that no two give the same.
 _PLAIN = re.compile(r"[A-Za-z0-9._@:/-]*", re.ASCII)
 

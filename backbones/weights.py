@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from backbones import names
 from backbones._hub import (
     SETTINGS_FILES,
     WEIGHT_FILES,
+    WEIGHT_INDEX,
     first_line,
     how_to_get_address,
     hub_error,
@@ -23,6 +26,9 @@ from backbones._hub import (
 )
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable
 from backbones.names import Address
+
+# What the files are called that an index on the hub names.
+WEIGHT_PARTS = "model-*-of-*.safetensors"
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -51,7 +57,7 @@ def resolve(
 
     Raises:
         WeightsUnavailable: nothing local and nothing to download; the message says how to get them.
-        BackboneError: a local folder was found, but there are no weights in it.
+        BackboneError: a local folder was found, but no weights in it, or not all of them.
     """
     if info.weights_id is None:
         return Weights("none")
@@ -75,7 +81,7 @@ def resolve(
         "pretrained",
         id=info.weights_id,
         path=path,
-        sha=sha256(file),
+        sha=_sha(file),
         config_sha=_settings_beside(info, path),
     )
 
@@ -117,6 +123,43 @@ def weight_file(folder: Path) -> Path | None:
     return next((folder / n for n in WEIGHT_FILES if (folder / n).is_file()), None)
 
 
+def weight_parts(file: Path) -> list[Path]:
+    """Return the files that hold the tensors of a weight file: itself, or those an index names.
+
+    Raises:
+        BackboneError: the index is none, or a file it names is not beside it.
+    """
+    if file.name != WEIGHT_INDEX:
+        return [file]
+    try:
+        parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+        plain = all(Path(part).name == part and part.endswith(".safetensors") for part in parts)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BackboneError(
+            f"cannot read {file} as an index of safetensors ({first_line(error)}); get the "
+            "published files again"
+        ) from error
+    if not plain:
+        raise BackboneError(
+            f"{file} names other files than safetensors beside it; get the published files again"
+        )
+    missing = [part for part in parts if not (file.parent / part).is_file()]
+    if missing or not parts:
+        raise BackboneError(
+            f"{file.parent} lacks {', '.join(missing) or 'all files'} of {file.name}; get the "
+            "published files again"
+        )
+    return [file.parent / part for part in parts]
+
+
+def _sha(file: Path) -> str:
+    """Digest of a weight file: of its content, or of the names and contents of its parts."""
+    if file.name != WEIGHT_INDEX:
+        return sha256(file)
+    lines = "".join(f"{part.name} {sha256(part)}\n" for part in weight_parts(file))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def _is_url(weights_id: str) -> bool:
     return weights_id.startswith(("https://", "http://"))
 
@@ -142,7 +185,7 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
     archives = sorted(folder.glob("*.nemo"))
     if len(archives) == 1:
         return archives[0]
-    if (folder / "config.json").is_file() and weight_file(folder):
+    if _holds_weights(folder):
         return folder
     raise BackboneError(
         f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)} "
@@ -159,12 +202,18 @@ def _at(address: Address) -> Path | None:
         if not path.is_file():
             raise BackboneError(f"{address.name}: there is no file {path}; check the path")
         return path
-    if (path / "config.json").is_file() and weight_file(path):
+    if _holds_weights(path):
         return path
     raise BackboneError(
         f"{address.name}: {path} needs config.json and one of {', '.join(WEIGHT_FILES)}; "
         f"{how_to_get_address(address)}"
     )
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether a folder has settings and weights; an index without its files is an error."""
+    file = weight_file(folder)
+    return file is not None and (folder / "config.json").is_file() and bool(weight_parts(file))
 
 
 def _settings_beside(info: BackboneInfo, path: Path) -> str | None:
@@ -182,6 +231,8 @@ def _settings_of_address(info: BackboneInfo) -> str | None:
     if address is None:
         return None
     if address.scheme == "hf":
+        if address.path is None:
+            address = replace(address, revision=info.revision)
         return settings_digest(settings_folder(address))
     from backbones._nemo import read_member
 
@@ -204,6 +255,10 @@ def _cached(info: BackboneInfo) -> Path | None:
             for file in ("config.json", name)
         ]
         if all(isinstance(file, str) for file in found):
+            try:
+                weight_parts(Path(str(found[1])))
+            except BackboneError:
+                continue  # a download that was interrupted, and that goes on
             return Path(str(found[0])).parent
     return None
 
@@ -230,11 +285,12 @@ def _download_snapshot(info: BackboneInfo) -> Path:
         wanted = next((name for name in WEIGHT_FILES if name in files), None)
         if wanted is None:
             raise _unavailable(info, f"{info.weights_id} has none of {', '.join(WEIGHT_FILES)}")
+        parts = [WEIGHT_PARTS] if wanted == WEIGHT_INDEX else []
         return Path(
             snapshot_download(
                 info.weights_id,
                 revision=info.revision,
-                allow_patterns=[*SETTINGS_FILES, wanted],
+                allow_patterns=[*SETTINGS_FILES, wanted, *parts],
             )
         )
     # an HTTP status of the hub and a full disk are both an OSError

@@ -101,6 +101,12 @@ def test_every_supported_model_type_is_tested_here(saved: Saved) -> None:
     assert types == set(MODEL_TYPES)
 
 
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_every_supported_model_type_is_named_for_the_reader(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    assert [kind for kind in MODEL_TYPES if f"`{kind}`" not in text] == []
+
+
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_frames_are_the_librarys_own(name: str, saved: Saved) -> None:
     # Whisper's own window is 30 s, and ours as long as the clip
@@ -253,6 +259,7 @@ def test_the_features_of_a_processor_are_read_too(folder: Path) -> None:
         ("---\nlicense: [mit, apache-2.0]\n---\n", "mit, apache-2.0"),
         ("# A model\nlicense: mit\n", "unknown"),
         ("---\nlicense: [\n---\n", "unknown"),
+        ("---\nlicense: mit\ndate: 2024-13-45\n---\n", "unknown"),
     ],
 )
 def test_the_licence_is_that_of_the_model_card(card: str, licence: str, folder: Path) -> None:
@@ -323,6 +330,112 @@ def test_code_that_comes_with_a_model_is_never_run(file: str, folder: Path) -> N
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Evil: pass\n")
     assert "code of their own" in refusal(folder)
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-layer", "wavlm-group", "whisper"])
+def test_settings_decide_neither_what_code_runs_nor_what_it_returns(
+    name: str, saved: Saved, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(saved(name), tmp_path / "model")
+    change(
+        folder / "config.json",
+        attn_implementation="evil/kernel",
+        _attn_implementation="evil/kernel",
+        _attn_implementation_internal="evil/kernel",
+        experts_implementation="evil/kernel",
+        kernel_config={"RMSNorm": "evil/kernel:RMSNorm"},
+        use_kernels=True,
+        return_dict=False,
+        output_attentions=True,
+        output_hidden_states=False,
+        torchscript=True,
+        transformers_weights="other.safetensors",
+    )
+    clip = noise(0.5), torch.tensor([8000])
+    for one, other in zip(
+        loaded(folder).encode(*clip).hidden, loaded(saved(name)).encode(*clip).hidden, strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_attention_is_computed_as_the_library_does_unasked(name: str, saved: Saved) -> None:
+    theirs = getattr(transformers, CHECKPOINTS[name][0]).from_pretrained(saved(name))
+    backbone = loaded(saved(name))
+    (ours,) = (m for m in vars(backbone).values() if isinstance(m, transformers.PreTrainedModel))
+    assert ours.config._attn_implementation == theirs.config._attn_implementation
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-layer", "whisper"])
+def test_a_size_that_no_memory_holds_is_one_sentence(
+    name: str, saved: Saved, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(saved(name), tmp_path / "model")
+    width = "d_model" if name == "whisper" else "hidden_size"
+    change(folder / "config.json", **{width: 2**32})
+    assert "cannot build" in refusal(folder)
+
+
+def test_an_odd_window_of_whisper_is_refused(saved: Saved, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved("whisper"), tmp_path / "model")
+    change(folder / "preprocessor_config.json", n_fft=401)
+    assert "n_fft = 401, an odd one" in refusal(folder)
+
+
+def test_weights_of_other_settings_are_refused(folder: Path) -> None:
+    name = f"hf:{folder}"
+    weights = backbones.resolve(backbones.info(name))
+    change(folder / "config.json", layer_norm_eps=1e-3)
+    with pytest.raises(BackboneError, match="its settings have changed"):
+        backbones.create(name, weights)
+
+
+# --- checkpoints in several files --------------------------------------------------------------
+
+
+@pytest.fixture
+def sharded(saved: Saved, tmp_path: Path) -> Path:
+    """The small checkpoint as the library saves large ones."""
+    model = transformers.Wav2Vec2ForPreTraining.from_pretrained(saved("wav2vec2-layer"))
+    model.save_pretrained(tmp_path / "sharded", max_shard_size="60KB")
+    make_hf.extractor("wav2vec2-layer").save_pretrained(tmp_path / "sharded")
+    assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
+    return tmp_path / "sharded"
+
+
+def test_weights_in_several_files_are_the_same_weights(saved: Saved, sharded: Path) -> None:
+    clip = noise(0.5), torch.tensor([8000])
+    one, other = loaded(saved("wav2vec2-layer")), loaded(sharded)
+    for ours, same in zip(one.encode(*clip).hidden, other.encode(*clip).hidden, strict=True):
+        assert torch.equal(ours, same)
+
+
+def test_weights_in_several_files_are_keyed_by_all_of_them(sharded: Path) -> None:
+    info = backbones.info(f"hf:{sharded}")
+    before = backbones.resolve(info).sha
+    last = max(sharded.glob("model-*.safetensors"))
+    tensors = load_file(last)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, last, {"format": "pt"})
+    assert backbones.resolve(info).sha != before
+    last.unlink()
+    assert f"lacks {last.name} of model.safetensors.index.json" in refusal(sharded)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "{",
+        "[]",
+        '{"weight_map": 3}',
+        '{"weight_map": {}}',
+        '{"weight_map": {"x": 3}}',
+        '{"weight_map": {"x": "../model.safetensors"}}',
+        '{"weight_map": {"x": "model.bin"}}',
+    ],
+)
+def test_an_index_that_is_none_is_refused(index: str, sharded: Path) -> None:
+    (sharded / "model.safetensors.index.json").write_text(index)
+    assert "get the published files again" in refusal(sharded)
 
 
 @pytest.mark.parametrize("name", ["wav2vec2-layer", "whisper"])

@@ -48,17 +48,28 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return waves, lengths
 
 
-@pytest.mark.parametrize("target", ENCODERS)
-def test_the_last_layer_is_nemos_own(target: str, archives: dict[str, Path]) -> None:
+def problems(path: Path) -> dict[str, str | None]:
+    """What the conformance suite finds wrong with an archive."""
+    address = f"nemo:{path}"
+    weights = backbones.resolve(backbones.info(address))
+    return {
+        result.name: result.problem
+        for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
+        if not result.passed
+    }
+
+
+def same_as_nemo(path: Path, network: Any) -> None:
+    """The last layer is what NeMo's own network makes of NeMo's own features."""
     from nemo.collections.asr.modules import AudioToMelSpectrogramPreprocessor
 
     waves, lengths = batch()
-    frames = loaded(archives[target]).encode(waves, lengths)
+    frames = loaded(path).encode(waves, lengths)
     features = {**FEATURES, "dither": 0.0, "pad_to": 0}
     preprocessor = AudioToMelSpectrogramPreprocessor(**features).eval()
     with torch.no_grad():
         mel, counts = preprocessor(input_signal=waves, length=lengths)
-        theirs, counts = make_nemo.network(target)(audio_signal=mel, length=counts)
+        theirs, counts = network(audio_signal=mel, length=counts)
     assert frames.lengths[-1].tolist() == counts.tolist()
     for row, count in enumerate(counts.tolist()):
         torch.testing.assert_close(
@@ -67,15 +78,31 @@ def test_the_last_layer_is_nemos_own(target: str, archives: dict[str, Path]) -> 
 
 
 @pytest.mark.parametrize("target", ENCODERS)
+def test_the_last_layer_is_nemos_own(target: str, archives: dict[str, Path]) -> None:
+    same_as_nemo(archives[target], make_nemo.network(target))
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "rate"), [("striding", 25.0), ("dw_striding", 25.0), (None, 100.0)]
+)
+def test_every_honoured_subsampling_keeps_the_contract_and_gives_nemos_numbers(
+    subsampling: str | None, rate: float, tmp_path: Path
+) -> None:
+    changed = {"subsampling": subsampling, "subsampling_factor": 4}
+    network = make_nemo.network("ConformerEncoder", {**make_nemo.CONFORMER, **changed})
+    path = make_nemo.write(
+        tmp_path / "x.nemo",
+        make_nemo.config("ConformerEncoder", **changed),
+        {f"encoder.{name}": tensor for name, tensor in network.state_dict().items()},
+    )
+    assert backbones.info(f"nemo:{path}").frame_rate == rate
+    same_as_nemo(path, network)
+    assert problems(path) == {}
+
+
+@pytest.mark.parametrize("target", ENCODERS)
 def test_archive_passes_the_conformance_suite(target: str, archives: dict[str, Path]) -> None:
-    address = f"nemo:{archives[target]}"
-    weights = backbones.resolve(backbones.info(address))
-    problems = {
-        result.name: result.problem
-        for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
-        if not result.passed
-    }
-    assert problems == {}
+    assert problems(archives[target]) == {}
 
 
 def test_records_say_what_the_configuration_says(archives: dict[str, Path]) -> None:
@@ -115,6 +142,11 @@ def test_another_encoder_is_refused_with_what_there_is(tmp_path: Path) -> None:
         ("ConvASREncoder", {"normalization_mode": "layer"}, "normalization_mode = layer"),
         ("ConvASREncoder", {"conv_mask": False}, "conv_mask = False"),
         ("ConformerEncoder", {"self_attention_model": "rel_pos_local_attn"}, "rel_pos_local_attn"),
+        ("ConformerEncoder", {"subsampling": "stacking"}, "subsampling = stacking"),
+        ("ConformerEncoder", {"subsampling": "stacking_norm"}, "subsampling = stacking_norm"),
+        ("ConformerEncoder", {"subsampling": "vggnet"}, "subsampling = vggnet"),
+        ("ConformerEncoder", {"subsampling": "striding_conv1d"}, "= striding_conv1d"),
+        ("ConformerEncoder", {"subsampling": "dw_striding_conv1d"}, "= dw_striding_conv1d"),
         ("ConformerEncoder", {"d_model": "${model.width}"}, "refers to other settings"),
         ("ConformerEncoder", {"no_such_setting": 1}, "no_such_setting"),
         ("ConformerEncoder", {"subsampling_factor": 0}, "no ConformerEncoder can be made"),

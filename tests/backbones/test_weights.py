@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +18,7 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
+import backbones
 from backbones import BackboneError, BackboneInfo, Weights, WeightsUnavailable, names, weights
 from backbones._hub import settings_folder
 
@@ -253,7 +257,8 @@ class Hub(BaseHTTPRequestHandler):
             self.refuse(404, "RevisionNotFound")
         elif path.startswith(f"{api}/revision/"):
             siblings = [{"rfilename": name} for name in HUB_FILES]
-            self.answer_json({"id": INFO.weights_id, "sha": self.commit, "siblings": siblings})
+            sha = self.commit_of(path.removeprefix(f"{api}/revision/"))
+            self.answer_json({"id": INFO.weights_id, "sha": sha, "siblings": siblings})
         elif path.startswith(f"{api}/tree/"):
             self.answer_json(
                 [
@@ -264,9 +269,13 @@ class Hub(BaseHTTPRequestHandler):
         elif path.startswith(files):
             content = HUB_FILES[path.rpartition("/")[2]]
             etag = hashlib.sha256(content).hexdigest()
-            self.answer(content, {"X-Repo-Commit": self.commit, "ETag": f'"{etag}"'})
+            commit = self.commit_of(path.removeprefix(files).partition("/")[0])
+            self.answer(content, {"X-Repo-Commit": commit, "ETag": f'"{etag}"'})
         else:
             self.send_error(404)
+
+    def commit_of(self, revision: str) -> str:
+        return revision if len(revision) == len(self.commit) else self.commit
 
     def refuse(self, status: int, code: str) -> None:
         self.send_response(status)
@@ -360,6 +369,71 @@ def test_weights_of_a_repository_follow_its_settings(hub: type[Hub]) -> None:
     # the same settings decide what random weights are shaped like
     assert weights.resolve(info, control="random-init").config_sha == found.config_sha
     assert weights.resolve(INFO, control="random-init").config_sha is None
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a backbone whose settings are on the hub."""
+    settings = {"model_type": "wav2vec2", "num_hidden_layers": 1, "hidden_size": 48}
+    monkeypatch.setitem(HUB_FILES, "config.json", json.dumps(settings).encode())
+    return f"hf:{INFO.weights_id}"
+
+
+def test_settings_and_weights_are_of_one_commit(
+    hub: type[Hub], published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = backbones.info(published)
+    assert info.revision == "b" * 40
+    # somebody publishes another version between the two
+    monkeypatch.setattr(Hub, "commit", "c" * 40)
+    monkeypatch.setitem(HUB_FILES, "config.json", b"{}")
+    path = weights.resolve(info).path
+    assert path is not None
+    assert path.name == info.revision
+    assert backbones.info(published) == info
+
+
+def test_another_process_finds_the_commit_that_was_resolved(
+    hub: type[Hub], hub_cache: Path, published: str
+) -> None:
+    """Offline, from the cache, even where the hub has moved on."""
+    info = backbones.info(published)
+    program = (
+        "from backbones import _hub, names; "
+        f"print(_hub.settings_folder(names.parse({published!r})).name)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HF_HUB_CACHE": str(hub_cache), "VOXGRID_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert child.stdout.strip() == info.revision
+
+
+def test_weights_in_several_files_are_fetched_with_their_index(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {f"model-0000{n}-of-00002.safetensors": f"part {n}".encode() for n in (1, 2)}
+    index = {"weight_map": dict(zip("ab", parts, strict=True))}
+    for name, content in parts.items():
+        monkeypatch.setitem(HUB_FILES, name, content)
+    monkeypatch.setitem(HUB_FILES, weights.WEIGHT_INDEX, json.dumps(index).encode())
+    found = weights.resolve(INFO)
+    assert found.path is not None
+    assert {file.name for file in found.path.iterdir()} == {
+        "config.json",
+        "preprocessor_config.json",
+        weights.WEIGHT_INDEX,
+        *parts,
+    }
+    monkeypatch.setenv("VOXGRID_OFFLINE", "1")
+    assert weights.resolve(INFO) == found
+    # as an interrupted download leaves it
+    (found.path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(WeightsUnavailable, match="VOXGRID_OFFLINE is set"):
+        weights.resolve(INFO)
 
 
 @pytest.mark.parametrize(
