@@ -29,14 +29,14 @@ from backbones._conformance.golden import (
 )
 from backbones._conformance.model import MODEL_CHECKS
 from backbones._conformance.outcome import Check, CheckFailed, Measured, NotApplicable
-from backbones._conformance.pickles import PICKLE_CHECKS, REFUSALS
+from backbones._conformance.pickles import PICKLE_CHECKS
 from backbones._conformance.precision import PRECISION_CHECKS
 from backbones._conformance.record import RECORD_CHECKS
 from backbones._conformance.sounds import SOUND_CHECKS
 from backbones._conformance.state import STATE_CHECKS
 from backbones._conformance.subject import SECONDS, Subject
 from backbones._conformance.training import TRAINING_CHECKS
-from backbones.base import Backbone, Weights, WeightsUnavailable
+from backbones.base import Backbone, BackboneError, Weights, WeightsUnavailable
 
 __all__ = [
     "CHECKS",
@@ -114,17 +114,19 @@ class Examination:
         subject: what was checked; None where it was not.
         results: one for each check.
         skipped: why it was not checked, or None.
+        problem: what is wrong with its weights, so that it could not be checked; None otherwise.
     """
 
     name: str
     subject: Subject | None
     results: tuple[CheckResult, ...] = ()
     skipped: str | None = None
+    problem: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
-        return all(result.passed for result in self.results)
+        """Whether no check failed, and its weights could be used."""
+        return self.problem is None and all(result.passed for result in self.results)
 
 
 def run_check(check: Check, subject: Subject) -> CheckResult:
@@ -146,7 +148,8 @@ def run_check(check: Check, subject: Subject) -> CheckResult:
             limit=failure.limit,
             remedy=failure.remedy,
         )
-    except (*REFUSALS, AssertionError) as error:
+    # a plugin may raise anything, even exit, and the other checks have to go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return result(
             problem="the backbone raises an error",
             measured=f"{type(error).__name__}: {error}",
@@ -199,6 +202,8 @@ def examine(
             found = weights.resolve(info, control=control, allow_download=False)
         except WeightsUnavailable as error:
             return Examination(name, None, skipped=str(error))
+        except BackboneError as error:  # weights that are there and of no use
+            return Examination(name, None, problem=str(error))
     subject = Subject(name, found)
     return Examination(name, subject, tuple(run_check(check, subject) for check in CHECKS))
 

@@ -11,8 +11,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 
@@ -21,21 +22,8 @@ from backbones.base import Backbone, BackboneError, BackboneInfo, Weights
 
 ENTRY_POINTS = "voxgrid.backbones"
 NOT_PLUGINS = frozenset({"base", "registry", "weights", "checks", "names"})
-
-# What a module that does not import, or is no plugin, may raise.
-PLUGIN_ERRORS = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    OSError,
-    RuntimeError,
-    BackboneError,
-)
+# Records, caches and weights are kept in files of this name.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 # What an extra of voxgrid installs.
 EXTRA_MODULES = {"egemaps": ("opensmile",)}
@@ -48,7 +36,7 @@ class UnknownBackbone(BackboneError):
 
 
 class DuplicateBackbone(BackboneError):
-    """Two plugins of the same name; the message names both origins."""
+    """Several plugins have this name, so that none can be used; the message names them all."""
 
 
 class PluginWarning(UserWarning):
@@ -74,6 +62,7 @@ def get(name: str, *, allow_download: bool = True) -> type[Backbone]:
 
     Raises:
         UnknownBackbone: with the nearest known name.
+        DuplicateBackbone: two plugins from elsewhere have this name.
         BackboneError: there is nothing at an address, or it is no encoder voxgrid can run.
         WeightsUnavailable: the settings of a repository are not on this machine and cannot be had.
     """
@@ -81,6 +70,8 @@ def get(name: str, *, allow_download: bool = True) -> type[Backbone]:
     if address is not None:
         return _at(address, allow_download)
     known = _discovered()
+    if name not in known and name in _ambiguous:
+        raise DuplicateBackbone(_ambiguous[name])
     if name not in known and name in _broken:
         raise UnknownBackbone(f"backbone '{name}' was left out: {_broken[name]}")
     if name not in known:
@@ -147,28 +138,59 @@ def missing_extra(info: BackboneInfo) -> str | None:
     if info.extra is None:
         return None
     modules = EXTRA_MODULES.get(info.extra, (info.extra,))
-    if all(importlib.util.find_spec(module) is not None for module in modules):
+    if all(_is_installed(module) for module in modules):
         return None
     command = EXTRA_COMMANDS.get(info.extra, f"pip install {info.extra}")
     return f"not installed, since it is optional; get it with: {command}"
 
 
-def collect(found: Iterable[Plugin]) -> dict[str, Plugin]:
-    """Index plugins by name.
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):  # its parent is missing, or it is no name of one
+        return False
 
-    Raises:
-        DuplicateBackbone: the same name from two origins.
+
+def collect(
+    own: Iterable[Plugin],
+    others: Iterable[Plugin] = (),
+    failures: dict[str, str] | None = None,
+    ambiguous: dict[str, str] | None = None,
+) -> dict[str, Plugin]:
+    """Index plugins by name; where several have one name, those that lose it are warnings.
+
+    A name of voxgrid's own stays with it, and plugins from elsewhere are refused it. Of several
+    that claim any other name none is taken: which one was meant cannot be known.
+
+    Args:
+        own: plugins of voxgrid.
+        others: plugins of other packages.
+        failures: filled with the reason of each warning, by the name.
+        ambiguous: filled with the reason, by each name that no plugin has got.
     """
-    plugins: dict[str, Plugin] = {}
-    for plugin in found:
-        name = plugin.backbone.info.name
-        other = plugins.setdefault(name, plugin)
-        if other.backbone is not plugin.backbone:
-            raise DuplicateBackbone(
-                f"backbone '{name}' comes from both {other.origin} and {plugin.origin}; "
-                "uninstall or rename one of them"
-            )
-    return plugins
+    kept: dict[str, Plugin] = {}
+    for group in (own, others):
+        claims: dict[str, list[Plugin]] = {}
+        for plugin in group:
+            same = claims.setdefault(plugin.backbone.info.name, [])
+            if all(other.backbone is not plugin.backbone for other in same):
+                same.append(plugin)
+        for name, plugins in claims.items():
+            if name not in kept and len(plugins) == 1:
+                kept[name] = plugins[0]
+                continue
+            reason = _duplicate(name, kept.get(name), plugins)
+            _warn(reason, name, failures)
+            if name not in kept and ambiguous is not None:
+                ambiguous[name] = reason
+    return kept
+
+
+def _duplicate(name: str, owner: Plugin | None, plugins: list[Plugin]) -> str:
+    origins = [plugin.origin for plugin in ([owner] if owner else []) + plugins]
+    places = f"both {origins[0]} and {origins[1]}" if len(origins) == 2 else ", ".join(origins)
+    result = f"{owner.origin} is the one in use" if owner else "none of them is in use"
+    return f"backbone '{name}' comes from {places}, and {result}; uninstall or rename the others"
 
 
 def walk(package: ModuleType, failures: dict[str, str] | None = None) -> Iterator[Plugin]:
@@ -184,26 +206,34 @@ def walk(package: ModuleType, failures: dict[str, str] | None = None) -> Iterato
         if entry.name.startswith("_") or entry.name in NOT_PLUGINS:
             continue
         path = f"{package.__name__}.{entry.name}"
-        try:
-            module = importlib.import_module(path)
-            if hasattr(module, "INFO"):
-                yield Plugin(plugin_class(module), path)
-        except PLUGIN_ERRORS as error:  # a broken plugin must not take the others along
-            _warn(path, error, entry.name, failures)
+        yield from _admitted(
+            functools.partial(importlib.import_module, path), path, entry.name, failures, own=True
+        )
 
 
 def plugin_class(target: object) -> type[Backbone]:
     """Return the backbone class of a plugin: the class itself, or the one in a module.
 
     Raises:
-        BackboneError: not a backbone, or not exactly one with `info = INFO`; or its name is kept
-            for addresses.
+        BackboneError: not a backbone, or not exactly one with `info = INFO`; or its record is of
+            another type, or its name cannot be that of a file or is kept for addresses.
     """
     found = _class_of(target)
-    reserved = tuple(f"{scheme}--" for scheme in names.SCHEMES)
-    if ":" in found.info.name or found.info.name.startswith(reserved):
+    info: object = getattr(found, "info", None)
+    if not isinstance(info, BackboneInfo):
         raise BackboneError(
-            f"'{found.info.name}' is how an address or its files may be called; rename the backbone"
+            f"info of {found.__name__} is a {type(info).__name__}; make it a BackboneInfo(...)"
+        )
+    reserved = tuple(f"{scheme}--" for scheme in names.SCHEMES)
+    name: object = info.name
+    if isinstance(name, str) and (":" in name or name.startswith(reserved)):
+        raise BackboneError(
+            f"'{name}' is how an address or its files may be called; rename the backbone"
+        )
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise BackboneError(
+            f"its name {name!r} cannot be that of a file; rename the backbone with lower case "
+            "letters, digits and ._-"
         )
     return found
 
@@ -239,6 +269,8 @@ def _at(address: names.Address, allow_download: bool) -> type[Backbone]:
 
 # what the latest discovery left out
 _broken: dict[str, str] = {}
+# and the names that several plugins claim, of which none was taken
+_ambiguous: dict[str, str] = {}
 
 
 @functools.cache
@@ -246,21 +278,43 @@ def _discovered() -> dict[str, Plugin]:
     import backbones
 
     _broken.clear()
-    return collect([*walk(backbones, _broken), *_entry_points(_broken)])
+    _ambiguous.clear()
+    return collect(walk(backbones, _broken), _entry_points(_broken), _broken, _ambiguous)
 
 
 def _entry_points(failures: dict[str, str]) -> Iterator[Plugin]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = entry.dist.name if entry.dist else "an unnamed package"
-        origin = f"{entry.value} ({package})"
-        try:
-            yield Plugin(plugin_class(entry.load()), origin)
-        except PLUGIN_ERRORS as error:  # somebody else's plugin must not stop ours
-            _warn(origin, error, entry.name, failures)
+        yield from _admitted(
+            entry.load, f"{entry.value} ({package})", entry.name, failures, own=False
+        )
 
 
-def _warn(origin: str, error: Exception, name: str, failures: dict[str, str] | None) -> None:
-    reason = f"{type(error).__name__}: {error}"
+def _admitted(
+    load: Callable[[], object],
+    origin: str,
+    key: str,
+    failures: dict[str, str] | None,
+    *,
+    own: bool,
+) -> Iterator[Plugin]:
+    """The plugin that `load` imports, if it is one; one that cannot be used is a warning.
+
+    Modules of voxgrid's own package are plugins only where they have `INFO`.
+    """
+    try:
+        target = load()
+        found = None if own and not hasattr(target, "INFO") else plugin_class(target)
+    # other people's code may raise anything, even exit, and must not take the others along
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        _warn(f"{origin}: {type(error).__name__}: {error}", key, failures)
+        return
+    if found is not None:
+        yield Plugin(found, origin)
+
+
+def _warn(reason: str, key: str, failures: dict[str, str] | None) -> None:
     if failures is not None:
-        failures[name] = f"{origin}: {reason}"
-    warnings.warn(f"backbone plugin {origin} left out: {reason}", PluginWarning, stacklevel=3)
+        # two entry points may have one name
+        failures[key] = f"{failures[key]}; {reason}" if key in failures else reason
+    warnings.warn(f"backbone plugin '{key}' left out: {reason}", PluginWarning, stacklevel=3)

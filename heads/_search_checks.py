@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SET_BY_HARNESS = frozenset({"random_state", "n_jobs"})
 HEAVY = ("torch", "lightning", "transformers", "xgboost", "peft")
 DRAWS = 20
+IMPORT_SECONDS = 60
+# What comes before the heavy modules on the standard output of the process that imports.
+FOUND = "imported by voxgrid check:"
 
 
 def check_record_is_complete(subject: HeadSubject) -> None:
@@ -50,13 +53,23 @@ def check_listing_is_light(subject: HeadSubject) -> None:
 def _imported_by(module: str) -> tuple[str, ...]:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; import {module}; "
-        f"print(*[m for m in {HEAVY!r} if m in sys.modules])"
+        f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    require(run.returncode == 0, f"importing {module} failed: {run.stderr.strip()[-300:]}")
-    return tuple(run.stdout.split())
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CheckFailed(f"importing {module} takes more than {IMPORT_SECONDS} s") from error
+    # a module may print as it is imported, or exit
+    _, said, heavy = run.stdout.partition(f"{FOUND}\n")
+    reason = run.stderr.strip()[-300:] or f"exit code {run.returncode}"
+    require(run.returncode == 0 and said, f"importing {module} failed: {reason}")
+    return tuple(name for name in heavy.split() if name in HEAVY)
 
 
 def check_parameters_round_trip(subject: HeadSubject) -> None:

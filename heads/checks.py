@@ -98,7 +98,8 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
             check(subject)
         except CheckFailed as error:
             yield CheckResult(name, str(error))
-        except registry.PLUGIN_ERRORS as error:
+        # a plugin may raise anything, even exit, and the other checks have to go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             yield CheckResult(name, f"{type(error).__name__}: {error}")
         else:
             yield CheckResult(name)
@@ -124,12 +125,18 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
     with warnings.catch_warnings():
         # on tiny, unstandardised data iterations may run out, which is not what is looked at
         warnings.simplefilter("ignore")
-        outcomes = check_estimator(
-            subject.create(),
-            expected_failed_checks=dict(subject.cls.expected_failed_checks),
-            on_skip=None,
-            on_fail=None,
-        )
+        try:
+            outcomes = check_estimator(
+                subject.create(),
+                expected_failed_checks=dict(subject.cls.expected_failed_checks),
+                on_skip=None,
+                on_fail=None,
+            )
+        # as above: the constructor may raise anything, and any check may be made to exit
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            reason = " ".join(f"{error}".split())
+            yield CheckResult("scikit-learn's check_estimator", f"{type(error).__name__}: {reason}")
+            return
     for outcome in outcomes:
         name = f"scikit-learn's {outcome['check_name']}"
         reason = " ".join(f"{outcome['exception']}".split())
@@ -157,7 +164,8 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
             continue
         try:
             getattr(estimator_checks, check)(subject.info.name, subject.create())
-        except (AssertionError, *registry.PLUGIN_ERRORS) as error:
+        # as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             yield CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
         else:
             yield CheckResult(name)

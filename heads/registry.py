@@ -13,6 +13,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -31,21 +32,8 @@ if TYPE_CHECKING:
 
 GROUP = "voxgrid.heads"
 NOT_HEADS = frozenset({"base", "registry", "sequences", "checks"})
-
-# What a module that does not import, or is no plugin, may raise.
-PLUGIN_ERRORS = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    OSError,
-    RuntimeError,
-    HeadError,
-)
+# Records are kept in files of this name.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class UnknownHead(HeadError):
@@ -53,7 +41,11 @@ class UnknownHead(HeadError):
 
 
 class InvalidHead(HeadError):
-    """A head module breaks the contract, or two of them share a name."""
+    """A head module breaks the contract."""
+
+
+class DuplicateHead(HeadError):
+    """Several plugins have this name, so that none can be used; the message names them all."""
 
 
 class PluginWarning(UserWarning):
@@ -73,6 +65,7 @@ class _Found:
     kinds: Mapping[str, Kinds]
     origins: Mapping[str, str]
     broken: Mapping[str, str]
+    ambiguous: Mapping[str, str]
 
 
 def infos() -> list[HeadInfo]:
@@ -81,7 +74,7 @@ def infos() -> list[HeadInfo]:
 
 
 def broken() -> Mapping[str, str]:
-    """Why a plugin was left out, by the name of its entry point."""
+    """Why a plugin was left out, by the name of its entry point or of its file here."""
     return _discovered().broken
 
 
@@ -150,6 +143,8 @@ def _kinds(name: str) -> Kinds:
     found = _discovered()
     if name in found.kinds:
         return found.kinds[name]
+    if name in found.ambiguous:
+        raise DuplicateHead(found.ambiguous[name])
     if name in found.broken:
         raise UnknownHead(f"head '{name}' was left out: {found.broken[name]}")
     raise UnknownHead(f"unknown head '{name}': {_nearest(name, found.kinds)}")
@@ -157,76 +152,122 @@ def _kinds(name: str) -> Kinds:
 
 @cache
 def _discovered() -> _Found:
-    own = [Plugin(module, module.__name__) for module in _own_modules()]
-    plugins, failures = _load_plugins(entry_points(group=GROUP))
-    found = [*own, *plugins]
+    failures: dict[str, str] = {}
+    ambiguous: dict[str, str] = {}
+    own, others = _own_modules(failures), _load_plugins(entry_points(group=GROUP), failures)
+    found = collect(own, others, failures, ambiguous)
     return _Found(
-        MappingProxyType(collect(found)),
-        MappingProxyType({plugin.module.INFO.name: plugin.origin for plugin in found}),
+        MappingProxyType({name: kinds_of(plugin.module) for name, plugin in found.items()}),
+        MappingProxyType({name: plugin.origin for name, plugin in found.items()}),
         MappingProxyType(failures),
+        MappingProxyType(ambiguous),
     )
 
 
-def _own_modules() -> list[ModuleType]:
+def _own_modules(failures: dict[str, str]) -> list[Plugin]:
     names = {module.name for module in pkgutil.iter_modules(heads.__path__)} - NOT_HEADS
     # private modules are no heads, and some load torch
     public = sorted(name for name in names if not name.startswith("_"))
-    modules = [importlib.import_module(f"heads.{name}") for name in public]
-    return [module for module in modules if hasattr(module, "INFO")]
+    found = (_admitted(f"heads.{name}", f"heads.{name}", name, failures) for name in public)
+    return [plugin for plugin in found if plugin is not None]
 
 
-def _load_plugins(points: Iterable[EntryPoint]) -> tuple[list[Plugin], dict[str, str]]:
-    """The plugins that can be used, and why the others cannot, by entry point."""
-    plugins = []
-    failures: dict[str, str] = {}
+def _load_plugins(points: Iterable[EntryPoint], failures: dict[str, str]) -> list[Plugin]:
+    """The plugins of other packages that can be used."""
+    found = []
     for point in sorted(points, key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist else "an unnamed package"
         place = f"{point.value} ({package})"
-        try:
-            module = importlib.import_module(point.module)
-            _kinds_of(module)
-        except PLUGIN_ERRORS as error:  # one broken plugin must not take the other heads away
-            failures[point.name] = f"{place}: {type(error).__name__}: {error}"
-            warnings.warn(
-                f"head plugin '{point.name}' left out: {failures[point.name]}",
-                PluginWarning,
-                stacklevel=2,
-            )
-        else:
-            plugins.append(Plugin(module, place))
-    return plugins, failures
+        found.append(_admitted(point.module, place, point.name, failures, own=False))
+    return [plugin for plugin in found if plugin is not None]
 
 
-def collect(found: Iterable[Plugin]) -> dict[str, Kinds]:
-    """The head classes of each plugin by what they are fitted on, by the head's name.
+def _admitted(
+    path: str, origin: str, key: str, failures: dict[str, str], *, own: bool = True
+) -> Plugin | None:
+    """The plugin in a module, or None where it is none; one that cannot be used is a warning.
+
+    Modules of this package are plugins only where they have `INFO`.
+    """
+    try:
+        module = importlib.import_module(path)
+        if own and not hasattr(module, "INFO"):
+            return None
+        kinds_of(module)
+    # other people's code may raise anything, even exit, and must not take the other heads away
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        _warn(f"{origin}: {type(error).__name__}: {error}", key, failures)
+        return None
+    return Plugin(module, origin)
+
+
+def _warn(reason: str, key: str, failures: dict[str, str]) -> None:
+    # two entry points may have one name
+    failures[key] = f"{failures[key]}; {reason}" if key in failures else reason
+    warnings.warn(f"head plugin '{key}' left out: {reason}", PluginWarning, stacklevel=3)
+
+
+def collect(
+    own: Iterable[Plugin],
+    others: Iterable[Plugin],
+    failures: dict[str, str],
+    ambiguous: dict[str, str],
+) -> dict[str, Plugin]:
+    """Index plugins by the head's name; where several have one name, the losers are warnings.
+
+    A name of voxgrid's own stays with it, and plugins from elsewhere are refused it. Of several
+    that claim any other name none is taken: which one was meant cannot be known.
 
     Args:
-        found: modules with a module-level `INFO` and a `Head` subclass, or several that differ
-            in `wants`, and where each comes from.
+        own: plugins of this package.
+        others: plugins of other packages.
+        failures: filled with the reason of each warning, by the name.
+        ambiguous: filled with the reason, by each name that no plugin has got.
+    """
+    kept: dict[str, Plugin] = {}
+    for group in (own, others):
+        claims: dict[str, list[Plugin]] = {}
+        for plugin in group:
+            same = claims.setdefault(plugin.module.INFO.name, [])
+            if all(other.module is not plugin.module for other in same):
+                same.append(plugin)
+        for name, plugins in claims.items():
+            if name not in kept and len(plugins) == 1:
+                kept[name] = plugins[0]
+                continue
+            reason = _duplicate(name, kept.get(name), plugins)
+            _warn(reason, name, failures)
+            if name not in kept:
+                ambiguous[name] = reason
+    return kept
+
+
+def _duplicate(name: str, owner: Plugin | None, plugins: list[Plugin]) -> str:
+    origins = [plugin.origin for plugin in ([owner] if owner else []) + plugins]
+    places = f"both {origins[0]} and {origins[1]}" if len(origins) == 2 else ", ".join(origins)
+    result = f"{owner.origin} is the one in use" if owner else "none of them is in use"
+    return f"head '{name}' comes from {places}, and {result}; uninstall or rename the others"
+
+
+def kinds_of(module: ModuleType) -> Kinds:
+    """The head classes of a module by what they are fitted on.
+
+    Args:
+        module: with a module-level `INFO` and a `Head` subclass, or several that differ in `wants`.
 
     Raises:
-        InvalidHead: a module lacks either, a class carries another `info`, two classes want the
-            same, or two modules share a name.
+        InvalidHead: it lacks either, a class carries another `info`, two classes want the same,
+            or the name cannot be that of a file.
     """
-    heads_found: dict[str, Kinds] = {}
-    owners: dict[str, Plugin] = {}
-    for plugin in found:
-        kinds = _kinds_of(plugin.module)
-        name = plugin.module.INFO.name
-        owner = owners.setdefault(name, plugin)
-        if owner.module is not plugin.module:
-            raise InvalidHead(
-                f"head '{name}' comes from both {owner.origin} and {plugin.origin}; "
-                "uninstall or rename one of them"
-            )
-        heads_found[name] = kinds
-    return heads_found
-
-
-def _kinds_of(module: ModuleType) -> Kinds:
     info = getattr(module, "INFO", None)
     if not isinstance(info, HeadInfo):
         raise InvalidHead(f"{module.__name__} needs a module-level `INFO = HeadInfo(...)`")
+    name: object = info.name
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InvalidHead(
+            f"{module.__name__}: its name {name!r} cannot be that of a file; rename the head with "
+            "lower case letters, digits and ._-"
+        )
     kinds: dict[Wants, type[Head]] = {}
     for member in vars(module).values():
         if not (inspect.isclass(member) and issubclass(member, Head)):

@@ -106,7 +106,7 @@ def _around_the_edges(subject: Subject) -> list[int]:
     )
     wanted = {start, start + subject.hop}
     for count in ways:
-        low, high = start, start + 2 * subject.hop
+        low, high = start, min(start + 2 * subject.hop, subject.longest)
         few = count(encode(low))
         if count(encode(high)) == few:
             continue
@@ -114,7 +114,7 @@ def _around_the_edges(subject: Subject) -> list[int]:
             middle = (low + high) // 2
             low, high = (middle, high) if count(encode(middle)) == few else (low, middle)
         wanted |= {low, high, high + subject.hop - 1, high + subject.hop}
-    return sorted(wanted)
+    return sorted(n for n in wanted if n <= subject.longest)
 
 
 def check_padding_changes_nothing(subject: Subject) -> Measured:

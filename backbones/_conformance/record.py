@@ -13,6 +13,9 @@ from backbones._conformance.subject import Subject
 from backbones.base import Dtype
 
 HEAVY = ("torch", "transformers", "nemo")
+IMPORT_SECONDS = 60
+# What comes before the heavy modules on the standard output of the process that imports.
+FOUND = "imported by voxgrid check:"
 # A file name, or a scheme and the address of a checkpoint (`hf:organisation/model`).
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*|[a-z]+:\S.*")
 
@@ -67,7 +70,8 @@ def check_metadata_is_complete(subject: Subject) -> Measured:
         limit="float32, and of bfloat16 and float16 those that fit",
         remedy="correct dtypes in INFO",
     )
-    return Measured("complete", "every field")
+    pinned = "; revision main is not pinned" if info.revision == "main" else ""
+    return Measured(f"complete{pinned}", "every field")
 
 
 def check_listing_is_light(subject: Subject) -> Measured:
@@ -95,14 +99,24 @@ def check_listing_is_light(subject: Subject) -> Measured:
 def _imported(module: str, path: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     code = (
         f"import sys; sys.path[:] = {list(path)!r}; import {module}; import backbones; "
-        f"backbones.infos(); print(*[m for m in {HEAVY!r} if m in sys.modules])"
+        f"backbones.infos(); "
+        f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    if run.returncode != 0:
-        return run.stderr.strip()[-300:], ()
-    return None, tuple(run.stdout.split())
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not imported after {IMPORT_SECONDS} s", ()
+    # a module may print as it is imported, or exit
+    _, said, heavy = run.stdout.partition(f"{FOUND}\n")
+    if run.returncode != 0 or not said:
+        return run.stderr.strip()[-300:] or f"exit code {run.returncode}", ()
+    return None, tuple(name for name in heavy.split() if name in HEAVY)
 
 
 RECORD_CHECKS = (check_metadata_is_complete, check_listing_is_light)

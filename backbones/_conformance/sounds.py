@@ -35,17 +35,18 @@ def check_every_length_gives_every_layer(subject: Subject) -> Measured:
 def check_short_clips_are_encoded(subject: Subject) -> Measured:
     """A tenth of a second, and even less than one frame, gives at least one frame."""
     for seconds in SHORT_SECONDS:
-        frames = subject.encode([subject.samples(seconds)])
+        samples = subject.samples(seconds)
+        shortest = f"{samples / subject.info.sample_rate:g} s"
+        frames = subject.encode([samples])
         for number, valid in enumerate(valid_layers(frames, 0)):
             require(
                 len(valid) >= 1,
-                f"layer {number} of a clip of {seconds} s has no valid frame",
+                f"layer {number} of a clip of {shortest} has no valid frame",
                 measured=len(valid),
                 limit="at least 1",
                 remedy="let a clip shorter than a frame count as one, the rest being silence",
             )
-            _require_finite(valid, f"layer {number} of a clip of {seconds} s")
-    shortest = f"{SHORT_SECONDS[-1]} s"
+            _require_finite(valid, f"layer {number} of a clip of {shortest}")
     return Measured(f"frames for {shortest}", "at least 1")
 
 

@@ -99,8 +99,12 @@ def check_parameters_are_left_alone(subject: Subject) -> Measured:
 
 
 def check_no_gradient_is_recorded(subject: Subject) -> Measured:
-    """Frames do not drag a graph along, and no parameter collects gradients."""
-    for number, hidden in enumerate(subject.encode(subject.lengths).hidden):
+    """Frames do not drag a graph along, and no parameter is there to be trained."""
+    import torch
+
+    with torch.enable_grad():
+        frames = subject.encode(subject.lengths)
+    for number, hidden in enumerate(frames.hidden):
         require(
             not hidden.requires_grad,
             f"layer {number} requires a gradient",
@@ -108,7 +112,17 @@ def check_no_gradient_is_recorded(subject: Subject) -> Measured:
             limit="no graph",
             remedy="encode under torch.no_grad, with frozen parameters",
         )
-    return Measured("no graph", "no graph")
+    held = dict(reach.tensors(subject.backbone))
+    trained = sorted(name for name, tensor in held.items() if tensor.requires_grad)
+    require(
+        not trained,
+        f"after load, gradients are on for {', '.join(trained[:3])}",
+        measured=f"{len(trained)} of {len(held)} tensors",
+        limit=0,
+        remedy="end load with model.requires_grad_(False); what is trained is the copy that tail "
+        "gives out",
+    )
+    return Measured(f"no graph; gradients off for {len(held)} tensors", "no graph, gradients off")
 
 
 def check_input_is_left_alone(subject: Subject) -> Measured:

@@ -39,7 +39,8 @@ class Subject:
     Args:
         backbone: name of a registered backbone, or a class.
         weights: None takes a small random-init network, or `none` for hand-made features.
-        seconds: lengths of the clips, at least two different ones.
+        seconds: lengths of the clips, at least two different ones; all in proportion shorter
+            where the longest window is shorter than 2 s.
     """
 
     def __init__(
@@ -140,8 +141,15 @@ class Subject:
         return re.sub(r"[^A-Za-z0-9._-]+", "--", self.info.name) + ".json"
 
     def samples(self, seconds: float) -> int:
-        """Length of a clip in samples."""
-        return round(seconds * self.info.sample_rate)
+        """Length of a clip in samples.
+
+        Where the longest window is shorter than the suite's longest clip, every clip is shorter
+        in that proportion.
+        """
+        longest = max(SECONDS)
+        if self.info.max_seconds >= longest:
+            return round(seconds * self.info.sample_rate)
+        return max(1, round(seconds / longest * self.longest))
 
     def fresh(self, dtype: str = "float32") -> Backbone:
         """Another instance, loaded."""

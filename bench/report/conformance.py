@@ -26,15 +26,19 @@ _STYLES = {"passed": "green", "failed": "bold red"}
 
 def registered() -> tuple[list[str], list[str]]:
     """Names of all registered backbones, and why others were left out of the registry."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", registry.PluginWarning)
+    with warnings.catch_warnings():
+        # what was left out is said below, and said again where the registry was read before
+        warnings.simplefilter("ignore", registry.PluginWarning)
         names = list(registry.infos())
-    left_out = [str(w.message) for w in caught if issubclass(w.category, registry.PluginWarning)]
-    return names, left_out
+    broken = registry.broken().items()
+    return names, [f"backbone plugin '{name}' left out: {reason}" for name, reason in broken]
 
 
 def examinations(
-    names: Sequence[str], *, pretrained: bool, control: Literal["random-init"] | None
+    names: Sequence[str],
+    *,
+    pretrained: bool,
+    control: Literal["random-init"] | None = None,
 ) -> Iterator[Examination]:
     """Examine backbones one after the other; every name is known before the first is examined.
 
@@ -84,6 +88,7 @@ def _backbone(examination: Examination) -> dict[str, Any]:
     return {
         "name": examination.name,
         "skipped": examination.skipped,
+        "problem": examination.problem,
         "passed": examination.passed,
         "weights": None
         if subject is None
@@ -105,6 +110,12 @@ def render(examination: Examination, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    if examination.problem is not None:
+        console.print(
+            Text.assemble((f"{examination.name} failed ", "bold red"), examination.problem),
+            soft_wrap=True,
+        )
+        return
     if examination.subject is None:
         console.print(
             Text.assemble((examination.name, "bold"), " not checked: ", examination.skipped or ""),
@@ -164,11 +175,12 @@ def summary(found: Sequence[Examination], left_out: Sequence[str], asked: int) -
     Raises:
         RuntimeError: a backbone was neither checked nor skipped.
     """
-    skipped = [e for e in found if e.subject is None]
+    skipped = [e for e in found if e.subject is None and e.problem is None]
+    unusable = [e for e in found if e.problem is not None]
     failed = [e.name for e in found if not e.passed]
     if len(found) != asked or any(e.skipped is None for e in skipped):
         raise RuntimeError(f"{asked} backbones to check, but {len(found)} were looked at")
-    parts = [f"{len(found) - len(skipped)} of {asked} backbones checked"]
+    parts = [f"{len(found) - len(skipped) - len(unusable)} of {asked} backbones checked"]
     if skipped:
         parts.append(f"{len(skipped)} skipped ({', '.join(e.name for e in skipped)})")
     parts.append(f"{len(failed)} failed" + (f" ({', '.join(failed)})" if failed else ""))

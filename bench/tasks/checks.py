@@ -16,7 +16,6 @@ from bench.audio.index import ScanResult, scan
 from bench.errors import DataUnavailable, UserError, VoxgridError
 from bench.tasks import Entry, Task
 from bench.tasks.base import shortened
-from bench.tasks.plugins import PLUGIN_ERRORS
 from heads.checks import CheckFailed, CheckResult, require
 
 __all__ = [
@@ -233,7 +232,8 @@ def check_task(name: str) -> Iterator[CheckResult]:
             yield CheckResult(check.__name__, skipped=_without_clips(subject, error))
         except CheckFailed as error:
             yield CheckResult(check.__name__, str(error))
-        except PLUGIN_ERRORS as error:
+        # a plugin may raise anything, even exit, and the other checks have to go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             yield CheckResult(check.__name__, f"{type(error).__name__}: {error}")
         else:
             yield CheckResult(check.__name__)

@@ -10,6 +10,7 @@ the module that `ENTRY.module` names (as a rule `__name__`) holds `resolve`.
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,27 +18,14 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError, VoxgridError
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.tasks import Entry
 
 GROUP = "voxgrid.tasks"
-
-# What a module that does not import, or is no task, may raise.
-PLUGIN_ERRORS = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    OSError,
-    RuntimeError,
-    VoxgridError,
-)
+# Records and folders of clips are kept under this name.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class PluginWarning(UserWarning):
@@ -63,40 +51,55 @@ class Found:
 def found(own: tuple[str, ...]) -> Found:
     """The tasks of other packages; one that cannot be used is a warning.
 
+    A name of voxgrid's own stays with it. Of several plugins that claim any other name none is
+    taken: which one was meant cannot be known.
+
     Args:
         own: names of voxgrid's own tasks.
-
-    Raises:
-        UserError: two tasks share a name; the message names both origins.
     """
-    entries: dict[str, Entry] = {}
-    origins = dict.fromkeys(own, "voxgrid")
+    claims: dict[str, dict[str, Entry]] = {}
     broken: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist else "an unnamed package"
         origin = f"{point.value} ({package})"
         try:
             entry = _load(point)
-        except PLUGIN_ERRORS as error:  # one broken plugin must not take the other tasks away
-            broken[point.name] = f"{origin}: {type(error).__name__}: {error}"
-            warnings.warn(
-                f"task plugin '{point.name}' left out: {broken[point.name]}",
-                PluginWarning,
-                stacklevel=2,
-            )
+        # other people's code may raise anything, even exit, and must not take the others away
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            _warn(f"{origin}: {type(error).__name__}: {error}", point.name, broken)
+        else:
+            claims.setdefault(point.name, {})[origin] = entry
+    entries: dict[str, Entry] = {}
+    origins: dict[str, str] = {}
+    for name, by_origin in claims.items():
+        if name not in own and len(by_origin) == 1:
+            ((origins[name], entries[name]),) = by_origin.items()
             continue
-        if origins.setdefault(point.name, origin) != origin:
-            raise UserError(
-                f"task '{point.name}' comes from both {origins[point.name]} and {origin}; "
-                "uninstall or rename one of them"
-            )
-        entries[point.name] = entry
-    return Found(entries, {name: origins[name] for name in entries}, broken)
+        _warn(_duplicate(name, list(by_origin), owned=name in own), name, broken)
+    return Found(entries, origins, broken)
+
+
+def _duplicate(name: str, plugins: list[str], *, owned: bool) -> str:
+    origins = (["voxgrid"] if owned else []) + plugins
+    places = f"both {origins[0]} and {origins[1]}" if len(origins) == 2 else ", ".join(origins)
+    result = "voxgrid's is the one in use" if owned else "none of them is in use"
+    return f"task '{name}' comes from {places}, and {result}; uninstall or rename the others"
+
+
+def _warn(reason: str, name: str, broken: dict[str, str]) -> None:
+    # two entry points may have one name
+    broken[name] = f"{broken[name]}; {reason}" if name in broken else reason
+    warnings.warn(f"task plugin '{name}' left out: {reason}", PluginWarning, stacklevel=3)
 
 
 def _load(point: EntryPoint) -> Entry:
     from bench.tasks import Entry
 
+    if not NAME.fullmatch(point.name):
+        raise UserError(
+            f"its name {point.name!r} cannot be that of a file; rename the entry point with lower "
+            "case letters, digits and ._-"
+        )
     module = importlib.import_module(point.module)
     entry = getattr(module, "ENTRY", None)
     if not isinstance(entry, Entry):

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import json
 import math
 import pkgutil
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
 import backbones
 from backbones import Backbone, BackboneError, Weights, _conformance
 from backbones._conformance.compare import difference, largest
+from backbones._conformance.model import check_backbone_loads
+from backbones._conformance.record import check_listing_is_light, check_metadata_is_complete
 from backbones.checks import (
     CHECKS,
     CheckFailed,
@@ -26,11 +33,12 @@ from backbones.checks import (
     check_backbone,
     examine,
     parametrize_with_checks,
+    run_check,
     write_golden,
 )
 from bench.report import conformance
 from tests.backbones.broken import heavy, plugins, training
-from tests.backbones.broken.reference import PRETRAINED, HandMade, Reference
+from tests.backbones.broken.reference import INFO, PRETRAINED, HandMade, Reference
 
 NAMES = [check.__name__ for check in CHECKS]
 BROKEN = [
@@ -103,6 +111,104 @@ def test_failed_check_says_what_was_measured_the_limit_and_what_to_do() -> None:
         "the last layer has another width than INFO says (measured 8, limit 16): "
         "correct width in INFO"
     )
+
+
+class Boom(Exception):
+    """An error of a plugin's own."""
+
+
+@pytest.mark.parametrize("error", [Boom, SystemExit, AssertionError])
+def test_an_error_of_any_type_fails_the_check_and_names_the_type(
+    error: type[BaseException],
+) -> None:
+    class Crashes(Reference):
+        def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+            raise error("no driver")
+
+    found = run_check(check_backbone_loads, Subject(Crashes))
+    assert found.outcome == "failed"
+    assert found.measured == f"{error.__name__}: no driver"
+
+
+def test_an_interrupt_is_not_taken_for_a_failure() -> None:
+    class Interrupted(Reference):
+        def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_check(check_backbone_loads, Subject(Interrupted))
+
+
+SLOW = """
+import sys
+import time
+
+if "pytest" not in sys.modules:
+    time.sleep(60)
+
+from tests.backbones.broken.reference import Reference
+
+
+class Slow(Reference):
+    pass
+"""
+
+
+def test_a_module_that_takes_for_ever_to_import_fails_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_backbone.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("backbones._conformance.record.IMPORT_SECONDS", 0.3)
+    with pytest.raises(CheckFailed, match=r"not imported after 0\.3 s"):
+        check_listing_is_light(Subject(importlib.import_module("slow_backbone").Slow))
+
+
+def test_no_clip_is_longer_than_the_longest_window() -> None:
+    found = outcomes(plugins.TakesShortWindows, PRETRAINED)
+    others = dict.fromkeys(
+        ("check_golden_vectors_are_met", "check_untrainable_backbone_says_so"), "skipped"
+    )
+    assert found == dict.fromkeys(NAMES, "passed") | others
+
+
+@given(window=st.floats(2.0, 1000.0), seconds=st.floats(0.005, 2.0))
+def test_windows_of_two_seconds_and_more_leave_every_length_as_it_is(
+    window: float, seconds: float
+) -> None:
+    class Longer(Reference):
+        info = replace(INFO, max_seconds=window)
+
+    assert Subject(Longer).samples(seconds) == Subject(HandMade).samples(seconds)
+
+
+def test_a_revision_that_is_a_branch_is_said_to_be_not_pinned() -> None:
+    class Branch(Reference):
+        info = replace(INFO, revision="main")
+
+    found = run_check(check_metadata_is_complete, Subject(Branch))
+    assert (found.outcome, found.measured) == ("passed", "complete; revision main is not pinned")
+    assert run_check(check_metadata_is_complete, Subject(Reference)).measured == "complete"
+
+
+def test_weights_of_no_use_fail_one_backbone_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xlsr").mkdir()
+    monkeypatch.setenv("VOXGRID_WEIGHTS", str(tmp_path))
+    names = ["xlsr", "logmel"]
+    broken, right = conformance.examinations(names, pretrained=True, control=None)
+    assert not broken.passed
+    assert "xlsr needs config.json" in str(broken.problem)
+    assert right.passed
+    said = conformance.summary([broken, right], [], 2)
+    assert said == "1 of 2 backbones checked, 1 failed (xlsr)"
+    listed = conformance.as_json([broken, right], [])
+    assert not listed["passed"]
+    assert listed["backbones"][0]["problem"] == broken.problem
+    console = Console(record=True, width=80, file=io.StringIO())
+    conformance.render(broken, console)
+    assert console.export_text().startswith("xlsr failed ")
 
 
 def test_backbone_without_mask_may_change_with_padding() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -108,11 +108,101 @@ def test_file_with_info_but_no_class_is_a_warning(package: Path) -> None:
         assert list(registry.walk(imported())) == []
 
 
-def test_duplicate_names_both_origins(package: Path) -> None:
-    drop(package, "one.py", "same")
-    drop(package, "two.py", "same")
+CUSTOM = "class Boom(Exception):\n    pass\n\nraise Boom('no driver')\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("assert False, 'needs a licence file'\n", "AssertionError: needs a licence file"),
+        ("raise SystemExit('no GPU')\n", "SystemExit: no GPU"),
+        (CUSTOM, "Boom: no driver"),
+    ],
+)
+def test_whatever_a_plugin_raises_it_alone_is_left_out(
+    source: str, reason: str, package: Path
+) -> None:
+    drop(package, "good.py", "good")
+    (package / "bad.py").write_text(source)
+    failures: dict[str, str] = {}
+    with pytest.warns(registry.PluginWarning, match=reason):
+        found = registry.collect(registry.walk(imported(), failures))
+    assert set(found) == {"good"}
+    assert failures == {"bad": f"dropins.bad: {reason}"}
+
+
+def test_an_interrupt_is_not_taken_for_a_broken_plugin(package: Path) -> None:
+    (package / "bad.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        list(registry.walk(imported()))
+
+
+@pytest.mark.parametrize("name", ["../../x", "Upper", "", "a b", 7])
+def test_a_name_that_no_file_may_have_is_a_warning(name: object, package: Path) -> None:
+    (package / "bad.py").write_text(PLUGIN.replace('"{name}"', repr(name)).format(extra=None))
+    with pytest.warns(registry.PluginWarning, match="cannot be that of a file; rename"):
+        assert list(registry.walk(imported())) == []
+
+
+def test_a_record_of_another_type_is_a_warning(package: Path) -> None:
+    (package / "bad.py").write_text(
+        "from types import SimpleNamespace as BackboneInfo\n"
+        + PLUGIN.replace("Backbone, BackboneInfo, Frames", "Backbone").format(name="x", extra=None)
+    )
+    with pytest.warns(registry.PluginWarning, match=r"SimpleNamespace; make it a BackboneInfo"):
+        assert list(registry.walk(imported())) == []
+
+
+@pytest.fixture
+def enter(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Make entry points to modules of `dropins`, by the names of backbones."""
+
+    def entered(**points: tuple[str, ...]) -> None:
+        imported()
+        entries = [
+            EntryPoint(name, f"dropins.{module}", registry.ENTRY_POINTS)
+            for name, modules in points.items()
+            for module in modules
+        ]
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+        registry._discovered.cache_clear()
+
+    yield entered
+    registry._discovered.cache_clear()
+
+
+def test_a_name_of_voxgrids_own_is_refused_to_others_and_stays_with_it(
+    package: Path, enter: Callable[..., None]
+) -> None:
+    drop(package, "one.py", "logmel")
+    drop(package, "fine.py", "fine")
+    enter(logmel=("one",), fine=("fine",))
+    with pytest.warns(registry.PluginWarning, match=r"both backbones\.logmel and dropins\.one"):
+        assert backbones.get("logmel").__module__ == "backbones.logmel"
+    assert list(registry.broken()) == ["logmel"]
+    assert "backbones.logmel is the one in use" in registry.broken()["logmel"]
+    assert {"fine", "logmel", "xlsr"} <= set(backbones.infos())
+
+
+def test_a_name_that_two_plugins_claim_belongs_to_none_and_names_both_origins(
+    package: Path, enter: Callable[..., None]
+) -> None:
+    for file in ("one", "two"):
+        drop(package, f"{file}.py", "same")
+    enter(same=("one", "two"), again=("one",))
+    with pytest.warns(registry.PluginWarning, match=r"'same'.*dropins\.one.*dropins\.two"):
+        assert "same" not in backbones.infos()
+    assert list(registry.broken()) == ["same"]
     with pytest.raises(registry.DuplicateBackbone, match=r"'same'.*dropins\.one.*dropins\.two"):
-        registry.collect(registry.walk(imported()))
+        backbones.get("same")
+    assert backbones.get("logmel").info.name == "logmel"
+
+
+def test_one_class_found_twice_is_one_backbone(package: Path, enter: Callable[..., None]) -> None:
+    drop(package, "one.py", "same")
+    enter(same=("one",), again=("one",))
+    assert backbones.get("same").info.name == "same"
+    assert dict(registry.broken()) == {}
 
 
 @pytest.mark.parametrize("target", ["dropins.mine", "dropins.mine:Plugin"])
@@ -166,6 +256,9 @@ def test_missing_extra_says_what_to_install(package: Path, monkeypatch: pytest.M
         "(or run `tox -e bench-egemaps`)"
     )
     assert backbones.missing_extra(replace(plugin.backbone.info, extra=None)) is None
+    inside = backbones.missing_extra(replace(plugin.backbone.info, extra="no_such_package.part"))
+    assert inside is not None
+    assert inside.endswith("pip install no_such_package.part")
     monkeypatch.setattr(registry, "_discovered", lambda: {"mine": plugin})
     with pytest.raises(BackboneError, match="mine: not installed"):
         backbones.create("mine", Weights("none"))

@@ -61,15 +61,6 @@ def test_one_name_in_two_places_is_two_subjects(monkeypatch: pytest.MonkeyPatch)
     assert [subject.kind for subject in checking.subjects("mlp")] == ["head", "task"]
 
 
-def test_two_heads_of_one_name_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice() -> None:
-        raise head_registry.InvalidHead("head 'mlp' comes from both a and b")
-
-    monkeypatch.setattr(head_registry, "infos", twice)
-    with pytest.raises(UserError, match="both a and b"):
-        checking.names()
-
-
 def test_heads_and_tasks_are_shown_check_by_check(voxgrid: Voxgrid) -> None:
     done = voxgrid("check", "logistic_regression", "sample-emotion")
     assert done.returncode == 0, done.stdout + done.stderr

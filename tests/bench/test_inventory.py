@@ -68,7 +68,7 @@ def test_backbones_alone_show_sizes_rate_licence_and_origin(
     )
     inventory.render(inventory.collect("backbones"))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["whisper-base", "missing", "7", "512", "50", "20.6"] in rows
+    assert ["whisper-base", "missing", "7", "512", "16000", "50", "20.6"] in rows
     assert ["whisper-base", "Apache-2.0", "voxgrid"] in rows
     assert ["logmel", "Apache-2.0", "mel-pack"] in rows
 

@@ -42,6 +42,10 @@ def _own_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOXGRID_CACHE", str(session_cache))
 
 
+class Boom(Exception):
+    """An error of a plugin's own."""
+
+
 Change = Callable[[Task], Task]
 
 
@@ -217,6 +221,17 @@ def test_a_crash_is_a_problem_and_the_other_checks_go_on(
     found = problems(register(Broken("", crash)))
     assert found["check_labels_are_complete"] == "KeyError: 'clips'"
     assert "check_entry_is_complete" not in found
+
+
+@pytest.mark.parametrize("error", [Boom("no driver"), SystemExit("no driver"), AssertionError("x")])
+def test_an_error_of_any_type_is_a_problem_named_by_its_type(
+    error: BaseException, register: Callable[[Broken], str]
+) -> None:
+    def crash(task: Task) -> Task:
+        raise error
+
+    found = problems(register(Broken("", crash)))
+    assert found["check_labels_are_complete"] == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)

@@ -37,6 +37,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     (tmp_path / "task_from_elsewhere.py").write_text(MODULE)
     (tmp_path / "task_that_crashes_later.py").write_text(MODULE.replace("return", "1 / 0 #"))
     (tmp_path / "task_that_crashes.py").write_text("1 / 0\n")
+    (tmp_path / "task_that_asserts.py").write_text("assert False, 'a licence'\n")
+    (tmp_path / "task_that_exits.py").write_text("raise SystemExit('no GPU')\n")
+    (tmp_path / "task_with_its_own_error.py").write_text(
+        "class Boom(Exception):\n    pass\n\nraise Boom('no driver')\n"
+    )
     plugins.found.cache_clear()
     yield installed
     plugins.found.cache_clear()
@@ -61,6 +66,9 @@ def test_a_task_of_another_package_is_one_of_the_tasks(
         ("task_that_crashes", "ZeroDivisionError"),
         ("no_such_module_of_ours", "ModuleNotFoundError.*no_such_module_of_ours"),
         ("json", "json needs a module-level `ENTRY"),
+        ("task_that_asserts", "AssertionError: a licence"),
+        ("task_that_exits", "SystemExit: no GPU"),
+        ("task_with_its_own_error", "Boom: no driver"),
     ],
 )
 def test_a_broken_plugin_is_left_out_with_its_reason(
@@ -74,12 +82,36 @@ def test_a_broken_plugin_is_left_out_with_its_reason(
         tasks.find("defective")
 
 
-def test_a_name_that_is_taken_is_refused_with_both_origins(
+def test_a_name_of_voxgrids_own_is_refused_to_others_and_stays_with_it(
     install: Callable[..., None],
 ) -> None:
-    install(ravdess="task_from_elsewhere")
-    with pytest.raises(UserError, match=r"'ravdess' comes from both voxgrid and task_from_else"):
-        tasks.names()
+    install(ravdess="task_from_elsewhere", elsewhere="task_from_elsewhere")
+    reason = r"'ravdess' comes from both voxgrid and task_from_else.*voxgrid's is the one in use"
+    with pytest.warns(plugins.PluginWarning, match=reason):
+        assert tasks.names() == [*tasks.TASKS, "elsewhere"]
+    assert list(tasks.broken()) == ["ravdess"]
+    assert tasks.find("ravdess") is tasks.TASKS["ravdess"]
+    assert tasks.origin("ravdess") == "bench.tasks.ravdess"
+
+
+def test_a_name_that_two_plugins_claim_belongs_to_none_and_names_both_origins(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    modules = ("task_from_elsewhere", "task_that_crashes_later")
+    points = [EntryPoint("same", module, plugins.GROUP) for module in modules]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    reason = "'same' comes from both task_from_elsewhere .* and task_that_crashes_later"
+    with pytest.warns(plugins.PluginWarning, match=reason):
+        assert tasks.names() == [*tasks.TASKS]
+    with pytest.raises(UserError, match=reason):
+        tasks.find("same")
+
+
+def test_a_name_that_no_file_may_have_is_refused(install: Callable[..., None]) -> None:
+    install(**{"../x": "task_from_elsewhere"})
+    with pytest.warns(plugins.PluginWarning, match="cannot be that of a file; rename"):
+        assert tasks.names() == [*tasks.TASKS]
 
 
 def test_a_task_that_crashes_while_it_is_listed_is_broken_and_the_others_are_listed(

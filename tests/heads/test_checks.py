@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from heads import registry
+from heads._search_checks import check_listing_is_light
 from heads.base import Head
 from heads.checks import (
     HEAD_CHECKS,
@@ -117,6 +120,54 @@ def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
     found = problems(Crashes)
     assert found["check_probabilities_are_distributions"] == "KeyError: 'means'"
     assert "check_record_is_complete" not in found
+
+
+@pytest.mark.parametrize("error", [type("Boom", (Exception,), {}), SystemExit])
+def test_an_error_of_any_type_is_a_problem_named_by_its_type(error: type[BaseException]) -> None:
+    class Crashes(Centroids):
+        __module__ = vectors.__name__  # what another process imports
+
+        def __init__(self, sharpness=1.0, random_state=None, n_jobs=1):
+            raise error("no driver")
+
+    said = f"{error.__name__}: no driver"
+    assert problems(Crashes)["check_probabilities_are_distributions"] == said
+    (result,) = scikit_learn_results(HeadSubject(Crashes))
+    assert result.problem == said
+
+
+SLOW = """
+import sys
+import time
+
+if "pytest" not in sys.modules:
+    time.sleep(60)
+
+from tests.heads.broken.vectors import Centroids
+
+
+class Slow(Centroids):
+    pass
+"""
+
+
+def test_a_module_that_takes_for_ever_to_import_fails_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_head.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("heads._search_checks.IMPORT_SECONDS", 0.3)
+    with pytest.raises(CheckFailed, match=r"importing slow_head takes more than 0\.3 s"):
+        check_listing_is_light(HeadSubject(importlib.import_module("slow_head").Slow))
+
+
+def test_a_module_that_prints_is_listed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SLOW.replace("time.sleep(60)", "print('hello from torch')").replace("Slow", "Chatty")
+    (tmp_path / "chatty_head.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    check_listing_is_light(HeadSubject(importlib.import_module("chatty_head").Chatty))
 
 
 def test_scikit_learns_own_checks_run_and_expected_failures_carry_their_reason() -> None:

@@ -16,10 +16,6 @@ from heads import registry
 from heads.base import Head, HeadError, HeadInfo
 
 
-def collect(*modules: ModuleType) -> dict[str, registry.Kinds]:
-    return registry.collect([registry.Plugin(module, module.__name__) for module in modules])
-
-
 def head_module(module_name: str, head_name: str) -> ModuleType:
     """A plugin module as a third party would write it."""
     module = ModuleType(module_name)
@@ -90,52 +86,110 @@ def test_a_name_close_to_nothing_gets_the_list():
         registry.get("zzz")
 
 
-def test_two_heads_of_one_name_are_refused_with_both_places():
-    one, other = head_module("first_plugin", "same"), head_module("second_plugin", "same")
-    with pytest.raises(registry.InvalidHead, match=r"'same'.* first_plugin and other-package;"):
-        registry.collect(
-            [registry.Plugin(one, "first_plugin"), registry.Plugin(other, "other-package")]
-        )
+@pytest.fixture
+def enter(tmp_path, monkeypatch):
+    """Make entry points, given as (name, module, source of the module)."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def entered(*points: tuple[str, str, str]) -> None:
+        for _, module, source in points:
+            (tmp_path / f"{module}.py").write_text(source)
+        found = [EntryPoint(name, module, registry.GROUP) for name, module, _ in points]
+        monkeypatch.setattr(registry, "entry_points", lambda group: found)
+        registry._discovered.cache_clear()
+
+    yield entered
+    registry._discovered.cache_clear()
 
 
-def test_one_module_named_twice_is_one_head():
-    module = head_module("first_plugin", "same")
-    assert set(collect(module, module)) == {"same"}
+HEAD = """
+from heads.base import Head, HeadInfo
+
+INFO = HeadInfo(name={name!r}, summary="for a test")
+
+
+class Plugged(Head):
+    info = INFO
+"""
+
+
+def test_a_name_of_voxgrids_own_is_refused_to_others_and_stays_with_it(enter):
+    enter(("mlp", "head_twin", HEAD.format(name="mlp")), ("x", "head_x", HEAD.format(name="x")))
+    with pytest.warns(registry.PluginWarning, match=r"both heads\.mlp and head_twin"):
+        assert registry.get("mlp").__module__ == "heads.mlp"
+    assert list(registry.broken()) == ["mlp"]
+    assert "heads.mlp is the one in use" in registry.broken()["mlp"]
+    assert registry.get("x").__name__ == "Plugged"
+
+
+def test_a_name_that_two_plugins_claim_belongs_to_none_and_names_both_places(enter):
+    source = HEAD.format(name="same")
+    enter(("same", "head_one", source), ("same", "head_two", source), ("n", "head_one", source))
+    with pytest.warns(registry.PluginWarning, match=r"'same'.* both head_one .* and head_two"):
+        assert "same" not in [info.name for info in registry.infos()]
+    with pytest.raises(registry.DuplicateHead, match=r"'same'.* both head_one .* and head_two"):
+        registry.get("same")
+    assert registry.wants("logistic_regression") == {"vectors"}
+
+
+def test_one_module_named_twice_is_one_head(enter):
+    source = HEAD.format(name="once")
+    enter(("once", "head_once", source), ("again", "head_once", source))
+    assert registry.get("once").info.name == "once"
+    assert dict(registry.broken()) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("assert False, 'a licence'\n", "AssertionError: a licence"),
+        ("raise SystemExit('no GPU')\n", "SystemExit: no GPU"),
+        ("class Boom(Exception):\n    pass\n\nraise Boom('no driver')\n", "Boom: no driver"),
+        (HEAD.format(name="../x"), "cannot be that of a file"),
+    ],
+)
+def test_whatever_a_plugin_raises_it_alone_is_left_out(source, reason, enter):
+    enter(("bad", "head_bad", source), ("fine", "head_fine", HEAD.format(name="fine")))
+    with pytest.warns(registry.PluginWarning, match=reason):
+        assert list(registry.broken()) == ["bad"]
+    assert {"fine", "mlp"} <= {info.name for info in registry.infos()}
+    sys.modules.pop("head_bad", None)
+    sys.modules.pop("head_fine", None)
 
 
 def test_a_plugin_without_info_is_refused():
     with pytest.raises(registry.InvalidHead, match="bare needs a module-level `INFO"):
-        collect(ModuleType("bare"))
+        registry.kinds_of(ModuleType("bare"))
 
 
 def test_a_module_with_two_heads_on_the_same_thing_is_refused():
     module = head_module("crowded", "one")
     module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
     with pytest.raises(registry.InvalidHead, match="one Head subclass that wants vectors"):
-        collect(module)
+        registry.kinds_of(module)
     module.Other.wants = "frames"
-    assert collect(module)["one"] == {"vectors": module.TestHead, "frames": module.Other}
+    assert registry.kinds_of(module) == {"vectors": module.TestHead, "frames": module.Other}
 
 
 def test_a_module_without_a_head_is_refused():
     module = head_module("headless", "one")
     del module.TestHead
     with pytest.raises(registry.InvalidHead, match="needs a Head subclass, found: none"):
-        collect(module)
+        registry.kinds_of(module)
 
 
 def test_a_class_that_wants_what_there_is_not_is_refused():
     module = head_module("demanding", "one")
     module.TestHead.wants = "spectrograms"
     with pytest.raises(registry.InvalidHead, match="wants 'spectrograms'; known: vectors, frames"):
-        collect(module)
+        registry.kinds_of(module)
 
 
 def test_a_class_that_carries_another_record_is_refused():
     module = head_module("mixed_up", "one")
     module.INFO = HeadInfo(name="two", summary="for a test")
     with pytest.raises(registry.InvalidHead, match="info = INFO"):
-        collect(module)
+        registry.kinds_of(module)
 
 
 def test_plugins_come_from_entry_points(tmp_path, monkeypatch):

@@ -236,6 +236,17 @@ class SkipsLayersOfShortClips(Reference):
         return Frames(frames.hidden[:kept], frames.lengths[:kept])
 
 
+class TakesShortWindows(Reference):
+    """Says so, and is right then: no clip may be longer."""
+
+    info = replace(INFO, name="short-windows", max_seconds=0.2)
+
+    def front(self, waves: torch.Tensor, lengths: torch.Tensor) -> Pair:
+        if waves.shape[1] > 0.2 * self.info.sample_rate:
+            raise ValueError(f"a window of {waves.shape[1]} samples")
+        return super().front(waves, lengths)
+
+
 class NeedsATenthOfASecond(Reference):
     fails = "check_short_clips_are_encoded"
 
@@ -303,6 +314,16 @@ class KeepsTheGraph(Reference):
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
         frames = super().encode(waves, lengths)
         return Frames([hidden.requires_grad_() for hidden in frames.hidden], frames.lengths)
+
+
+class LeavesGradientsOn(Reference):
+    """Under no_grad nothing shows, until somebody else encodes without it."""
+
+    fails = "check_no_gradient_is_recorded"
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        super().load(device, dtype)
+        self.network.requires_grad_(True)
 
 
 class WritesIntoItsInput(Reference):
