@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.errors import DataUnavailable, UserError, VoxgridError
+from bench.fetch import fetch_app
 from bench.new import new_app
+from bench.shell import fail, interruptible, reporter
 
 if TYPE_CHECKING:
     from bench.config import GridConfig
@@ -26,7 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-fetch_app = typer.Typer(help="Download a task's clips.", no_args_is_help=True)
 app.add_typer(fetch_app, name="fetch")
 app.add_typer(new_app, name="new")
 
@@ -95,16 +93,8 @@ def _control(value: str | None) -> Any:
     return value
 
 
-def _reporter() -> Reporter:
-    from rich.console import Console
-
-    from bench.progress import Reporter
-
-    return Reporter(Console(stderr=True))
-
-
 def _plan(
-    config: GridConfig, control: str | None, preset: str | None, reporter: Reporter, download: bool
+    config: GridConfig, control: str | None, preset: str | None, progress: Reporter, download: bool
 ) -> Plan:
     from bench import presets
     from bench.planning import make_plan
@@ -114,28 +104,12 @@ def _plan(
         control=_control(control),
         preset=presets.find(preset) if preset else None,
         allow_download=download,
-        reporter=reporter,
+        reporter=progress,
     )
 
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
-
-def _interruptible(command: Command) -> Command:
-    """Ctrl-C ends a long command with a sentence and code 130."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt:
-            _fail("interrupted; what is finished is kept, the same command goes on from there", 130)
-
-    return cast(Command, wrapped)
-
-
 @app.command()
-@_interruptible
+@interruptible
 def run(
     task: TaskOption = None,
     protocol: ProtocolOption = None,
@@ -171,18 +145,18 @@ def run(
     from bench.report import leaderboard
     from bench.run import exclusive, execute
 
-    reporter = _reporter()
+    progress = reporter()
     with exclusive(settings.results):
-        plan = _plan(settings, control, preset, reporter, download=True)
+        plan = _plan(settings, control, preset, progress, download=True)
         for note in plan.notes:
-            reporter.say(f"note: {note}")
+            progress.say(f"note: {note}")
         for task_plan in plan.tasks:
             for planned in task_plan.backbones.values():
                 if planned.reason:
-                    reporter.say(f"skipped: {planned.reason}")
-        summary = execute(plan, settings, reporter)
+                    progress.say(f"skipped: {planned.reason}")
+        summary = execute(plan, settings, progress)
         target = leaderboard.update(settings.results, settings.leaderboard)
-    reporter.say(
+    progress.say(
         f"{summary.ok} cells ran, {summary.done_before} were done, {summary.skipped} skipped, "
         f"{summary.failed} failed, {summary.unfinished} left for the next run; see {target}"
     )
@@ -223,7 +197,7 @@ def plan(
     )
     from bench.report.plan import render
 
-    made = _plan(settings, control, preset, _reporter(), download=False)
+    made = _plan(settings, control, preset, reporter(), download=False)
     render(made, settings)
 
 
@@ -269,7 +243,7 @@ def leaderboard(
 
 
 @app.command()
-@_interruptible
+@interruptible
 def check(
     asked: Annotated[
         list[str] | None,
@@ -337,97 +311,6 @@ def check(
         raise typer.Exit(1)
 
 
-@fetch_app.command()
-@_interruptible
-def ravdess(
-    to: Annotated[
-        Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/ravdess, else the cache.")
-    ] = None,
-) -> None:
-    """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
-    from bench.tasks.fetch import fetch_ravdess
-
-    typer.echo(f"RAVDESS is in {fetch_ravdess(to)}")
-
-
-@fetch_app.command()
-@_interruptible
-def youtube(
-    table: Annotated[
-        Path | None,
-        typer.Argument(help="CSV with link, title, description, category. Default: in the folder."),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/youtube, else the cache's.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(help="Keep the first so many of each video.")] = 60.0,
-    repair: Annotated[
-        bool, typer.Option("--repair/--no-repair", help="Search for damaged ids by title.")
-    ] = True,
-    cookies: Annotated[
-        Path | None, typer.Option(help="Cookies of a browser, Netscape format.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Downloads at once.")] = 4,
-    interval: Annotated[
-        float, typer.Option(min=0.0, help="Least seconds between two pages or searches.")
-    ] = 1.0,
-    megabytes: Annotated[float, typer.Option(help="Receive no more for one video.")] = 200.0,
-    timeout: Annotated[str, typer.Option(help="Spend no longer on one video, e.g. 5m.")] = "5m",
-    again: Annotated[
-        Many, typer.Option(help="Try videos of this status again; repeatable.")
-    ] = None,
-    allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Connect to private addresses as well.")
-    ] = False,
-    status: Annotated[
-        bool, typer.Option("--status", help="Only show what is here, and why the rest is not.")
-    ] = False,
-) -> None:
-    """Sound of the YouTube videos of a table of links; resumes, and repairs damaged ids."""
-    from bench.tasks.youtube import commands
-
-    folder = commands.folder(to)
-    if status:
-        _show_fetched(folder)
-        return
-    said, finished = commands.fetch(
-        table,
-        folder,
-        commands.options(
-            seconds=seconds,
-            megabytes=megabytes,
-            timeout=timeout,
-            jobs=jobs,
-            interval=interval,
-            repair=repair,
-            again=again or [],
-        ),
-        cookies=cookies,
-        allow_private=allow_private,
-        reporter=_reporter(),
-    )
-    typer.echo(said)
-    _show_fetched(folder)
-    if not finished:
-        raise typer.Exit(1)
-
-
-def _show_fetched(folder: Path) -> None:
-    from rich.console import Console
-
-    from bench.report import fetched
-    from bench.tasks.youtube import manifest
-
-    items = manifest.read(folder)
-    if not items:
-        raise UserError(
-            f"nothing was fetched to {folder} yet: run 'voxgrid fetch youtube TABLE.csv', or name "
-            "the folder with --to"
-        )
-    fetched.render(items, Console())
-    typer.echo(f"class distribution: {fetched.draw(items, folder)}")
-
-
 def main() -> None:
     """Entry point: errors are one sentence on standard error, and code 2 is the user's mistake."""
     from backbones import BackboneError
@@ -435,14 +318,9 @@ def main() -> None:
     try:
         app()
     except (UserError, DataUnavailable, BackboneError) as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     except VoxgridError as error:
-        _fail(str(error), 1)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"voxgrid: {message}", err=True)
-    sys.exit(code)
+        fail(str(error), 1)
 
 
 if __name__ == "__main__":
