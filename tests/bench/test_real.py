@@ -107,7 +107,8 @@ def test_the_grid_runs_on_real_clips_with_the_real_weights_that_are_here(
             if clip.stem.split("-")[3] == "01" and clip.stem.split("-")[5] == "01":
                 (target / clip.name).symlink_to(clip)
     done = voxgrid(
-        "run", "--pooling", "mean", "--head", "logistic_regression", "--trials", "3",
+        "run", "--task", "ravdess", "--pooling", "mean", "--head", "logistic_regression",
+        "--trials", "3",
         VOXGRID_DATA=str(tmp_path / "data"),
         VOXGRID_WEIGHTS=os.environ.get("VOXGRID_WEIGHTS", ""),
         VOXGRID_CACHE=str(tmp_path / "cache"),
