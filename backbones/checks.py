@@ -237,6 +237,6 @@ def _or_skip(check: Check) -> Check:
         try:
             return check(subject)
         except NotApplicable as reason:
-            pytest.skip(str(reason))
+            raise pytest.skip.Exception(str(reason)) from reason
 
     return run
