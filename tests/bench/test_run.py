@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from bench import records
@@ -165,10 +166,14 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
         process = subprocess.Popen(
             arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
         )
+        workers = []
         if _wait_for_trials(tmp_path / "killed", kill_at, process):
+            workers = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.wait()
+        # workers notice the end of their parent, and may finish a line before they end too
+        assert not psutil.wait_procs(workers, timeout=20)[1], "a worker outlived its parent"
     assert kills, "the run ended before it could be killed"
     journal = next((tmp_path / "killed" / ".studies").rglob("*.journal"))
     with journal.open("ab") as file:
