@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +74,30 @@ class FoldOutcome:
 def open_storage(path: Path) -> JournalStorage:
     """The journal of a cell's studies, made whole again after a kill.
 
-    A process killed while appending leaves a half-written last line, which Optuna would refuse,
-    and its lock. A cell is only ever tuned by one process (the run holds the results folder's
+    A process killed while appending leaves a half-written line, which Optuna would refuse, and its
+    lock. Workers that notice the end of their parent a moment later may have written behind that
+    line, so that the journal is kept up to the first line that is not whole: trials noted after it
+    are run again. A cell is only ever tuned by one process (the run holds the results folder's
     lock), so that both can be cleared.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(path.name + ".lock").unlink(missing_ok=True)
     if path.exists():
         content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
+        whole = sum(map(len, takewhile(_is_whole, content.splitlines(keepends=True))))
         if whole < len(content):
             with path.open("r+b") as file:
                 file.truncate(whole)
     # Optuna's default lock is a symbolic link, which Windows reserves to administrators
     return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 def open_study(storage: JournalStorage, name: str) -> optuna.Study:

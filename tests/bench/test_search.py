@@ -208,3 +208,21 @@ def test_a_pair_either_has_a_head_class_or_a_reason(backbone: str, pooling: str,
     else:
         assert head in reason
         assert ": use " in reason
+
+
+@pytest.mark.parametrize("behind", [b"", b'{"op_code": 4, "worker_id": "late"}\n'])
+def test_a_torn_line_costs_what_comes_after_it_and_nothing_else(
+    tmp_path: Path, behind: bytes
+) -> None:
+    """Behind it stands what a worker of a killed run wrote before it noticed."""
+    journal = tmp_path / "journal"
+    study = open_study(open_storage(journal), "fold-0")
+    for value in (0.25, 0.5):
+        study.tell(study.ask(), value)
+    kept = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "worker_id": "torn' + behind)
+    again = open_study(open_storage(journal), "fold-0")
+    assert [trial.value for trial in again.get_trials()] == [0.25, 0.5]
+    assert journal.read_bytes().startswith(kept)
+    assert b"torn" not in journal.read_bytes()
