@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.new import new_app
+from bench.commands.shell import fail, interruptible, reporter
 from bench.errors import DataUnavailable, UserError, VoxgridError
 from bench.fetch import fetch_app
-from bench.new import new_app
-from bench.shell import fail, interruptible, reporter
 
 if TYPE_CHECKING:
-    from bench.config import GridConfig
-    from bench.plans import Plan
+    from bench.config.spec import GridConfig
+    from bench.planning.plan import Plan
     from bench.progress import Reporter
 
 app = typer.Typer(
@@ -63,9 +63,9 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="Instead of 
 def _config(
     config: Path | None, preset: str | None = None, augment: bool | None = None, **asked: Any
 ) -> GridConfig:
-    from bench import config as grid_config
-    from bench import presets
-    from bench.planning import choose
+    from bench.config import presets
+    from bench.config import spec as grid_config
+    from bench.planning.make import choose
 
     overrides = {name: value for name, value in asked.items() if value not in (None, [])}
     fine_tune: dict[str, Any] = {}
@@ -96,8 +96,8 @@ def _control(value: str | None) -> Any:
 def _plan(
     config: GridConfig, control: str | None, preset: str | None, progress: Reporter, download: bool
 ) -> Plan:
-    from bench import presets
-    from bench.planning import make_plan
+    from bench.config import presets
+    from bench.planning.make import make_plan
 
     return make_plan(
         config,
@@ -143,7 +143,7 @@ def run(
         jobs=jobs,
     )
     from bench.report import leaderboard
-    from bench.run import exclusive, execute
+    from bench.run.execute import exclusive, execute
 
     progress = reporter()
     with exclusive(settings.results):
@@ -195,7 +195,7 @@ def plan(
         seed=seed,
         jobs=jobs,
     )
-    from bench.report.plan import render
+    from bench.commands.plan import render
 
     made = _plan(settings, control, preset, reporter(), download=False)
     render(made, settings)
@@ -210,7 +210,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
 ) -> None:
     """List tasks, protocols, backbones, poolings and heads, and what is available here."""
-    from bench.report import inventory
+    from bench.commands import list as inventory
 
     found = inventory.collect(kind)
     if as_json:
@@ -271,8 +271,7 @@ def check(
     """Check that backbones (or heads, or tasks) keep the contract: padding, lengths and more."""
     from rich.console import Console
 
-    from bench import checking
-    from bench.report import conformance, suites
+    from bench.commands import checking, conformance, suites
 
     names, left_out = conformance.registered()
     others: list[checking.Subject] = []

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.shell import interruptible, reporter
 from bench.errors import UserError
-from bench.shell import interruptible, reporter
 
 fetch_app = typer.Typer(help="Download a task's clips.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def ravdess(
     ] = None,
 ) -> None:
     """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
-    from bench.tasks.fetch import fetch_ravdess
+    from bench.tasks.ravdess.fetch import fetch_ravdess
 
     typer.echo(f"RAVDESS is in {fetch_ravdess(to)}")
 

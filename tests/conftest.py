@@ -49,7 +49,7 @@ def voxgrid(environment: dict[str, str], tmp_path: Path) -> Voxgrid:
 
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "bench", *arguments],
+            [sys.executable, "-m", "bench.cli", *arguments],
             cwd=tmp_path,
             env=environment | more,
             capture_output=True,

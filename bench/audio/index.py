@@ -18,8 +18,8 @@ from pathlib import Path
 from bench.audio.decode import DECODE_VERSION, Inspection
 from bench.audio.memory import remembering
 from bench.audio.stream import Stream, reading
+from bench.clips import Clip, Exclusion
 from bench.errors import ClipError
-from bench.tasks.base import Clip, Exclusion
 
 THREADS = 2
 # An interrupted first scan loses at most this many decoded clips.

@@ -24,7 +24,7 @@ from bench.features.long import encode_long
 from bench.features.source import ExtractionError, Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
-from bench.measure import hardware, peak_rss_mb, return_free_memory
+from bench.machine import hardware, peak_rss_mb, return_free_memory
 
 __all__ = [
     "Extraction",

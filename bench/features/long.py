@@ -17,7 +17,7 @@ from bench.features.encode import Encoder, encode
 from bench.features.frames import FrameSet
 from bench.features.source import Source
 from bench.features.statistics import ClipStatistics, Merger
-from bench.measure import return_free_memory
+from bench.machine import return_free_memory
 
 Item = TypeVar("Item")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import StorageError
 from bench.files import replacing
-from bench.report import canvases
+from bench.report.figures import canvases
 from bench.tasks.youtube.links.videos import CATEGORIES
 from bench.tasks.youtube.manifest import Item, by_category
 

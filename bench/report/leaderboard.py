@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import protocols, records
-from bench.records import Record
-from bench.report import confusion, curves, figures, published, sections, training
+from bench.protocols import makers as protocols
+from bench.records import store as records
+from bench.records.store import Record
+from bench.report.figures import confusion, curves
+from bench.report.figures import files as figures
 from bench.report.markdown import plural
 from bench.report.ranking import (
     budgets,
@@ -24,6 +26,7 @@ from bench.report.ranking import (
     protocol_order,
     ranking,
 )
+from bench.report.tables import published, sections, training
 
 _SHOWN_DIFFERENCES = 40
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from bench.protocols import PROTOCOLS
-from bench.records import Record, Scores
+from bench.protocols.makers import PROTOCOLS
+from bench.records.store import Record, Scores
 from bench.report.markdown import DASH, decimal, folded, percent, plural, table
 from bench.tasks import TASKS
 

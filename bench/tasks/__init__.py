@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from bench.clips import Clip, Exclusion, Task
 from bench.errors import UserError, nearest
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
 from bench.tasks import plugins
-from bench.tasks.base import Clip, Exclusion, Task
 
 __all__ = [
     "TASKS",
@@ -51,7 +51,7 @@ class Entry:
 
 TASKS: dict[str, Entry] = {
     "ravdess": Entry(
-        "bench.tasks.ravdess",
+        "bench.tasks.ravdess.task",
         ("speaker-6fold", "random-80-20"),
         "RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
         group="speaker",

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from bench import paths, protocols, tasks
+from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
+from bench.clips import shortened
 from bench.errors import DataUnavailable, UserError, VoxgridError
+from bench.protocols import makers as protocols
 from bench.tasks import Entry, Task
-from bench.tasks.base import shortened
 from heads.checks import CheckFailed, CheckResult, require
 
 __all__ = [

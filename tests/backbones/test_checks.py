@@ -36,7 +36,7 @@ from backbones.checks import (
     run_check,
     write_golden,
 )
-from bench.report import conformance
+from bench.commands import conformance
 from tests.backbones.broken import heavy, plugins, training
 from tests.backbones.broken.reference import INFO, PRETRAINED, HandMade, Reference
 

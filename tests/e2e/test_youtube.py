@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import records
 from bench.progress import Reporter
+from bench.records import store as records
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.fetching.download import Limits
 from bench.tasks.youtube.fetching.run import Options, Summary, fetch_all
@@ -71,7 +71,7 @@ def voxgrid(root: Path, *arguments: str) -> str:
         "COLUMNS": "200",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
+        [sys.executable, "-m", "bench.cli", *arguments],
         env=environment,
         capture_output=True,
         text=True,

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from backbones import registry as backbone_registry
-from bench import measure, tasks
+from bench import machine as measure
+from bench import tasks
 from bench.audio.index import scan
+from bench.config.grid import Cell
 from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, Source, extract
-from bench.grid import Cell
-from bench.problems import Draw, Validated, Watch
-from bench.protocols import Fold
-from bench.training.sources import BackboneSource
+from bench.protocols.makers import Fold
+from bench.tuning.fits.sources import BackboneSource
+from bench.tuning.fits.vectors import Draw, Validated, Watch
 from heads.sequences import Epoch
 from tests.perf.weights import weights_of
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import measure
-from tests.bench.make_long_clips import extract_in_child, generated
+from bench import machine as measure
+from tests.bench.features.make_long_clips import extract_in_child, generated
 
 HOURS = 3
 MOST_SECONDS = 3 * 3600

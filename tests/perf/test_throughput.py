@@ -17,13 +17,14 @@ import pytest
 
 from backbones import Backbone
 from backbones import registry as backbone_registry
-from bench import measure, tasks
+from bench import machine as measure
+from bench import tasks
 from bench.audio import decode
 from bench.audio.batch import Batch, batches, normalise
 from bench.audio.index import scan
+from bench.clips import Task
 from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, Source, extract_with
-from bench.tasks.base import Task
 from tests.perf.weights import weights_of
 
 BATCH_SIZES = (1, 4, 8)

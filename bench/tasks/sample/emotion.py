@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter
 
+from bench.clips import Clip, Task
 from bench.tasks import TASKS
-from bench.tasks.base import Clip, Task
 from bench.tasks.sample import files
 from bench.tasks.sample.synthesis import BANDWIDTHS, VOWELS, quantised, random_of, resonate, white
 

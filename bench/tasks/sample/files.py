@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from filelock import FileLock
 
+from bench.clips import Clip
 from bench.errors import StorageError
-from bench.tasks.base import Clip
 
 
 def ensure(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import paths
-from bench.config import parse_duration
+from bench.config.spec import parse_duration
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.progress import Reporter
 from bench.tasks.youtube import task

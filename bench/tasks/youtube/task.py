@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.clips import Clip, Exclusion, Task
 from bench.errors import DataUnavailable, UserError
-from bench.grouping import components
+from bench.protocols.grouping import components
 from bench.tasks import TASKS
-from bench.tasks.base import Clip, Exclusion, Task
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links.videos import CATEGORIES, normalised
 from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.tasks.base import shortened
+from bench.clips import shortened
 from bench.tasks.youtube.links.ids import intact
 from bench.tasks.youtube.links.videos import Excluded, Video, link_key, short, title_key
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.clips import shortened
 from bench.errors import UserError
-from bench.tasks.base import shortened
 from bench.tasks.youtube.links.cleaning import conflicts, one_of_each, without_conflicts
 from bench.tasks.youtube.links.ids import from_link, intact, repairable
 from bench.tasks.youtube.links.videos import (

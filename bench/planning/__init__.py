@@ -1,0 +1,1 @@
+"""From a configuration to a plan: what will run, what is done or skipped, and how long."""

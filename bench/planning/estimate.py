@@ -1,0 +1,175 @@
+"""How long a plan will take and how much disk it needs, and what each estimate rests on."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backbones import BackboneInfo, Weights
+from bench.features.frames import frames_bytes
+from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask
+from bench.records.benchmarks import Benchmark
+from bench.records.store import Record
+
+Basis = Literal["records", "benchmark", "guess"]
+
+BASES: dict[Basis, str] = {
+    "records": "earlier records on this hardware",
+    "benchmark": "`tox -e perf` on this hardware, encoder time alone",
+    "guess": "a rough guess, as nothing was measured on this hardware",
+}
+
+_STATISTICS = 4
+_FLOAT32_BYTES = 4
+# Orders of magnitude only: a transformer of 100 M parameters runs at about 6 × real time per core.
+_GUESSED_RTFX_PER_CORE = 600.0  # divided by millions of parameters
+_GUESSED_FASTEST_PER_CORE = 100.0  # hand-made features and small networks
+_GUESSED_CORES_OF_GPU = 100
+# by what the head is fitted on; a trained backbone passes each clip through several epochs
+_GUESSED_SECONDS_PER_TRIAL_AND_CLIP = {"vectors": 0.002, "frames": 0.01, "backbone": 0.2}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds, and the weakest thing they rest on (None where there is nothing to do)."""
+
+    seconds: float = 0.0
+    basis: Basis | None = None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        order: tuple[Basis, ...] = ("records", "benchmark", "guess")
+        known = [basis for basis in (self.basis, other.basis) if basis is not None]
+        return Estimate(self.seconds + other.seconds, max(known, key=order.index, default=None))
+
+
+@dataclass(frozen=True)
+class History:
+    """What was measured before.
+
+    Attributes:
+        hardware: what the plan would run on; only its own measurements count.
+        cores: usable ones; for a GPU, how many it stands for in a guess.
+        records: finished records.
+        benchmarks: by backbone and weights kind.
+    """
+
+    hardware: str
+    cores: int
+    records: Sequence[Record]
+    benchmarks: dict[tuple[str, str], Benchmark]
+
+
+def guessed_cores(device: str, cores: int) -> int:
+    """How many cores a device stands for in a rough guess."""
+    return cores if device == "cpu" else _GUESSED_CORES_OF_GPU
+
+
+def extraction(backbone: PlannedBackbone, history: History) -> Estimate:
+    """Time to take the pending audio of a backbone through it."""
+    if backbone.weights is None or backbone.pending_seconds <= 0:
+        return Estimate()
+    rtfx, basis = speed(backbone.info, backbone.weights, history)
+    return Estimate(backbone.pending_seconds / rtfx, basis)
+
+
+def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float, Basis]:
+    """RTFx to expect, and what it rests on.
+
+    Records go first: they hold the end-to-end speed, decoding included, which is what an
+    extraction takes; a benchmark times the encoder alone.
+    """
+    seen = [
+        record.throughput.end_to_end_rtfx
+        for record in history.records
+        if record.throughput is not None
+        and record.throughput.hardware == history.hardware
+        and (record.backbone, record.weights.size) == (info.name, weights.size)
+    ]
+    if seen and min(seen) > 0:
+        return statistics.median(seen), "records"
+    benchmark = history.benchmarks.get((info.name, weights.kind))
+    if benchmark and benchmark.hardware == history.hardware and weights.size == "full":
+        return benchmark.best_rtfx, "benchmark"
+    per_core = _GUESSED_FASTEST_PER_CORE
+    if weights.size == "full" and info.parameters:
+        per_core = min(per_core, _GUESSED_RTFX_PER_CORE / (info.parameters / 1e6))
+    return per_core * history.cores, "guess"
+
+
+def tuning(cells: Sequence[PlannedCell], planned: PlannedTask, history: History) -> Estimate:
+    """Time of one worker to tune cells; divide by the number of workers for wall time.
+
+    Args:
+        cells: any; only those to do count.
+        planned: their task.
+        history: earlier measurements.
+    """
+    total = Estimate()
+    for cell in cells:
+        if cell.state == "todo":
+            folds = len(planned.splits[cell.cell.protocol].folds)
+            seconds, basis = seconds_per_trial(cell, planned, history)
+            total += Estimate(seconds * cell.trials * folds, basis)
+    return total
+
+
+def seconds_per_trial(
+    planned_cell: PlannedCell, planned: PlannedTask, history: History
+) -> tuple[float, Basis]:
+    """Time of one trial of a cell, its share of the final fit included.
+
+    Heads on vectors take about as long whatever the backbone; the others are compared with
+    trainings on the same one.
+    """
+    cell, wants = planned_cell.cell, planned_cell.wants
+    seen = [
+        record.throughput.tuning_seconds / _trials(record)
+        for record in history.records
+        if record.throughput is not None
+        and record.provenance.hardware == history.hardware
+        and (record.task, record.head) == (planned.task.name, cell.head)
+        and (record.training is None) == (wants == "vectors")
+        and (wants == "vectors" or record.backbone == cell.backbone)
+        and _trials(record)
+    ]
+    if seen:
+        return statistics.median(seen), "records"
+    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[wants] * len(planned.clips), "guess"
+
+
+def _trials(record: Record) -> int:
+    return sum(f.trials.complete + f.trials.pruned + f.trials.failed for f in record.folds)
+
+
+def feature_bytes(backbone: PlannedBackbone, planned: PlannedTask) -> int:
+    """Disk for what is still to be stored, at most: narrower layers need less."""
+    if backbone.extraction is None or not planned.seconds:
+        return 0
+    clips = len(planned.clips) * backbone.pending_seconds / planned.seconds
+    statistics_per_clip = backbone.info.layers * backbone.info.width * _STATISTICS * _FLOAT32_BYTES
+    layers = len(backbone.extraction.frames)
+    frames = frames_bytes(backbone.info, backbone.pending_seconds, layers)
+    return round(clips * statistics_per_clip) + frames
+
+
+def duration(seconds: float) -> str:
+    """A duration in words, no finer than an estimate deserves."""
+    if seconds < 1:
+        return "<1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: float) -> str:
+    """A number of bytes in decimal units."""
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 1 or not count else f"<1 {unit}"
+    return f"{count / 1000:.1f} GB"

@@ -1,0 +1,79 @@
+"""A task's part of a plan: clips scanned, compared and folded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from bench import paths
+from bench.audio import recordings
+from bench.audio.index import ScannedClip, scan
+from bench.clips import Task, shortened
+from bench.config.spec import GridConfig
+from bench.errors import UserError
+from bench.planning.plan import PlannedTask
+from bench.progress import Reporter
+from bench.protocols import makers as protocols
+from bench.protocols.makers import Split
+
+
+def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask:
+    """Scan and fold a task's clips.
+
+    Args:
+        task: as resolved.
+        config: names the protocols wanted. A sample task runs all of its own where it has none of
+            them: it stands in for a task that has.
+        reporter: told of the progress.
+
+    Raises:
+        UserError: no clip is usable, or no protocol can fold them.
+        StorageError: the cache cannot be written.
+    """
+    wanted = [p for p in config.protocols if p in task.protocols] or list(task.protocols)
+    with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:
+        found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", phase.at)
+    clips = found.usable
+    if not clips:
+        raise UserError(f"task '{task.name}' has no usable clip: {found.excluded[0].reason}")
+    recording = recordings.by_samples(clips)
+    if task.near_duplicates:
+        with reporter.phase(f"compare sounds of {task.name} (clips)", len(clips)) as phase:
+            recording = recordings.by_ear(clips, paths.cache_dir() / "prints.sqlite3", phase.at)
+    splits: dict[str, Split] = {}
+    unfit: dict[str, str] = {}
+    for protocol in wanted:
+        try:
+            splits[protocol] = protocols.make_folds(
+                protocol, [c.clip for c in clips], recording, task.labels
+            )
+        except UserError as error:
+            unfit[protocol] = str(error)
+    if not splits:
+        known = "; ".join((next(iter(unfit.values())), *task.notes))
+        raise UserError(f"task '{task.name}' cannot be folded: {known}")
+    altered = task.altered(
+        {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
+    )
+    notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
+    return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
+
+
+def _shared_sound(
+    task: Task, clips: Sequence[ScannedClip], recording: Sequence[str]
+) -> tuple[str, ...]:
+    """Say which clips are one recording although their samples differ."""
+    if not task.near_duplicates:
+        return ()
+    copies: defaultdict[str, list[str]] = defaultdict(list)
+    for clip, own in zip(clips, recording, strict=True):
+        copies[own].append(clip.clip.id)
+    alike = [ids for ids in copies.values() if len(ids) > 1]
+    if not alike:
+        return ()
+    named = shortened([" = ".join(ids[:3]) for ids in alike])
+    return (
+        f"{sum(map(len, alike))} clips share sound with others; of these {len(alike)} "
+        f"recording{'s' if len(alike) > 1 else ''} each copy is on the same side of every fold: "
+        f"{named}",
+    )

@@ -1,0 +1,1 @@
+"""Protocols: named ways to fold a task."""

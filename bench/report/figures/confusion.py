@@ -1,0 +1,112 @@
+"""Confusion matrices of the best rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.records.store import Record
+from bench.report.figures import canvases
+from bench.report.ranking import (
+    finished,
+    grouped,
+    is_control,
+    leaks,
+    protocol_order,
+    ranked,
+    scores,
+)
+
+SUFFIX = "confusion"
+# Raise it when the drawing changes, so that every figure is made again.
+_DRAWING = 1
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One confusion matrix to draw.
+
+    Attributes:
+        name: of the file, without suffix.
+        title: names the cell and its scores.
+        labels: classes in order.
+        confusion: clips; rows: truth, columns: prediction.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def mark(self) -> str:
+        """Digest of what is drawn."""
+        text = json.dumps([_DRAWING, self.title, self.labels, self.confusion])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def draw(self) -> bytes:
+        """A heat map as PNG: colour by share of the row, counts as text."""
+        import numpy as np
+        import seaborn as sns
+
+        counts = np.array(self.confusion, dtype=np.int64)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        side = max(4.0, 2.2 + 0.58 * len(self.labels))  # the title needs four inches
+        canvas = canvases.blank(side + 0.6, side)
+        axes = canvas.subplots()
+        sns.heatmap(
+            shares,
+            annot=counts,
+            fmt="d",
+            cmap="Blues",
+            vmin=0.0,
+            vmax=1.0,
+            square=True,
+            linewidths=0.6,
+            linecolor="white",
+            xticklabels=list(self.labels),
+            yticklabels=list(self.labels),
+            annot_kws={"fontsize": 9},
+            cbar_kws={"label": "share of the true class", "shrink": 0.8},
+            ax=axes,
+        )
+        axes.set_xlabel("predicted", fontsize=10)
+        axes.set_ylabel("true", fontsize=10)
+        axes.tick_params(axis="x", labelrotation=40, labelsize=9, length=0)
+        axes.tick_params(axis="y", labelrotation=0, labelsize=9, length=0)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+            label.set_rotation_mode("anchor")
+        return canvases.png(canvas, self.title, self.mark)
+
+
+def wanted(found: Iterable[Record]) -> list[Confusion]:
+    """The top row of each real task under its first grouped and its first leaking protocol."""
+    rows = [r for r in finished(found) if not r.sample and not is_control(r) and r.preset is None]
+    figures = []
+    for task in sorted({r.task for r in rows}):
+        own = [r for r in rows if r.task == task]
+        names = sorted({r.protocol for r in own}, key=protocol_order)
+        for kind in (grouped, leaks):
+            protocol = next(filter(kind, names), None)
+            if protocol is not None:
+                figures.append(_of(ranked(r for r in own if r.protocol == protocol)[0]))
+    return figures
+
+
+def name(task: str, protocol: str) -> str:
+    """What the figure of a task and protocol is called."""
+    return f"{task}__{protocol}__{SUFFIX}"
+
+
+def _of(record: Record) -> Confusion:
+    own = scores(record)
+    return Confusion(
+        name(record.task, record.protocol),
+        f"{record.task}, {record.protocol}: {record.backbone}, {record.pooling}, {record.head}: "
+        f"macro-F1 {100 * own.macro_f1:.1f} %",
+        tuple(record.labels),
+        tuple(map(tuple, own.confusion)),
+    )

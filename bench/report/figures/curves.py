@@ -1,0 +1,189 @@
+"""How training went: loss and validation scores by epoch, one line per fold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.records.store import EpochRecord, FoldRecord, Record
+from bench.report.figures import canvases
+from bench.report.ranking import finished, is_control, scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+SUFFIX = "curves"
+# The head that trains the backbone; heads that only learn a pooling are too many to draw.
+TRAINS_BACKBONE = "fine_tune"
+# Raise it when the drawing changes, so that every figure is made again.
+_DRAWING = 1
+_DIGITS = 6
+
+Values = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class FoldCurve:
+    """One fold's best trial, by epoch; None where an epoch was not scored.
+
+    Attributes:
+        number: of the fold, from 1.
+        best: index of the best epoch, None where unknown.
+    """
+
+    number: int
+    best: int | None
+    train_loss: Values
+    validation_loss: Values
+    accuracy: Values
+    macro_f1: Values
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of one cell.
+
+    Attributes:
+        name: of the file, without suffix.
+        title: names the cell and its score.
+        folds: those with epochs.
+    """
+
+    name: str
+    title: str
+    folds: tuple[FoldCurve, ...]
+
+    @property
+    def mark(self) -> str:
+        """Digest of what is drawn."""
+        text = json.dumps([SUFFIX, _DRAWING, self.title, [astuple(fold) for fold in self.folds]])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def draw(self) -> bytes:
+        """Three panels as PNG: loss, validation accuracy, validation macro-F1."""
+        canvas = canvases.blank(11.0, 4.2)
+        losses, accuracy, f1 = canvas.subplots(1, 3, sharex=True)
+        colours = _colours(len(self.folds))
+        for fold, colour in zip(self.folds, colours, strict=True):
+            _line(losses, fold.train_loss, colour, linestyle=(0, (2, 1.5)), linewidth=1.0)
+            for axes, values in (
+                (losses, fold.validation_loss),
+                (accuracy, fold.accuracy),
+                (f1, fold.macro_f1),
+            ):
+                _line(axes, values, colour, linewidth=1.6)
+                _mark_best(axes, values, fold.best, colour)
+        for axes, title in (
+            (losses, "loss (cross-entropy, nats)"),
+            (accuracy, "validation accuracy, %"),
+            (f1, "validation macro-F1, %"),
+        ):
+            _style(axes, title)
+        f1.sharey(accuracy)
+        for axes in (losses, accuracy):
+            axes.set_ylim(bottom=0)
+        for axes in (accuracy, f1):
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+        _legend(canvas, [fold.number for fold in self.folds], colours)
+        return canvases.png(canvas, self.title, self.mark)
+
+
+def wanted(found: Iterable[Record]) -> list[Curves]:
+    """The curves of every real cell whose head trained the backbone; controls are not drawn."""
+    return [
+        of
+        for record in sorted(finished(found), key=lambda r: str(r.cell))
+        if record.head == TRAINS_BACKBONE and not record.sample and not is_control(record)
+        if (of := _of(record)).folds
+    ]
+
+
+def name(record: Record) -> str:
+    """What the figure of a record is called."""
+    return "__".join([*record.cell.relative_path.parts, SUFFIX])
+
+
+def _of(record: Record) -> Curves:
+    row = [record.backbone, record.pooling, record.head]
+    if record.preset is not None:
+        row.append(f"preset {record.preset}")
+    return Curves(
+        name(record),
+        f"{record.task}, {record.protocol}: {', '.join(row)}: "
+        f"macro-F1 {100 * scores(record).macro_f1:.1f} %",
+        tuple(
+            _fold(number, fold) for number, fold in enumerate(record.folds, start=1) if fold.curve
+        ),
+    )
+
+
+def _fold(number: int, fold: FoldRecord) -> FoldCurve:
+    def values(field: str) -> Values:
+        return tuple(_rounded(epoch, field) for epoch in fold.curve)
+
+    return FoldCurve(
+        number,
+        fold.best_epoch,
+        values("train_loss"),
+        values("validation_loss"),
+        values("validation_accuracy"),
+        values("validation_macro_f1"),
+    )
+
+
+def _rounded(epoch: EpochRecord, field: str) -> float | None:
+    value = getattr(epoch, field)
+    return None if value is None else round(value, _DIGITS)
+
+
+def _colours(count: int) -> list[Any]:
+    import seaborn as sns
+
+    return list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
+
+
+def _line(axes: Axes, values: Values, colour: Any, **style: Any) -> None:
+    known = [(epoch, value) for epoch, value in enumerate(values, start=1) if value is not None]
+    if known:
+        epochs, heights = zip(*known, strict=True)
+        # one epoch alone would leave no line to see
+        axes.plot(epochs, heights, color=colour, marker="." if len(known) == 1 else "", **style)
+
+
+def _mark_best(axes: Axes, values: Values, best: int | None, colour: Any) -> None:
+    height = values[best] if best is not None and best < len(values) else None
+    if best is not None and height is not None:
+        axes.plot(
+            [best + 1], [height], "o", color=colour, markersize=6, markeredgecolor="black", zorder=3
+        )
+
+
+def _style(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.tick_params(labelsize=9)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(canvas: Canvas, numbers: Sequence[int], colours: Sequence[Any]) -> None:
+    from matplotlib.lines import Line2D
+
+    entries = [
+        Line2D([], [], color=colour, linewidth=1.6, label=f"fold {number}")
+        for number, colour in zip(numbers, colours, strict=True)
+    ]
+    entries += [
+        Line2D([], [], color="0.3", linewidth=1.6, label="validation"),
+        Line2D([], [], color="0.3", linestyle=(0, (2, 1.5)), linewidth=1.0, label="training"),
+        Line2D([], [], color="white", marker="o", markeredgecolor="black", label="best epoch"),
+    ]
+    canvas.legend(handles=entries, loc="outside lower center", ncols=9, fontsize=9, frameon=False)

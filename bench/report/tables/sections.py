@@ -1,0 +1,247 @@
+"""Parts of the leaderboard beside the rankings: choice, leak, cost, gaps, provenance."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from bench.records.store import Record
+from bench.report.markdown import (
+    DASH,
+    decimal,
+    escape,
+    percent,
+    plural,
+    points,
+    table,
+)
+from bench.report.ranking import (
+    chosen,
+    finished,
+    grouped,
+    is_control,
+    layer,
+    machines,
+    majority,
+    millions,
+    protocol_order,
+    scores,
+    sizes_the_leak,
+    speed,
+    validation_f1,
+    weights,
+)
+
+_MOST_REASONS = 12
+
+
+def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> str:
+    """One row per backbone of one task and protocol, next to its random-weights control."""
+    controls = chosen(r for r in found if is_control(r))
+    best = chosen(r for r in found if not is_control(r))
+    columns = [
+        "backbone",
+        "pooling",
+        "head",
+        "layer",
+        "macro-F1 %>",
+        "accuracy %>",
+        "UAR %>",
+        "validation macro-F1 %>",
+        "encoder RTFx>",
+        "params M>",
+    ]
+    if controls:
+        columns.append("macro-F1 % with random weights>")
+    rows = []
+    for name, record in best.items():
+        own = scores(record)
+        row = [
+            name,
+            record.pooling,
+            record.head,
+            layer(record),
+            percent(own.macro_f1),
+            percent(own.accuracy),
+            percent(own.uar),
+            percent(validation_f1(record)),
+            speed(record, letters),
+            millions(record.parameters),
+        ]
+        if controls:
+            row.append(percent(scores(controls[name]).macro_f1) if name in controls else DASH)
+        rows.append(row)
+    return table(columns, rows)
+
+
+def leak(found: Sequence[Record]) -> str | None:
+    """How much higher the same backbones read where groups are on both sides.
+
+    Args:
+        found: finished records of one task without controls.
+
+    Returns:
+        The table and its summary; None where no two protocols ran that differ by their leak alone.
+    """
+    names = sorted({r.protocol for r in found}, key=protocol_order)
+    fair = next((name for name in names if grouped(name)), None)
+    leaky = next((name for name in names if sizes_the_leak(name)), None)
+    if fair is None or leaky is None:
+        return None
+    fair_best = chosen(r for r in found if r.protocol == fair)
+    leaky_best = chosen(r for r in found if r.protocol == leaky)
+    rows = []
+    for name in fair_best:
+        if name in leaky_best:
+            low = scores(fair_best[name]).macro_f1
+            high = scores(leaky_best[name]).macro_f1
+            rows.append([name, percent(low), percent(high), points(high - low)])
+    pairs = _gaps(found, fair, leaky)
+    if not rows or not pairs:
+        return None
+    spread = (
+        f"Over the {plural(len(pairs), 'combination')} of backbone, pooling and head run under "
+        f"both, `{leaky}` reads {points(statistics.median(pairs))} points in the median "
+        f"(from {points(min(pairs))} to {points(max(pairs))})."
+    )
+    chance = [
+        f"`{name}`: {majority([r for r in found if r.protocol == name])}" for name in (fair, leaky)
+    ]
+    columns = ("backbone", f"macro-F1 % {fair}>", f"macro-F1 % {leaky}>", "difference, points>")
+    return "\n\n".join([table(columns, rows), spread, *chance])
+
+
+def _gaps(found: Sequence[Record], fair: str, leaky: str) -> list[float]:
+    def by_row(protocol: str) -> dict[tuple[str, str, str], float]:
+        own = (r for r in found if r.protocol == protocol)
+        return {(r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in own}
+
+    fair_f1, leaky_f1 = by_row(fair), by_row(leaky)
+    return [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
+
+
+def cost(found: Sequence[Record]) -> str | None:
+    """Speed and memory of each backbone, one table per machine."""
+    parts = []
+    letters = machines(found)
+    for machine, letter in letters.items():
+        fastest: dict[tuple[str, str], Record] = {}
+        own = [r for r in found if r.throughput and r.throughput.hardware == machine]
+        # the longest measurement stands for the backbone; its cells share one extraction
+        for record in sorted(own, key=_longest_first):
+            fastest.setdefault((record.backbone, weights(record)), record)
+        rows = [_cost_row(record) for _, record in sorted(fastest.items())]
+        name = f"{letter}: {machine}" if len(letters) > 1 else machine
+        parts.append(f"On {escape(name)}:\n\n{table(_COST_COLUMNS, rows)}")
+    return "\n\n".join(parts) or None
+
+
+_COST_COLUMNS = (
+    "backbone",
+    "weights",
+    "params M>",
+    "encoder RTFx>",
+    "end-to-end RTFx>",
+    "batch, at most>",
+    "threads>",
+    "dtype",
+    "peak memory MiB>",
+    "tox -e perf RTFx, batch 1>",
+    "tox -e perf RTFx, best (batch)>",
+)
+
+
+def _longest_first(record: Record) -> tuple[float, str]:
+    return -(record.throughput.audio_seconds if record.throughput else 0.0), str(record.cell)
+
+
+def _cost_row(record: Record) -> list[str]:
+    throughput = record.throughput
+    assert throughput is not None
+    best = decimal(throughput.benchmark_best_rtfx)
+    if throughput.benchmark_best_batch is not None:
+        best += f" ({throughput.benchmark_best_batch})"
+    return [
+        record.backbone,
+        weights(record),
+        millions(record.parameters),
+        decimal(throughput.backbone_rtfx),
+        decimal(throughput.end_to_end_rtfx),
+        str(throughput.batch),
+        str(throughput.threads),
+        throughput.dtype,
+        f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
+        decimal(throughput.benchmark_batch1_rtfx),
+        best,
+    ]
+
+
+def gaps(found: Sequence[Record]) -> str | None:
+    """Cells that were skipped or failed, one line per distinct reason."""
+    counts = Counter(
+        (r.task, r.backbone, r.status, r.control or "", r.reason or "no reason given")
+        for r in found
+        if r.status != "ok"
+    )
+    rows = [
+        [task, backbone, f"{status}, {control}" if control else status, str(number), reason]
+        for (task, backbone, status, control, reason), number in sorted(counts.items())
+    ]
+    if not rows:
+        return None
+    return table(("task", "backbone", "status", "cells>", "reason and how to get it"), rows)
+
+
+def left_out(found: Sequence[Record]) -> str | None:
+    """Clips that were not used, by reason."""
+    clips: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in found:
+        for excluded in record.excluded:
+            clips[record.task, excluded.reason].add(excluded.clip)
+    if not clips:
+        return None
+    total = len({(task, clip) for (task, _), names in clips.items() for clip in names})
+    lines = [f"{plural(total, 'clip')} left out:", ""]
+    by_size = sorted(clips.items(), key=lambda item: (-len(item[1]), item[0]))
+    for (task, reason), names in by_size[:_MOST_REASONS]:
+        shown = ", ".join(f"`{name}`" for name in sorted(names)[:3])
+        more = ", …" if len(names) > 3 else ""
+        lines.append(f"- {task}, {len(names)}: {escape(reason)} ({shown}{more})")
+    if len(by_size) > _MOST_REASONS:
+        lines.append(f"- and {len(by_size) - _MOST_REASONS} more reasons, in the records")
+    return "\n".join(lines)
+
+
+def measured_on(found: Sequence[Record]) -> str | None:
+    """Machines, versions and settings behind the finished records, and where they differ."""
+    done = finished(found)
+    if not done:
+        return None
+    speeds = [r.throughput for r in done if r.throughput]
+    packages: dict[str, set[str]] = defaultdict(set)
+    for record in done:
+        for name, version in record.provenance.packages.items():
+            packages[name].add(version)
+    days = sorted({r.provenance.utc[:10] for r in done})
+    facts = {
+        "hardware": sorted({r.provenance.hardware for r in done}),
+        "dtype": sorted({s.dtype for s in speeds}),
+        "threads of the encoder": [str(n) for n in sorted({s.threads for s in speeds})],
+        "seed": [str(n) for n in sorted({r.seed for r in done})],
+        "trials per fold": [str(n) for n in sorted({r.trials for r in done if not r.preset})],
+        "voxgrid commit": sorted({r.provenance.git_sha or "unknown" for r in done}),
+        "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
+        "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
+    }
+    lines = [f"- {name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
+    if any(sha.endswith("-dirty") for sha in facts["voxgrid commit"]):
+        lines.append("- `-dirty`: Python files differed from the commit named")
+    mixed = [name for name in ("hardware", "dtype", "seed") if len(facts[name]) > 1]
+    if len(facts["voxgrid commit"]) > 1:
+        mixed.append("voxgrid commit")
+    if any(len(versions) > 1 for versions in packages.values()):
+        mixed.append("package versions")
+    if mixed:
+        lines += ["", f"**Not all rows were made alike:** they differ in {', '.join(mixed)}."]
+    return "\n".join(lines)

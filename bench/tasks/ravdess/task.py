@@ -1,0 +1,185 @@
+"""RAVDESS speech: 24 actors × 60 clips, 8 emotions, from a folder laid out as published.
+
+Livingstone & Russo 2018, PLOS ONE 13(5) e0196391; CC BY-NC-SA 4.0; Zenodo record 1188976.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench.clips import Clip, Exclusion, Task, shortened
+from bench.errors import DataUnavailable, UserError
+from bench.tasks import TASKS
+from bench.tasks.ravdess.fetch import fetch_ravdess
+
+NAME = "ravdess"
+LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
+_READABLE = (".wav", ".flac")  # in order of preference: WAV is what was published
+_OTHER_AUDIO = (".mp3", ".m4a", ".ogg", ".opus", ".aac", ".webm", ".mp4")
+_STEM = re.compile(r"(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
+_FOLDER = re.compile(r"Actor_(\d\d)")
+_MODALITIES = {"01": "audio and video", "02": "video only"}
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a clip's file name says; actor is `01` … `24`, also the folder's number."""
+
+    emotion: str
+    intensity: int
+    statement: int
+    repetition: int
+    actor: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """One line of the manifest: sha256 of the published WAV's bytes and of its samples."""
+
+    wav_sha256: str
+    pcm_sha256: str
+
+
+def parse(stem: str) -> Name:
+    """Read modality-channel-emotion-intensity-statement-repetition-actor.
+
+    Raises:
+        ValueError: not the name of a RAVDESS audio-only speech clip; the message is the reason.
+    """
+    match = _STEM.fullmatch(stem)
+    if match is None or not stem.isascii():
+        raise ValueError("the name is not seven two-digit numbers joined by '-'")
+    modality, channel, emotion, intensity, statement, repetition, actor = match.groups()
+    if modality in _MODALITIES:
+        raise ValueError(f"the name says {_MODALITIES[modality]}, not audio only")
+    if channel == "02":
+        raise ValueError("the name says song, not speech")
+    allowed = (
+        ("modality", modality, 3, 3),
+        ("channel", channel, 1, 1),
+        ("emotion", emotion, 1, 8),
+        ("intensity", intensity, 1, 1 if emotion == "01" else 2),  # neutral is never strong
+        ("statement", statement, 1, 2),
+        ("repetition", repetition, 1, 2),
+        ("actor", actor, 1, 24),
+    )
+    for field, value, low, high in allowed:
+        if not low <= int(value) <= high:
+            raise ValueError(f"the name's {field} {value} does not exist in RAVDESS speech")
+    return Name(LABELS[int(emotion) - 1], int(intensity), int(statement), int(repetition), actor)
+
+
+@cache
+def manifest() -> Mapping[str, Published]:
+    """Return the 1440 published clips by id."""
+    path = Path(__file__).with_name("manifest.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            row["clip"].rpartition("/")[2]: Published(row["wav_sha256"], row["pcm_sha256"])
+            for row in csv.DictReader(file)
+        }
+
+
+def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
+    """Find RAVDESS on this machine, or download it.
+
+    Looks into `data_root`/ravdess, then `cache`/data/ravdess, then downloads 208 MB from Zenodo.
+
+    Raises:
+        UserError: the folder is there and holds no RAVDESS clip.
+        DataUnavailable: no folder and no download; says what to do next.
+        StorageError: the download cannot be written.
+    """
+    if data_root is not None and (data_root / NAME).is_dir():
+        return read(data_root / NAME)
+    cached = cache / "data" / NAME
+    if cached.is_dir():
+        return read(cached)
+    if not allow_download:
+        wanted = data_root / NAME if data_root is not None else "the folder ravdess in VOXGRID_DATA"
+        raise DataUnavailable(
+            f"RAVDESS is not on this machine: run 'voxgrid fetch ravdess', or unzip "
+            f"Audio_Speech_Actors_01-24.zip (Zenodo record 1188976) into {wanted}"
+        )
+    fetch_ravdess(cached)
+    return read(cached)
+
+
+def read(folder: Path) -> Task:
+    """Return the task made of the RAVDESS clips below a folder.
+
+    Any depth of folders is accepted as long as each clip lies in its `Actor_NN`; hidden files
+    and the `._` files of macOS are ignored.
+
+    Raises:
+        UserError: no RAVDESS clip below the folder.
+    """
+    clips: dict[str, Clip] = {}
+    excluded: list[Exclusion] = []
+    for path in _audio_files(folder):
+        try:
+            clip = _clip(path)
+        except ValueError as error:
+            excluded.append(Exclusion(path.relative_to(folder).as_posix(), str(error)))
+            continue
+        if clip.id in clips:
+            reason = "second copy of a clip (WAV goes before FLAC, then the shorter path)"
+            excluded.append(Exclusion(path.relative_to(folder).as_posix(), reason))
+        else:
+            clips[clip.id] = clip
+    if not clips:
+        first = f"; {excluded[0].clip}: {excluded[0].reason}" if excluded else ""
+        raise UserError(
+            f"{folder} holds no RAVDESS clip (Actor_NN/03-01-….wav or .flac){first}: "
+            "unzip Audio_Speech_Actors_01-24.zip there or remove the folder"
+        )
+    return Task(
+        name=NAME,
+        labels=LABELS,
+        clips=tuple(clips[key] for key in sorted(clips)),
+        protocols=TASKS[NAME].protocols,
+        excluded=tuple(excluded),
+        notes=_missing(clips),
+        published={key: manifest()[key].pcm_sha256 for key in clips},
+    )
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    """Return files worth judging, the preferred copy of a clip first."""
+    found = []
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside)
+        if not hidden and path.suffix.lower() in _READABLE + _OTHER_AUDIO and path.is_file():
+            found.append(path)
+    suffixes = _READABLE + _OTHER_AUDIO
+    return sorted(
+        found, key=lambda path: (suffixes.index(path.suffix.lower()), len(path.parts), path)
+    )
+
+
+def _clip(path: Path) -> Clip:
+    if path.suffix.lower() not in _READABLE:
+        raise ValueError(f"{path.suffix} is not how RAVDESS is published (wav, or flac)")
+    name = parse(path.stem)
+    folder = _FOLDER.fullmatch(path.parent.name)
+    if folder is None:
+        raise ValueError("the clip is not in an Actor_NN folder")
+    if folder[1] != name.actor:
+        raise ValueError(f"the name says actor {name.actor}, the folder {path.parent.name}")
+    return Clip(id=path.stem, path=path, label=name.emotion, group=name.actor)
+
+
+def _missing(clips: Mapping[str, Clip]) -> tuple[str, ...]:
+    absent = [clip for clip in manifest() if clip not in clips]
+    if not absent:
+        return ()
+    return (
+        f"{len(absent)} of the {len(manifest())} published clips are missing: {shortened(absent)}",
+    )

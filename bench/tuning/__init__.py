@@ -1,0 +1,1 @@
+"""One cell: searched, fitted, tested."""

@@ -1,0 +1,1 @@
+"""What one trial fits, by what the head reads."""

@@ -1,0 +1,255 @@
+"""Frames made from the audio as they are asked for, by a backbone that is loaded once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbones import STEM, Backbone, BackboneInfo, Weights
+from backbones import registry as backbone_registry
+from bench.audio import window
+from bench.audio.batch import Wave, batches, normalise
+from bench.audio.decode import Sound, through
+from bench.features.extract import Extraction
+from bench.tuning.fits.augment import LONGEST, Augmentation
+
+if TYPE_CHECKING:
+    import torch
+
+Indices = NDArray[np.int64]
+
+# Decoding and augmentation run beside the encoder, which has threads of its own.
+DECODERS = 2
+
+
+@dataclass(frozen=True)
+class LiveBackbone:
+    """Which backbone runs live, and where; the model is loaded once per process.
+
+    Attributes:
+        name: of the plugin.
+        weights: resolved weights.
+        device: torch device.
+        dtype: what the feature encoder computes in; trained parts are float32.
+    """
+
+    name: str
+    weights: Weights
+    device: str
+    dtype: str
+
+    def get(self) -> Backbone:
+        """The loaded backbone."""
+        return _loaded(self)
+
+    def encode(
+        self, waves: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Frames of chosen layers and their valid lengths, computing no layer above them.
+
+        Raises:
+            NotTrainable: `STEM` is asked for of a backbone without a feature encoder.
+        """
+        backbone = self.get()
+        deepest = max(layers)
+        if deepest > STEM and not backbone.info.trainable:
+            frames = backbone.encode(waves, lengths)
+            return [frames.hidden[i] for i in layers], [frames.lengths[i] for i in layers]
+        stem, valid = backbone.stem(waves, lengths)
+        hidden, counts = [stem], [valid]
+        if deepest > STEM:
+            frames = _frozen(self, deepest)(stem.float(), valid)
+            hidden += frames.hidden
+            counts += frames.lengths
+        # the stem is at position 0, layer 0 at 1
+        return [hidden[i - STEM] for i in layers], [counts[i - STEM] for i in layers]
+
+
+@lru_cache(maxsize=1)
+def _loaded(live: LiveBackbone) -> Backbone:
+    backbone = backbone_registry.create(live.name, live.weights)
+    backbone.load(live.device, live.dtype)
+    return backbone
+
+
+@lru_cache(maxsize=1)
+def _frozen(live: LiveBackbone, stop: int) -> torch.nn.Module:
+    return live.get().tail(STEM, stop).requires_grad_(False).eval()
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Where the sound of some clips is, and how it is passed through the backbone.
+
+    Attributes:
+        job: names the files and the backbone.
+        clips: sha256 of the decoded samples, in order.
+        augmentation: what `batch(…, augment=seed)` does to the sound, or None.
+    """
+
+    job: Extraction
+    clips: tuple[str, ...]
+    augmentation: Augmentation | None = None
+
+    @property
+    def live(self) -> LiveBackbone:
+        """The backbone."""
+        return LiveBackbone(self.job.backbone, self.job.weights, self.job.device, self.job.dtype)
+
+
+class LiveSequences:
+    """Frames made from the audio whenever they are asked for. Implements `Sequences`.
+
+    Args:
+        recordings: the clips.
+        layers: one layer, or several of the same shape.
+        lengths: frames of each clip, as they are without augmentation, int64 (clips,).
+        width: features per frame.
+        most_frames: longer clips are cut to their first frames.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        layers: Sequence[int],
+        lengths: Indices,
+        width: int,
+        most_frames: int | None = None,
+    ) -> None:
+        self.lengths = cropped(lengths, most_frames)
+        self.layers = len(layers)
+        self.width = width
+        self._uncropped = lengths
+        self._recordings = recordings
+        self._layers = tuple(layers)
+        self._most_frames = most_frames
+        self._sources = {source.pcm_sha256: source for source in recordings.job.sources}
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, indices: Indices) -> LiveSequences:
+        """Some of the clips, in the order given."""
+        clips = tuple(self._recordings.clips[i] for i in indices.tolist())
+        return LiveSequences(
+            replace(self._recordings, clips=clips),
+            self._layers,
+            self._uncropped[indices],
+            self.width,
+            self._most_frames,
+        )
+
+    def batch(
+        self, indices: Indices, augment: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames of some clips; see `Sequences.batch`.
+
+        What a seed does to a clip depends on the clip and the seed alone, not on the batch.
+
+        Raises:
+            ClipError: a file cannot be decoded any more.
+        """
+        import torch
+
+        info = self._recordings.live.get().info
+        with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
+            decoded: list[Future[list[Wave]]] = [
+                pool.submit(self._windows, clip, info, augment) for clip in indices.tolist()
+            ]
+            pieces: list[Wave] = []
+            owners: list[int] = []
+            for owner, future in enumerate(decoded):
+                for piece in future.result():
+                    pieces.append(normalise(piece) if info.normalised else piece)
+                    owners.append(owner)
+        encoded = self._encoded(pieces)
+        windows: list[list[torch.Tensor]] = [[] for _ in indices]
+        for owner, frames in zip(owners, encoded, strict=True):
+            windows[owner].append(frames)
+        joined = [torch.cat(own, dim=1)[:, : self._most_frames] for own in windows]
+        lengths = torch.tensor([frames.shape[1] for frames in joined], dtype=torch.int64)
+        padded = torch.zeros(len(joined), self.layers, int(lengths.max()), self.width)
+        for target, frames in zip(padded, joined, strict=True):
+            target[:, : frames.shape[1]] = frames
+        return padded, lengths
+
+    def _windows(self, clip: int, info: BackboneInfo, augment: int | None) -> list[Wave]:
+        """The windows that the first `most_frames` of a clip come from; no more of it is read."""
+        recording = self._recordings.clips[clip]
+        source = self._sources[recording]
+        augmentation = self._recordings.augmentation
+
+        def beginning(sound: Sound) -> list[Wave]:
+            total = sound.length(source.seconds)
+            edges = window.windows(total, sound.rate, info.max_seconds)
+            edges = edges[: self._windows_needed(clip, len(edges))]
+            end = edges[-1][1]
+            if augment is None or augmentation is None:
+                wave = sound.first(end)
+            else:
+                # enough of it where the tempo goes up as well
+                wave = sound.first(min(total, math.ceil(end * LONGEST)))
+                wave = augmentation(wave, sound.rate, (augment, int(recording[:16], 16)))
+                edges = window.windows(len(wave), sound.rate, info.max_seconds)
+            return [wave[start:stop] for start, stop in edges]
+
+        return through(source.path, info.sample_rate, beginning)
+
+    def _windows_needed(self, clip: int, windows: int) -> int:
+        """How many of a clip's windows hold the frames that are used."""
+        if self._most_frames is None:
+            return windows
+        # equally long to one sample, they differ by one frame at most
+        fewest = max(1, int(self._uncropped[clip]) // windows)
+        return min(windows, math.ceil(self._most_frames / fewest))
+
+    def _encoded(self, pieces: Sequence[Wave]) -> list[torch.Tensor]:
+        """(layers, frames, width) of each window, on the CPU."""
+        import torch
+
+        job, live = self._recordings.job, self._recordings.live
+        equal_lengths = not live.get().info.attention_mask
+        encoded: dict[int, torch.Tensor] = {}
+        kind = torch.device(job.device).type
+        # as in extraction: what surrounds this call may compute in another precision
+        with torch.no_grad(), torch.autocast(kind, enabled=False):
+            for batch in batches(pieces, job.batch, equal_lengths=equal_lengths):
+                waves, lengths = batch.waves.to(job.device), batch.lengths.to(job.device)
+                hidden, valid = live.encode(waves, lengths, self._layers)
+                for position, row in enumerate(batch.rows):
+                    encoded[row] = torch.stack(
+                        [
+                            frames[position, : int(counts[position])].float().cpu()
+                            for frames, counts in zip(hidden, valid, strict=True)
+                        ]
+                    )
+        return [encoded[row] for row in range(len(pieces))]
+
+
+def shape(recordings: Recordings, layer: int) -> tuple[Indices, int]:
+    """Frames of each clip and width at a layer, from its statistics."""
+    view = recordings.job.features().view(recordings.clips)
+    if layer != STEM:
+        return view.frames(layer), view.width(layer)
+    import torch
+
+    info = recordings.live.get().info
+    second = torch.zeros(1, info.sample_rate)
+    (stem,), _ = recordings.live.encode(
+        second.to(recordings.job.device),
+        torch.tensor([info.sample_rate], device=recordings.job.device),
+        (STEM,),
+    )
+    return view.frames(0), stem.shape[2]  # a stem makes as many frames as layer 0 has
+
+
+def cropped(lengths: Indices, most_frames: int | None) -> Indices:
+    """Frames of clips that are cut to their first `most_frames`; None cuts nothing."""
+    return lengths if most_frames is None else np.minimum(lengths, most_frames)

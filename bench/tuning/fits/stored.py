@@ -1,0 +1,194 @@
+"""What trained heads are fitted on: frames from the store, and live ones to be augmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backbones import STEM
+from bench.errors import VoxgridError
+from bench.features.frames import FrameView
+from bench.tuning.fits.live import Indices, LiveSequences, Recordings, cropped, shape
+from bench.tuning.layers import start_of
+from heads.sequences import Sequences
+
+if TYPE_CHECKING:
+    import torch
+
+
+class FramesMissing(VoxgridError):
+    """Frames that training needs are not in the store; the message says which."""
+
+
+class StoredSequences:
+    """Frames of an ordered list of clips, read from the store. Implements `Sequences`.
+
+    Args:
+        view: the clips, at one layer or several.
+        most_frames: longer clips are cut to their first frames.
+        rows: positions in `view` of the clips; all of them by default.
+    """
+
+    def __init__(
+        self, view: FrameView, most_frames: int | None = None, rows: Indices | None = None
+    ) -> None:
+        self._view = view
+        self._most_frames = most_frames
+        self._rows: Indices = np.arange(len(view)) if rows is None else rows
+        self.lengths = cropped(view.lengths[self._rows], most_frames)
+        self.layers = len(view.layers)
+        self.width = view.width
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, indices: Indices) -> StoredSequences:
+        """Some of the clips, in the order given."""
+        return StoredSequences(self._view, self._most_frames, self._rows[indices])
+
+    def batch(
+        self, indices: Indices, augment: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames of some clips; see `Sequences.batch`. Nothing is ever augmented.
+
+        Raises:
+            StorageError: a file is gone or damaged since it was listed.
+        """
+        import torch
+
+        lengths = self.lengths[indices]
+        frames = np.zeros(
+            (len(indices), self.layers, int(lengths.max()), self.width), dtype=np.float32
+        )
+        for target, row, length in zip(frames, self._rows[indices], lengths, strict=True):
+            self._view.read(int(row), target[:, :length])
+        return torch.from_numpy(frames), torch.from_numpy(lengths)
+
+
+class AugmentedSequences:
+    """Frames from the store, and live ones for batches to be augmented. Implements `Sequences`."""
+
+    def __init__(self, stored: StoredSequences, live: LiveSequences) -> None:
+        self.lengths = stored.lengths
+        self.layers = stored.layers
+        self.width = stored.width
+        self._stored = stored
+        self._live = live
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def take(self, indices: Indices) -> AugmentedSequences:
+        """Some of the clips, in the order given."""
+        return AugmentedSequences(self._stored.take(indices), self._live.take(indices))
+
+    def batch(
+        self, indices: Indices, augment: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames of some clips; see `Sequences.batch`."""
+        source: StoredSequences | LiveSequences = self._stored if augment is None else self._live
+        return source.batch(indices, augment)
+
+
+def sequences(
+    recordings: Recordings,
+    layers: Sequence[int],
+    *,
+    cached: bool = True,
+    most_frames: int | None = None,
+) -> Sequences:
+    """Frames of clips at one layer or several: from the store wherever nothing is augmented.
+
+    Args:
+        recordings: the clips.
+        layers: of one shape; see `FeatureView.mixable`.
+        cached: False makes every frame anew each time, to show what the store saves.
+        most_frames: longer clips are cut to their first frames.
+
+    Raises:
+        FramesMissing: frames are not stored; names the layers.
+        ValueError: the layers differ in shape.
+    """
+    job, clips = recordings.job, recordings.clips
+    if not cached:
+        lengths, width = shape(recordings, max(layers))
+        return LiveSequences(recordings, layers, lengths, width, most_frames)
+    frame_set = job.frame_set()
+    missing = [layer for layer in layers if not all(frame_set.has(clip, layer) for clip in clips)]
+    if missing:
+        named = ", ".join("the stem" if layer == STEM else f"layer {layer}" for layer in missing)
+        raise FramesMissing(
+            f"frames of {named} of '{job.backbone}' are not stored for all of the {len(clips)} "
+            f"clips in {frame_set.folder}; extract them first (`voxgrid run` does)"
+        )
+    frames = frame_set.view(clips, layers)
+    stored = StoredSequences(frames, most_frames)
+    if recordings.augmentation is None:
+        return stored
+    live = LiveSequences(recordings, layers, frames.lengths, frames.width, most_frames)
+    return AugmentedSequences(stored, live)
+
+
+class BackboneClips:
+    """Clips of a live backbone that is cut after one layer. Implements `TrainableClips`.
+
+    Picklable; the backbone is loaded where and when it is needed.
+
+    Args:
+        recordings: the clips.
+        cut: layer after which the backbone is cut, 0 or more.
+        cached: see `sequences`.
+        most_frames: longer clips are cut to their first frames.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        cut: int,
+        *,
+        cached: bool = True,
+        most_frames: int | None = None,
+    ) -> None:
+        self.blocks = cut
+        self._recordings = recordings
+        self._cached = cached
+        self._most_frames = most_frames
+
+    def __len__(self) -> int:
+        return len(self._recordings.clips)
+
+    def take(self, indices: Indices) -> BackboneClips:
+        """Some of the clips, in the order given."""
+        clips = tuple(self._recordings.clips[i] for i in indices.tolist())
+        return BackboneClips(
+            replace(self._recordings, clips=clips),
+            self.blocks,
+            cached=self._cached,
+            most_frames=self._most_frames,
+        )
+
+    def inputs(self, blocks: int | None) -> Sequences:
+        """What the first trained block reads; see `TrainableClips.inputs`.
+
+        Raises:
+            FramesMissing: its frames are not stored.
+            ValueError: there are not so many blocks below the cut.
+        """
+        return sequences(
+            self._recordings,
+            (start_of(self.blocks, blocks),),
+            cached=self._cached,
+            most_frames=self._most_frames,
+        )
+
+    def tail(self, blocks: int | None) -> torch.nn.Module:
+        """A fresh float32 copy of the trained part; see `TrainableClips.tail`.
+
+        Raises:
+            NotTrainable: the backbone has no part that can be trained.
+            ValueError: there is no such part.
+        """
+        return self._recordings.live.get().tail(start_of(self.blocks, blocks), self.blocks)

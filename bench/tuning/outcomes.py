@@ -1,0 +1,59 @@
+"""Outcomes of finished folds, kept until their cell is finished, so that no refit runs twice."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import StorageError
+from bench.files import replacing
+from bench.tuning.fits.vectors import Tested, Validated
+from bench.tuning.search import FoldOutcome
+from heads.sequences import Epoch
+
+
+def path(folder: Path, fold: int, trials: int) -> Path:
+    """File of a fold's outcome; more trials make another one."""
+    return folder / f"fold-{fold}-of-{trials}-trials.npz"
+
+
+def save(file: Path, outcome: FoldOutcome) -> None:
+    """Write an outcome whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    values = asdict(outcome)
+    probabilities = values["tested"].pop("probabilities")
+    try:
+        with replacing(file) as partial, partial.open("wb") as handle:
+            np.savez(handle, probabilities=probabilities, outcome=np.array(json.dumps(values)))
+    except OSError as error:
+        raise StorageError(
+            f"{file} cannot be written ({error.strerror or error}); free some space or choose "
+            "another folder with --results, then run again: what is finished is kept"
+        ) from error
+
+
+def load(file: Path) -> FoldOutcome | None:
+    """The outcome in a file, or None where there is none or it is damaged (it runs again)."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            probabilities = content["probabilities"]
+            values = json.loads(str(content["outcome"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    validated = values.pop("validated")
+    validated["curve"] = tuple(Epoch(**epoch) for epoch in validated["curve"])
+    validated["notes"] = tuple(validated["notes"])
+    tested = values.pop("tested")
+    tested["notes"] = tuple(tested["notes"])
+    return FoldOutcome(
+        **values,
+        validated=Validated(**validated),
+        tested=Tested(probabilities=probabilities, **tested),
+    )

@@ -1,0 +1,142 @@
+"""The scan: nothing is decoded twice, nothing is trusted by name, every clip is accounted for."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.audio import index
+from bench.audio.index import scan
+from bench.clips import Clip
+from bench.errors import StorageError
+
+
+def _noise(seed):
+    return np.random.default_rng(seed).integers(-9999, 9999, 4800).astype(np.int16)
+
+
+def _clip(folder, name, samples, label="a", channels=1, rate=16000):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.stack([samples] * channels, axis=1), rate)
+    return Clip(path.stem, path, label, "g")
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return [_clip(tmp_path, f"{i}.wav", _noise(i)) for i in range(5)]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Paths decoded so far."""
+    seen = []
+
+    def spy(path, consume):
+        seen.append(path.name)
+        return real(path, consume)
+
+    real = index.reading
+    monkeypatch.setattr(index, "reading", spy)
+    return seen
+
+
+def test_facts_of_usable_clips(tmp_path):
+    clip = _clip(tmp_path, "a.wav", _noise(0), channels=2, rate=48000)
+    (found,) = scan([clip], tmp_path / "scan.sqlite").usable
+    assert found.clip == clip
+    assert (found.seconds, found.channels, found.native_rate) == (0.1, 2, 48000)
+    assert len(found.file_sha256) == len(found.pcm_sha256) == 64
+
+
+def test_the_second_scan_decodes_nothing_and_says_the_same(tmp_path, clips, decoded):
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    clips.append(Clip("bad", tmp_path / "bad.wav", "a", "g"))
+    first = scan(clips, tmp_path / "scan.sqlite")
+    assert len(decoded) == 6
+    assert scan(clips, tmp_path / "scan.sqlite") == first
+    assert len(decoded) == 6, "failures are remembered too"
+    assert [one.clip for one in first.excluded] == ["bad"]
+
+
+def test_other_content_under_an_old_name_is_decoded(tmp_path, clips, decoded):
+    before = scan(clips, tmp_path / "scan.sqlite").usable[2].pcm_sha256
+    _clip(tmp_path, "2.wav", _noise(99))
+    decoded.clear()
+    assert scan(clips, tmp_path / "scan.sqlite").usable[2].pcm_sha256 != before
+    assert decoded == ["2.wav"]
+
+
+def test_another_decode_version_forgets(tmp_path, clips, decoded, monkeypatch):
+    scan(clips, tmp_path / "scan.sqlite")
+    monkeypatch.setattr(index, "DECODE_VERSION", 10_000)
+    scan(clips, tmp_path / "scan.sqlite")
+    assert len(decoded) == 10
+
+
+def test_duplicates_that_agree_stay_and_are_named(tmp_path, clips):
+    clips.append(_clip(tmp_path, "copy.flac", _noise(3)))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert result.duplicates == (("3", "copy"),)
+    assert len(result.usable) == 6
+
+
+def test_duplicates_that_disagree_all_go(tmp_path, clips):
+    clips.append(_clip(tmp_path, "copy.flac", _noise(3), label="b"))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert [one.clip for one in result.excluded] == ["3", "copy"]
+    assert "different labels: 3 (a), copy (b)" in result.excluded[0].reason
+    assert result.duplicates == ()
+    assert len(result.usable) == 4
+
+
+def test_unreadable_files_are_excluded_and_never_remembered(tmp_path, clips):
+    clips.append(Clip("gone", tmp_path / "gone.wav", "a", "g"))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert result.excluded[0].clip == "gone"
+    assert "cannot be read (No such file" in result.excluded[0].reason
+    _clip(tmp_path, "gone.wav", _noise(7))
+    assert scan(clips, tmp_path / "scan.sqlite").excluded == ()
+
+
+def test_progress_counts_to_the_end(tmp_path, clips):
+    calls = []
+    for _ in range(2):
+        scan(clips, tmp_path / "scan.sqlite", lambda *call: calls.append(call))
+        assert calls.pop() == (5, 5)
+
+
+def test_a_damaged_memory_is_made_anew(tmp_path, clips):
+    memory = tmp_path / "scan.sqlite"
+    memory.write_bytes(b"this is not a database" * 100)
+    assert len(scan(clips, memory).usable) == 5
+    with sqlite3.connect(memory) as connection:
+        assert connection.execute("SELECT count(*) FROM facts").fetchone() == (5,)
+
+
+def test_a_memory_that_cannot_be_written_says_so(tmp_path, clips):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="VOXGRID_CACHE"):
+        scan(clips, tmp_path / "file" / "scan.sqlite")
+
+
+def test_an_interrupted_scan_keeps_what_it_decoded(tmp_path, decoded, monkeypatch):
+    monkeypatch.setattr(index, "_COMMIT_EVERY", 2)
+    clips = [_clip(tmp_path, f"{i}.wav", _noise(i)) for i in range(6)]
+
+    def stop(done, _):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan(clips, tmp_path / "scan.sqlite", stop)
+    decoded.clear()
+    assert len(scan(clips, tmp_path / "scan.sqlite").usable) == 6
+    assert len(decoded) == 2
+
+
+def test_no_clips_at_all(tmp_path):
+    assert scan([], tmp_path / "scan.sqlite").usable == ()

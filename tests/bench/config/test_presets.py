@@ -1,0 +1,219 @@
+"""Presets: what was published, what runs for it, and which part of the command line wins."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from dataclasses import FrozenInstanceError
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backbones import registry as backbone_registry
+from bench import tasks
+from bench.config import presets
+from bench.config.presets import PRESETS, Preset, Quoted
+from bench.config.spec import GridConfig
+from bench.errors import UserError
+from bench.features.pooling import get_pooling
+from bench.planning import pairs
+from bench.protocols import makers as protocols
+from heads import Head
+from heads import registry as head_registry
+
+ALL = [pytest.param(preset, id=name) for name, preset in PRESETS.items()]
+ON_YOUTUBE = [param for param in ALL if param.values[0].task == "youtube"]
+RAVDESS = PRESETS["xlsr-finetune-ravdess"]
+
+
+def percents(preset: Preset) -> tuple[str | None, ...]:
+    own = preset.published
+    values = (own.accuracy, own.macro_f1, own.precision, own.recall)
+    return tuple(value.percent if value else None for value in values)
+
+
+def head_class(preset: Preset) -> type[Head]:
+    kinds = {pairs.wants(pooling, preset.head) for pooling in preset.poolings}
+    assert len(kinds) == 1
+    return head_registry.get(preset.head, kinds.pop())
+
+
+def test_the_published_figures_are_those_of_the_five_systems() -> None:
+    assert {name: percents(preset) for name, preset in PRESETS.items()} == {
+        "s2t-mlp-youtube": ("55.75", "55.95", None, None),
+        "w2v2-finetune-youtube": ("63.64", None, None, None),
+        "quartznet-mlp-youtube": ("above 70", None, "above 70", "above 70"),
+        "xlsr-finetune-ravdess": ("76", "74", None, None),
+        "w2v2-gb-ravdess": ("48", None, None, None),
+    }
+
+
+def test_what_is_documented_of_training_is_what_runs() -> None:
+    wav2vec2, xlsr = PRESETS["w2v2-finetune-youtube"], RAVDESS
+    for preset, rate, batch, accumulate, epochs in (
+        (wav2vec2, 1e-5, 8, 4, 45),
+        (xlsr, 1e-4, 2, 2, 2),
+    ):
+        assert preset.params["trained"] == "all"
+        assert preset.params["learning_rate"] == preset.params["backbone_learning_rate"] == rate
+        assert (preset.params["batch_size"], preset.params["accumulate"]) == (batch, accumulate)
+        assert preset.params["epochs"] == preset.params["patience"] == epochs
+    assert wav2vec2.params["warmup"] == 0.1
+    assert wav2vec2.protocols[0] == "balanced-109"
+    assert xlsr.poolings == ("mean", "sum", "max")
+    quartznet = PRESETS["quartznet-mlp-youtube"].params
+    assert (quartznet["hidden"], quartznet["dropout"]) == (256, 0.9)
+    assert {name: p.crop_seconds for name, p in PRESETS.items() if p.crop_seconds is not None} == {
+        "w2v2-finetune-youtube": 60
+    }
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
+    assert PRESETS[preset.name] is preset
+    info = backbone_registry.infos()[preset.backbone]
+    assert [pairs.skip(info, pooling, preset.head) for pooling in preset.poolings] == [
+        None for _ in preset.poolings
+    ]
+    assert [get_pooling(pooling).name for pooling in preset.poolings] == list(preset.poolings)
+    assert preset.protocols[-1] in ("speaker-6fold", "channel-5fold")
+    assert set(preset.protocols) <= set(tasks.find(preset.task).protocols)
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_the_parameters_of_a_preset_build_its_head(preset: Preset) -> None:
+    built = head_class(preset)(**preset.params, random_state=0, n_jobs=1).get_params()
+    assert {name: built[name] for name in preset.params} == preset.params
+
+
+# the cell's, the harness's, the hardware's, and those of what no preset trains
+NOT_OF_A_RECIPE = {"pooling", "random_state", "n_jobs", "refit_epochs", "precision"} | {
+    "blocks",
+    "lora_rank",
+    "attention",
+}
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_no_setting_of_training_is_left_to_a_default_that_may_change(preset: Preset) -> None:
+    accepted = set(inspect.signature(head_class(preset)).parameters)
+    assert set(preset.params) == accepted - NOT_OF_A_RECIPE
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_a_preset_says_what_is_not_documented_and_what_differs_in_sentences(
+    preset: Preset,
+) -> None:
+    assert preset.undocumented
+    assert preset.differs
+    for sentence in (*preset.undocumented, *preset.differs):
+        assert sentence.endswith(".")
+        assert sentence[0].isupper()
+    assert any("Test clips choose nothing" in sentence for sentence in preset.differs)
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_a_preset_cannot_be_changed_and_travels_to_a_worker(preset: Preset) -> None:
+    with pytest.raises(FrozenInstanceError):
+        preset.head = "mlp"
+    assert pickle.loads(pickle.dumps(preset)) == preset
+    assert hash(preset) == hash(pickle.loads(pickle.dumps(preset)))
+
+
+@given(st.integers(0, 10_000))
+def test_a_quoted_share_reads_the_same_in_percent_with_no_digit_more_or_less(tenths: int) -> None:
+    share = str(Decimal(tenths).scaleb(-4))
+    assert Decimal(Quoted(share).percent) == Decimal(tenths) / 100
+    assert Quoted(share, above=True).percent == f"above {Quoted(share).percent}"
+
+
+def test_an_unknown_preset_says_which_was_meant() -> None:
+    assert presets.find("w2v2-gb-ravdess") is PRESETS["w2v2-gb-ravdess"]
+    with pytest.raises(UserError, match="did you mean 'w2v2-gb-ravdess'"):
+        presets.find("w2v2-gb-ravdes")
+    with pytest.raises(UserError, match=r"known: .*s2t-mlp-youtube"):
+        presets.find("zzz")
+
+
+def test_a_description_holds_the_published_figures() -> None:
+    assert presets.describe("xlsr-finetune-ravdess").endswith("accuracy 76 %, macro-F1 74 %")
+
+
+def test_a_preset_puts_its_cells_into_the_configuration_and_leaves_the_rest() -> None:
+    before = GridConfig(trials=7, seed=5, heads=("mlp",), backbones=("logmel",))
+    after = presets.apply(RAVDESS, before, {})
+    assert after.tasks == ("ravdess",)
+    assert after.protocols == ("random-80-20", "speaker-6fold")
+    assert (after.backbones, after.poolings) == (("xlsr",), ("mean", "sum", "max"))
+    assert after.heads == ("fine_tune",)
+    assert (after.trials, after.sample.trials, after.fine_tune.trials) == (1, 1, 1)
+    assert after.fine_tune.poolings == after.poolings
+    assert not after.fine_tune.augment
+    assert after.seed == 5
+    assert before.trials == 7
+
+
+def test_the_crop_of_a_preset_is_that_of_its_training() -> None:
+    config = presets.apply(PRESETS["w2v2-finetune-youtube"], GridConfig(), {})
+    assert config.fine_tune.crop_seconds == 60
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_a_preset_on_vectors_has_no_crop_since_none_would_be_heeded(preset: Preset) -> None:
+    if "vectors" in {pairs.wants(pooling, preset.head) for pooling in preset.poolings}:
+        assert preset.crop_seconds is None
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_the_command_line_wins_over_task_backbone_pooling_and_protocol(preset: Preset) -> None:
+    asked = {
+        "tasks": ["ravdess"],
+        "protocols": ["speaker-6fold"],
+        "backbones": ["logmel", "egemaps"],
+        "poolings": ["max"],
+    }
+    config = presets.apply(preset, GridConfig(), asked)
+    assert config.tasks == ("ravdess",)
+    assert config.protocols == ("speaker-6fold",)
+    assert config.backbones == ("logmel", "egemaps")
+    assert config.poolings == config.fine_tune.poolings == ("max",)
+    assert config.heads == (preset.head,)
+
+
+@pytest.mark.parametrize("preset", ON_YOUTUBE)
+def test_on_another_task_all_its_protocols_run(preset: Preset) -> None:
+    config = presets.apply(preset, GridConfig(protocols=("random-80-20",)), {"tasks": ["ravdess"]})
+    assert config.protocols == ()
+
+
+def test_naming_the_own_task_changes_nothing() -> None:
+    config = presets.apply(RAVDESS, GridConfig(), {"tasks": ["ravdess"], "heads": None})
+    assert config == presets.apply(RAVDESS, GridConfig(), {})
+
+
+def test_a_head_more_trials_or_augmentation_with_a_preset_are_refused() -> None:
+    with pytest.raises(UserError, match="leave out --augment"):
+        presets.apply(RAVDESS, GridConfig(), {"augment": True})
+    with pytest.raises(UserError, match="own head, fine_tune: leave out --head"):
+        presets.apply(RAVDESS, GridConfig(), {"heads": ["mlp"]})
+    with pytest.raises(UserError, match="leave out --trials"):
+        presets.apply(RAVDESS, GridConfig(), {"trials": 5})
+    assert presets.apply(RAVDESS, GridConfig(), {"trials": 1}).trials == 1
+
+
+@pytest.mark.parametrize("preset", ON_YOUTUBE)
+def test_the_published_kind_of_split_runs_first_and_then_whole_channels(preset: Preset) -> None:
+    config = presets.apply(preset, GridConfig(), {})
+    assert config.tasks == ("youtube",)
+    assert config.protocols == preset.protocols
+    first, last = preset.protocols
+    assert (protocols.find(first).grouped, last) == (False, "channel-5fold")
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_the_generated_twin_of_a_presets_task_can_stand_in(preset: Preset) -> None:
+    twin = tasks.find(preset.task).twin
+    assert twin is not None
+    assert set(preset.protocols) & set(tasks.find(twin).protocols)

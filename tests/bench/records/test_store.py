@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bench.config.grid import Cell
+from bench.errors import StorageError
+from bench.records import store as records
+from tests.bench.records import make_records
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    record = make_records.make_record()
+    path = records.write(tmp_path, record)
+    assert path == records.record_path(tmp_path, record.cell)
+    assert records.read(path) == record
+    assert list(records.read_all(tmp_path)) == [record]
+
+
+def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
+    path = records.write(tmp_path, make_records.make_record())
+    content = json.loads(path.read_text())
+    with pytest.raises(ValidationError):
+        records.Record.model_validate(content | {"acuracy": 1.0})
+    path.write_text(json.dumps(content | {"acuracy": 1.0}))
+    assert records.read(path) is None
+    assert list(records.read_all(tmp_path)) == []
+
+
+def test_a_score_that_is_not_a_number_is_refused() -> None:
+    record = make_records.make_record()
+    assert record.scores is not None
+    with pytest.raises(ValidationError):
+        records.Scores.model_validate(record.scores.model_dump() | {"accuracy": float("nan")})
+
+
+def test_writing_the_same_outcome_again_changes_no_byte(tmp_path: Path) -> None:
+    skipped = make_records.unfinished("no weights")
+    path = records.write(tmp_path, skipped)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    later = skipped.provenance.model_copy(update={"utc": "2030-01-01T00:00:00Z"})
+    records.write(tmp_path, skipped.model_copy(update={"provenance": later}))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_skip_or_a_failure_never_takes_the_place_of_a_result(tmp_path: Path) -> None:
+    measured = make_records.make_record()
+    path = records.write(tmp_path, measured)
+    before = path.read_bytes()
+    for status in ("skipped", "failed"):
+        records.write(tmp_path, make_records.unfinished("no weights today", status=status))
+        assert path.read_bytes() == before
+    again = make_records.make_record(seed=7)
+    records.write(tmp_path, again)
+    assert records.read(path) == again
+
+
+def test_controls_and_pretrained_rows_of_one_cell_have_files_of_their_own(tmp_path: Path) -> None:
+    cells = [
+        Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp"),
+        Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp", "random-init"),
+        Cell("ravdess", "speaker-6fold", "xlsr-v1.5", "mean", "mlp"),
+        Cell("ravdess", "speaker-6fold", "xlsr-v1.7", "mean", "mlp"),
+    ]
+    assert len({records.record_path(tmp_path, cell) for cell in cells}) == len(cells)
+    assert all(p.suffix == ".json" for p in (records.record_path(tmp_path, c) for c in cells))
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ravdess").write_text("a file where a folder should be")
+    with pytest.raises(StorageError, match="free some space, make the folder writable"):
+        records.write(tmp_path, make_records.make_record(task="ravdess"))
+
+
+def test_a_seed_depends_on_the_names_and_on_nothing_else() -> None:
+    cell = Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp")
+    again = Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp")
+    assert cell.seed(0, 1, "fit") == again.seed(0, 1, "fit") == 2_654_355_901
+    others = {cell.seed(0, 1, "fit"), cell.seed(0, 2, "fit"), cell.seed(1, 1, "fit")}
+    others.add(Cell("ravdess", "speaker-6fold", "xlsr", "max", "mlp").seed(0, 1, "fit"))
+    assert len(others) == 4

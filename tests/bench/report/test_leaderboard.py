@@ -1,0 +1,423 @@
+"""leaderboard.md says what the records say, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.records import store as records
+from bench.records.store import Excluded, Record
+from bench.report import leaderboard
+from bench.report.figures import files as figures
+from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def store(results: Path, *found: Record) -> None:
+    for record in found:
+        records.write(results, record)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next of its level or above."""
+    level, start = re.search(rf"^(#+) {re.escape(heading)}.*\n", text, re.M), None
+    assert level is not None, f"no heading '{heading}' in:\n{text}"
+    start = level.end()
+    after = re.search(rf"^#{{1,{len(level[1])}}} ", text[start:], re.M)
+    return text[start : start + after.start()] if after else text[start:]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Body cells of the first table in a text."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def test_rows_are_ranked_by_macro_f1_and_equal_ones_by_name(results: Path) -> None:
+    store(
+        results,
+        make_record("wav2vec2", confusion=right_of_ten(5, 5)),
+        make_record("xlsr", confusion=right_of_ten(9, 9)),
+        make_record("logmel", confusion=right_of_ten(5, 5)),
+    )
+    found = rows(section(leaderboard.render(results), "speaker-6fold"))
+    assert [(row[0], row[1], row[4]) for row in found] == [
+        ("1", "xlsr", "90.0"),
+        ("2", "logmel", "50.0"),
+        ("3", "wav2vec2", "50.0"),
+    ]
+
+
+def test_a_row_shows_layers_over_folds_speed_size_and_failed_trials(results: Path) -> None:
+    store(results, make_record(picked=(4, 5, 7), failed_trials=2))
+    assert rows(section(leaderboard.render(results), "speaker-6fold"))[0][7:] == [
+        "5 (4–7) of 0–12",
+        "pretrained",
+        "12.3",
+        "94.4",
+        "10 (6 failed)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("picked", "shown"),
+    [
+        (("weighted",) * 3, "weighted of 0–12"),
+        (("weighted", 3, "weighted"), "weighted in 2 of 3 folds, else 3 of 0–12"),
+        (("weighted", 2, 3, 5), "weighted in 1 of 4 folds, else 3 (2–5) of 0–12"),
+    ],
+)
+def test_folds_that_learnt_a_weighted_sum_of_layers_are_counted_apart(
+    results: Path, picked: tuple[int | str, ...], shown: str
+) -> None:
+    store(results, make_record(picked=picked))
+    assert rows(section(leaderboard.render(results), "speaker-6fold"))[0][7] == shown
+
+
+def test_trials_that_were_stopped_early_are_told_from_failed_ones(results: Path) -> None:
+    record = make_record(picked=(1, 1))
+    counts = [
+        {"complete": 8, "pruned": 2, "failed": 0},
+        {"complete": 8, "pruned": 1, "failed": 1},
+    ]
+    folds = [
+        fold.model_dump() | {"trials": own} for fold, own in zip(record.folds, counts, strict=True)
+    ]
+    store(results, Record.model_validate(record.model_dump() | {"folds": folds}))
+    found = rows(section(leaderboard.render(results), "speaker-6fold"))
+    assert found[0][-1] == "10 (3 pruned, 1 failed)"
+
+
+def test_the_same_records_give_the_same_bytes_whatever_the_order_of_writing(tmp_path: Path) -> None:
+    found = [make_record("xlsr"), make_record("logmel"), unfinished("no weights", backbone="b")]
+    store(tmp_path / "a" / "results", *found)
+    store(tmp_path / "b" / "results", *reversed(found))
+    assert leaderboard.render(tmp_path / "a" / "results") == leaderboard.render(
+        tmp_path / "b" / "results"
+    )
+
+
+def test_sample_rows_stand_in_a_marked_section_at_the_end_and_never_among_real_rows(
+    results: Path,
+) -> None:
+    sample = {"task": "sample-emotion", "protocol": "speaker-3fold"}
+    store(
+        results,
+        make_record("xlsr"),
+        make_record("tiny", weights="random-init", **sample),
+        unfinished("sample reason", backbone="other", **sample),
+    )
+    real, marked, rest = leaderboard.render(results).partition("## Sample tasks")
+    assert marked
+    assert "tiny" not in real
+    assert "sample reason" not in real
+    assert "xlsr" not in rest
+    assert "say nothing" in rest
+    assert "tiny" in section(rest, "speaker-3fold")
+
+
+def test_each_sample_task_has_its_own_part_below_the_warning(results: Path) -> None:
+    store(
+        results,
+        make_record("xlsr", task="youtube", protocol="channel-5fold"),
+        make_record("spoken", task="sample-emotion", protocol="speaker-3fold"),
+        make_record("mixed", task="sample-topic", protocol="channel-5fold"),
+    )
+    real, _, rest = leaderboard.render(results).partition("## Sample tasks")
+    assert not re.search("spoken|mixed|sample-", real)
+    assert rest.index("say nothing") < rest.index("### sample-emotion")
+    assert [row[1] for row in rows(section(rest, "sample-emotion"))] == ["spoken"]
+    assert [row[1] for row in rows(section(rest, "sample-topic"))] == ["mixed"]
+
+
+def test_sample_records_alone_do_not_pass_for_a_result(results: Path) -> None:
+    store(results, make_record("tiny", task="sample-emotion", protocol="speaker-3fold"))
+    real, _, rest = leaderboard.render(results).partition("## Sample tasks")
+    assert "Nothing has been run on a real task yet" in real
+    assert "tiny" in rest
+
+
+def test_controls_have_their_own_table_and_stand_beside_the_best_rows(results: Path) -> None:
+    store(
+        results,
+        make_record("xlsr", confusion=right_of_ten(6, 6)),
+        make_record(
+            "xlsr", confusion=right_of_ten(8, 8), weights="random-init", control="random-init"
+        ),
+    )
+    text = leaderboard.render(results)
+    pretrained, _, controls = section(text, "speaker-6fold").partition("Controls: random weights")
+    assert [row[4] for row in rows(pretrained)] == ["60.0"]
+    assert [row[4] for row in rows(controls)] == ["80.0"]
+    assert rows(section(text, "Best per backbone"))[0][-1] == "80.0"
+
+
+def test_random_weights_on_a_real_task_count_as_a_control_even_unmarked(results: Path) -> None:
+    store(results, make_record("xlsr", weights="random-init"))
+    text = leaderboard.render(results)
+    assert "xlsr" in section(text, "Controls: random weights")
+    assert "Best per backbone" not in text
+
+
+def test_the_row_that_stands_for_a_backbone_is_chosen_by_validation(results: Path) -> None:
+    store(
+        results,
+        make_record(head="lucky", confusion=right_of_ten(9, 9), validation=0.4),
+        make_record(head="sound", confusion=right_of_ten(7, 7), validation=0.8),
+    )
+    found = rows(section(leaderboard.render(results), "Best per backbone"))
+    assert [(row[2], row[4]) for row in found] == [("sound", "70.0")]
+
+
+def test_the_leak_is_sized_where_both_protocols_ran(results: Path) -> None:
+    store(
+        results,
+        make_record(confusion=right_of_ten(6, 6)),
+        make_record(confusion=right_of_ten(8, 8), protocol="random-80-20"),
+        make_record("only-random", protocol="random-80-20"),
+    )
+    text = leaderboard.render(results)
+    found = section(text, "The size of the leak")
+    assert rows(found) == [["xlsr", "60.0", "80.0", "+20.0"]]
+    assert "Over the 1 combination " in found
+    assert "(leaks speakers; for comparison with published numbers only)" in text
+
+
+YOUTUBE = {"task": "youtube"}
+
+
+@pytest.mark.parametrize(
+    ("task", "grouped", "random", "group"),
+    [
+        ("ravdess", "speaker-6fold", "random-80-20", "speakers"),
+        ("youtube", "channel-5fold", "random-75-25", "channels"),
+        ("sample-emotion", "speaker-3fold", "random-80-20", "speakers"),
+        ("sample-topic", "channel-5fold", "random-75-25", "channels"),
+        ("of-another-version", "channel-5fold", "random-75-25", "groups"),
+    ],
+)
+def test_what_leaks_is_named_by_what_the_task_is_grouped_by(
+    results: Path, task: str, grouped: str, random: str, group: str
+) -> None:
+    found = [make_record(task=task, protocol=protocol) for protocol in (grouped, random)]
+    store(results, *found)
+    text = leaderboard.render(results)
+    assert f"{random} (leaks {group}; for comparison with published numbers only)" in text
+    others = {"speakers", "channels"} - {group}
+    board = section(text, task)
+    assert not any(f"leaks {other}" in board for other in others)
+    if not found[0].sample:
+        assert f"with {group} kept apart and with {group} on both sides" in board
+
+
+def test_a_task_with_three_protocols_reads_from_unseen_channels_to_what_was_published(
+    results: Path,
+) -> None:
+    note = "balanced-109 draws 436 of 1900 clips, 109 of each class"
+    store(
+        results,
+        make_record(protocol="channel-5fold", confusion=right_of_ten(5, 5, 5, 5), **YOUTUBE),
+        make_record(protocol="random-75-25", confusion=right_of_ten(7, 7, 7, 7), **YOUTUBE),
+        make_record(
+            protocol="balanced-109", confusion=right_of_ten(9, 9, 9, 9), notes=[note], **YOUTUBE
+        ),
+    )
+    text = leaderboard.render(results)
+    board = section(text, "youtube")
+    headings = [line for line in board.splitlines() if line.startswith("### ")]
+    leaks = "(leaks channels; for comparison with published numbers only)"
+    assert headings == [
+        "### channel-5fold",
+        f"### random-75-25 {leaks}",
+        f"### balanced-109 {leaks}",
+        "### Best per backbone, channel-5fold",
+        "### The size of the leak",
+    ]
+    assert f"**Note:** {note}." in section(board, "balanced-109")
+    assert note not in section(board, "random-75-25")
+    # balanced-109 trains on fewer clips, which is another difference than the leak
+    assert rows(section(board, "The size of the leak")) == [["xlsr", "50.0", "70.0", "+20.0"]]
+
+
+def test_no_leak_is_sized_by_a_protocol_that_draws_some_of_the_clips(results: Path) -> None:
+    store(
+        results,
+        make_record(protocol="channel-5fold", **YOUTUBE),
+        make_record(protocol="balanced-109", **YOUTUBE),
+    )
+    assert "The size of the leak" not in leaderboard.render(results)
+
+
+def test_every_table_of_scores_says_what_always_answering_the_largest_class_gives(
+    results: Path,
+) -> None:
+    found = {"confusion": [[15, 0], [5, 10]]}
+    grouped, random = {"protocol": "channel-5fold"}, {"protocol": "random-75-25"}
+    store(
+        results,
+        make_record(**found, **YOUTUBE, **grouped),
+        make_record(**found, **YOUTUBE, **random),
+        make_trained(**found, **YOUTUBE, **grouped),
+        make_record(**found, **YOUTUBE, **grouped, preset="s2t-mlp-youtube"),
+        make_record(**found, task="sample-topic", **grouped),
+    )
+    text = leaderboard.render(results)
+    board = section(text, "youtube")
+    parts = [
+        section(board, "channel-5fold"),
+        section(board, "random-75-25"),
+        section(board, "Best per backbone"),
+        section(board, "Trained epoch by epoch"),
+        section(text, "sample-topic"),
+    ]
+    assert all(part.count("largest class gives macro-F1") == 1 for part in parts)
+    assert section(board, "The size of the leak").count("largest class gives macro-F1") == 2
+    published = section(section(text, "Published systems"), "s2t-mlp-youtube")
+    assert "| largest class % |" in published
+    assert rows(published)[1][7] == "50.0"
+
+
+def test_no_leak_is_claimed_without_both_protocols(results: Path) -> None:
+    store(results, make_record(protocol="random-80-20"))
+    text = leaderboard.render(results)
+    assert "The size of the leak" not in text
+    assert "Best per backbone" not in text  # a leaking split chooses nothing
+
+
+def test_the_majority_line_is_computed_from_the_tested_clips(results: Path) -> None:
+    store(results, make_record(confusion=[[30, 0], [5, 5]]))
+    # always answering class 0 of 30 + 10 clips: F1 of it 2·0.75/1.75, of the other 0
+    assert "macro-F1 42.9 %, accuracy 75.0 % and UAR 50.0 % (40 clips tested)" in (
+        leaderboard.render(results)
+    )
+
+
+def test_rows_tested_on_different_clips_are_called_out(results: Path) -> None:
+    store(results, make_record("a"), make_record("b", confusion=[[30, 0], [5, 5]]))
+    assert "tested on different clips and are not comparable" in leaderboard.render(results)
+
+
+def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> None:
+    one = make_record("a")
+    other = make_record("b", trials=20, hardware="Other CPU, 64 cores")
+    changed = other.provenance.model_copy(update={"git_sha": "b" * 40 + "-dirty"})
+    store(results, one, other.model_copy(update={"provenance": changed}))
+    text = leaderboard.render(results)
+    assert "rows had 10 and 20 trials per fold" in text
+    assert "differ in hardware, voxgrid commit" in text
+    assert "12.3 A" in text
+    assert "12.3 B" in text
+    costs = section(text, "What each backbone costs")
+    assert costs.index("On A: Other CPU") < costs.index("On B: Test CPU")
+
+
+def test_alike_records_are_not_called_different(results: Path) -> None:
+    store(results, make_record("a"), make_record("b"))
+    text = leaderboard.render(results)
+    assert "Not all rows" not in text
+    assert "Unequal budgets" not in text
+
+
+def test_skipped_and_failed_cells_are_one_line_per_reason_with_their_number(results: Path) -> None:
+    missing = "weights unavailable; get them with: hf download a/b"
+    store(
+        results,
+        make_record("xlsr"),
+        *(unfinished(missing, backbone="wav2vec2", head=head) for head in "abc"),
+        unfinished("ValueError: x|y\n<b>bold</b>", status="failed", backbone="egemaps"),
+    )
+    assert section(leaderboard.render(results), "Skipped and failed").splitlines()[3:5] == [
+        r"| ravdess | egemaps | failed | 1 | ValueError: x\|y &lt;b>bold&lt;/b> |",
+        f"| ravdess | wav2vec2 | skipped | 3 | {missing} |",
+    ]
+
+
+def test_left_out_clips_are_counted_once_however_many_records_name_them(results: Path) -> None:
+    gone = [Excluded(clip=f"clip{i}", reason="no sound in it") for i in range(5)]
+    store(results, make_record("a", excluded=gone), make_record("b", excluded=gone))
+    found = section(leaderboard.render(results), "Left out clips")
+    assert "5 clips left out" in found
+    assert "- ravdess, 5: no sound in it (`clip0`, `clip1`, `clip2`, …)" in found
+
+
+def test_long_tables_show_their_top_and_keep_every_row(results: Path) -> None:
+    store(results, *(make_record(f"backbone{i:02}") for i in range(23)))
+    shown, _, folded = section(leaderboard.render(results), "speaker-6fold").partition("<details>")
+    assert len(rows(shown)) == 10
+    assert len(rows(folded)) == 23
+    assert "The first 10 of 23" in shown
+
+
+def test_a_damaged_record_is_named_and_the_rest_stays(results: Path) -> None:
+    store(results, make_record("xlsr"))
+    (results / "ravdess" / "speaker-6fold" / "a__b__c.json").write_text('{"status": "ok"')
+    text = leaderboard.render(results)
+    assert "**Warning:** 1 record cannot be read" in text
+    assert "`results/ravdess/speaker-6fold/a__b__c.json`" in text
+    assert rows(section(text, "speaker-6fold"))[0][1] == "xlsr"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_results_say_how_to_get_some(results: Path, exists: bool) -> None:
+    if exists:
+        results.mkdir()
+    text = leaderboard.render(results)
+    assert "Nothing has been run on a real task yet" in text
+    assert "`voxgrid run`" in text
+
+
+def test_missing_figures_of_a_record_are_dashes_and_never_nan(results: Path) -> None:
+    bare = {"throughput": None, "memory": None, "parameters": None, "layers": None, "folds": []}
+    store(results, make_record("bare", **bare))
+    text = leaderboard.render(results)
+    assert "nan" not in text.lower()
+    assert "None" not in text
+    assert rows(section(text, "speaker-6fold"))[0][7:] == ["–", "pretrained", "–", "–", "10"]
+
+
+def test_update_then_check_agree_and_a_second_update_touches_nothing(
+    results: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "leaderboard.md"
+    store(results, make_record("xlsr"))
+    assert "does not exist" in (leaderboard.difference(results, page) or "")
+    assert leaderboard.update(results, page) == page
+    assert leaderboard.difference(results, page) is None
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    leaderboard.update(results, page)
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_check_shows_the_lines_that_differ_and_how_to_mend_them(
+    results: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "leaderboard.md"
+    store(results, make_record("xlsr", confusion=right_of_ten(6, 6)))
+    leaderboard.update(results, page)
+    store(results, make_record("xlsr", confusion=right_of_ten(7, 7)))
+    difference = leaderboard.difference(results, page) or ""
+    assert "run `voxgrid leaderboard" in difference.splitlines()[0]
+    assert re.search(r"^-\| 1 \| xlsr .* 60\.0 ", difference, re.M)
+    assert re.search(r"^\+\| 1 \| xlsr .* 70\.0 ", difference, re.M)
+
+
+def test_every_linked_file_exists_wherever_the_page_lies(results: Path, tmp_path: Path) -> None:
+    found = [
+        make_record(),
+        make_record(protocol="random-80-20"),
+        make_record(protocol="channel-5fold"),
+        make_trained(protocol="random-80-20"),
+        make_trained(preset="xlsr-finetune-ravdess"),
+    ]
+    store(results, *found)
+    page = tmp_path / "docs" / "leaderboard.md"
+    leaderboard.update(results, page)
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert len(links) == len(figures.wanted(found)) == 4
+    assert all((page.parent / link).is_file() for link in links)

@@ -1,0 +1,505 @@
+"""The whole command, as a user runs it, on the generated sample task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from bench.records import store as records
+from bench.scoring import score
+from tests.bench.tasks.ravdess.make_ravdess import ravdess_like, spoil, vary
+from tests.conftest import Voxgrid, heed_ctrl_c
+
+TASK = ("--task", "sample-emotion", "--protocol", "speaker-3fold")
+
+# A plugin as somebody else would ship it: a module, and an entry point in its distribution.
+COUNTING_PLUGIN = """
+import hashlib
+import os
+
+from backbones import Backbone, BackboneInfo, Frames
+
+INFO = BackboneInfo(
+    name="counting", summary="writes down each clip it sees", weights_id=None, revision=None,
+    licence="MIT", sample_rate=16000, layers=2, width=4, frame_rate=100.0, max_seconds=30.0,
+    attention_mask=True, normalised=False,
+)
+
+
+class Counting(Backbone):
+    info = INFO
+
+    def load(self, device="cpu", dtype="float32"):
+        pass
+
+    def encode(self, waves, lengths):
+        import torch
+
+        with open(os.environ["COUNT_FILE"], "a") as file:
+            for wave, length in zip(waves, lengths):
+                digest = hashlib.sha256(wave[:length].numpy().tobytes()).hexdigest()
+                file.write(digest + "\\n")
+        frames = lengths // 160
+        hidden = torch.zeros(len(waves), int(frames.max()), 4)
+        for row, wave in enumerate(waves):
+            for frame in range(int(frames[row])):
+                piece = wave[frame * 160 : (frame + 1) * 160]
+                hidden[row, frame] = torch.stack(
+                    [piece.abs().mean(), piece.std(), piece.max(), piece.min()]
+                )
+        return Frames.same_lengths([hidden, hidden.log1p()], frames)
+"""
+
+
+@pytest.fixture
+def counting_plugin(tmp_path: Path) -> dict[str, str]:
+    site = tmp_path / "site"
+    metadata = site / "counting-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "counting.py").write_text(COUNTING_PLUGIN)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[voxgrid.backbones]\ncounting = counting\n")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+        "COUNT_FILE": str(tmp_path / "seen"),
+        "VOXGRID_CACHE": str(tmp_path / "cache"),
+    }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.parts)
+    }
+
+
+def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
+    voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
+) -> None:
+    protocol = ("--protocol", "random-80-20")
+    grid = [*TASK, *protocol, "--backbone", "counting", "--trials", "2"]
+    heads = ("logistic_regression", "gradient_boosting", "mlp", "fine_tune")
+    grid += [f"--head={head}" for head in heads]
+    poolings = ("mean", "max", "mean_std", "attention", "attentive_stats")
+    all_poolings = [f"--pooling={pooling}" for pooling in poolings]
+    first = voxgrid("run", *grid, *all_poolings, **counting_plugin)
+    assert first.returncode == 0, first.stderr
+    seen = Counter((tmp_path / "seen").read_text().split())
+    # 120 clips, and the noise of the untimed warm-up
+    assert len(seen) == 121
+    assert set(seen.values()) == {1}
+    stored = list(records.read_all(tmp_path / "results"))
+    ok = [record for record in stored if record.status == "ok"]
+    # three heads on three poolings of statistics, and one of them on two that are learnt
+    assert len(ok) == 2 * (3 * 3 + 2)
+    # what does not fit together is a row with its reason
+    reasons = {(r.head, r.reason) for r in stored if r.status == "skipped"}
+    assert {head for head, _ in reasons} == {
+        "fine_tune", "gradient_boosting", "logistic_regression",
+    }  # fmt: skip
+    assert any("has no part to train" in str(reason) for _, reason in reasons)
+    assert any("use fine_tune or mlp" in str(reason) for _, reason in reasons)
+    assert len(stored) == 2 * 5 * 4
+    before = _digests(tmp_path / "results")
+
+    again = voxgrid("run", *grid, *all_poolings, **counting_plugin)
+    assert "22 were done" in again.stderr
+    assert _digests(tmp_path / "results") == before
+
+    # another head, pooling or trial later runs no backbone again, and the record says so
+    one = (*TASK, *protocol, "--backbone=counting", "--trials=2", "--pooling=mean_max")
+    more = voxgrid("run", *one, "--head=mlp", **counting_plugin)
+    assert more.returncode == 0, more.stderr
+    assert sum(Counter((tmp_path / "seen").read_text().split()).values()) == 121
+    added = [r for r in records.read_all(tmp_path / "results") if r.pooling == "mean_max"]
+    assert [r.provenance.cache_hit for r in added] == [True, True]
+    assert {r.provenance.cache_hit for r in ok} == {False}
+
+
+def test_scores_can_be_recomputed_from_the_stored_predictions(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
+    poolings = [f"--pooling={name}" for name in ("mean", "max", "mean_std")]
+    cells = (*TASK, "--backbone", "logmel", "--head", "logistic_regression", *poolings)
+    done = voxgrid("run", *cells)
+    assert done.returncode == 0, done.stderr
+    for record in records.read_all(tmp_path / "results"):
+        table = pd.read_parquet(records.predictions_path(tmp_path / "results", record.cell))
+        assert table["clip"].is_unique
+        assert len(table) == record.clips == 120
+        index = {label: i for i, label in enumerate(record.labels)}
+        again = score(
+            table["label"].map(index).to_numpy(),
+            table["predicted"].map(index).to_numpy(),
+            record.labels,
+        )
+        assert again == record.scores
+        probabilities = table[[f"p_{label}" for label in record.labels]].to_numpy()
+        assert (probabilities.argmax(axis=1) == table["predicted"].map(index)).all()
+        for fold, part in zip(record.folds, range(3), strict=True):
+            assert set(table.loc[table["fold"] == part, "group"]) == set(fold.test_groups)
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 12\n")
+    cell = (*TASK, "--backbone", "logmel", "--pooling", "mean", "--head", "mlp", "--jobs", "1")
+    whole = voxgrid("run", *cell, "--results", "whole")
+    assert whole.returncode == 0, whole.stderr
+
+    arguments = [sys.executable, "-m", "bench.cli", "run", *cell, "--results", "killed"]
+    kills = 0
+    for kill_at in (3, 17):
+        process = subprocess.Popen(
+            arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+        )
+        workers = []
+        if _wait_for_trials(tmp_path / "killed", kill_at, process):
+            workers = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        # workers notice the end of their parent, and may finish a line before they end too
+        assert not psutil.wait_procs(workers, timeout=20)[1], "a worker outlived its parent"
+    assert kills, "the run ended before it could be killed"
+    journal = next((tmp_path / "killed" / ".studies").rglob("*.journal"))
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "worker_id": "torn')  # a write cut short by the kill
+
+    resumed = voxgrid("run", *cell, "--results", "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    (expected,) = records.read_all(tmp_path / "whole")
+    (found,) = records.read_all(tmp_path / "killed")
+    assert found.scores == expected.scores
+    assert found.folds == expected.folds
+    assert all(fold.trials.complete == 12 for fold in found.folds)
+    # a run on the side leaves the leaderboard of the records in results/ alone
+    assert (tmp_path / "killed" / "leaderboard.md").exists()
+    assert not (tmp_path / "leaderboard.md").exists()
+
+
+def _wait_for_trials(results: Path, trials: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the journal holds so many finished trials; False where the run ended first."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        text = "".join(p.read_text() for p in results.rglob("*.journal"))
+        if text.count('"macro_f1"') >= trials:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_worker(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 400\n")
+    arguments = [sys.executable, "-m", "bench.cli", "run", *TASK, "--backbone", "logmel"]
+    process = subprocess.Popen(
+        [*arguments, "--head", "mlp"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_ctrl_c,
+    )
+    assert _wait_for_trials(tmp_path / "results", 2, process)  # type: ignore[arg-type]
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        _wait_until_gone(process.pid)
+
+
+def _wait_until_gone(group: int) -> None:
+    for _ in range(200):
+        os.killpg(group, 0)
+        time.sleep(0.05)
+
+
+def test_two_runs_do_not_share_a_results_folder(
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 400\n")
+    cell = (*TASK, "--backbone", "logmel", "--head", "mlp", "--pooling", "mean")
+    first = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", "run", *cell],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert _wait_for_trials(tmp_path / "results", 1, first)
+        second = voxgrid("run", *cell)
+    finally:
+        first.kill()
+        first.wait()
+    assert second.returncode == 2
+    assert "another voxgrid run" in second.stderr
+
+
+def test_a_spent_budget_leaves_the_rest_for_the_next_run(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("[sample]\ntrials = 4\n")
+    cell = (*TASK, "--backbone", "logmel", "--head", "mlp", "--pooling", "mean")
+    cut = voxgrid("run", *cell, "--budget", "0s")
+    assert cut.returncode == 0, cut.stderr
+    assert "1 left for the next run" in cut.stderr
+    assert list(records.read_all(tmp_path / "results")) == []
+    done = voxgrid("run", *cell)
+    assert "1 cells ran" in done.stderr
+
+
+def test_more_trials_continue_the_studies_they_extend(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    cell = (*TASK, "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean")
+    for trials in (2, 5):
+        (tmp_path / "grid.toml").write_text(f"[sample]\ntrials = {trials}\n")
+        done = voxgrid("run", *cell)
+        assert done.returncode == 0, done.stderr
+        (record,) = records.read_all(tmp_path / "results")
+        assert record.trials == trials
+        assert all(fold.trials.complete == trials for fold in record.folds)
+
+
+def test_without_data_the_sample_tasks_run_and_say_so(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    done = voxgrid(
+        "run", "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Zenodo" in done.stderr
+    assert "voxgrid fetch youtube" in done.stderr
+    assert done.stderr.count("says nothing about any backbone") == 2
+    found = {(r.task, r.status) for r in records.read_all(tmp_path / "results")}
+    assert found == {("sample-emotion", "ok"), ("sample-topic", "ok")}
+    assert "Sample tasks" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_leaderboard_check_fails_where_the_file_differs(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    cell = (*TASK, "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean")
+    assert voxgrid("run", *cell).returncode == 0
+    assert voxgrid("leaderboard", "--check").returncode == 0
+    board = tmp_path / "leaderboard.md"
+    board.write_text(board.read_text().replace("logmel", "log-mel"))
+    check = voxgrid("leaderboard", "--check")
+    assert check.returncode == 1
+    assert "leaderboard.md" in check.stderr
+    assert voxgrid("leaderboard").returncode == 0
+    assert voxgrid("leaderboard", "--check").returncode == 0
+
+
+def test_the_record_of_a_skip_says_how_to_get_the_weights(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    ravdess_like(data / "ravdess", session_cache)
+    done = voxgrid(
+        "run", "--task", "ravdess", "--backbone", "wav2vec2", "--backbone", "logmel",
+        "--pooling", "mean", "--head", "logistic_regression", "--trials", "2",
+        VOXGRID_DATA=str(data),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    by_backbone = {}
+    for path in sorted((tmp_path / "results" / "ravdess" / "speaker-6fold").glob("*.json")):
+        record = json.loads(path.read_text())
+        by_backbone[record["backbone"]] = record
+    assert by_backbone["logmel"]["status"] == "ok"
+    assert by_backbone["wav2vec2"]["status"] == "skipped"
+    assert "hf download facebook/wav2vec2-base" in by_backbone["wav2vec2"]["reason"]
+
+
+BAD = {
+    "empty": "empty",
+    "truncated": "truncated",
+    "silent": "silent",
+    "nan": "NaN",
+    "short": "less than",
+    "text": "audio",
+}
+UNUSUAL = ("8 kHz", "96 kHz", "stereo", "24 bit", "float", "MP3 named WAV")
+
+
+def test_bad_clips_are_left_out_by_name_and_unusual_ones_are_used(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    spoilt = dict(zip(list(clips)[::31], BAD, strict=False))
+    unusual = dict(zip(list(clips)[7::31], UNUSUAL, strict=False))
+    for clip, how in spoilt.items():
+        spoil(clips[clip], how)
+    for clip, how in unusual.items():
+        vary(clips[clip], how)
+    wrong_name = tmp_path / "data" / "ravdess" / "Actor_01" / "my favourite.wav"
+    wrong_name.write_bytes(clips[list(clips)[1]].read_bytes())
+    done = voxgrid(
+        "run", "--task", "ravdess", "--backbone", "logmel", "--pooling", "mean",
+        "--head", "logistic_regression", "--trials", "2", VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(spoilt) == len(BAD)
+    for record in records.read_all(tmp_path / "results"):
+        reasons = {excluded.clip: excluded.reason for excluded in record.excluded}
+        assert set(reasons) == {*spoilt, "Actor_01/my favourite.wav"}
+        for clip, how in spoilt.items():
+            assert BAD[how] in reasons[clip], (how, reasons[clip])
+        assert record.clips == 192 - len(BAD)
+        table = pd.read_parquet(records.predictions_path(tmp_path / "results", record.cell))
+        if record.protocol == "speaker-6fold":
+            assert set(unusual) <= set(table["clip"])
+
+
+def test_a_class_with_too_few_clips_is_the_users_mistake_in_one_sentence(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    for clip, path in clips.items():
+        if clip.split("-")[2] == "05" and int(clip[-2:]) > 4:
+            path.unlink()
+    done = voxgrid(
+        "run", "--task", "ravdess", "--backbone", "logmel", "--trials", "1",
+        VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "class 'angry' has 4 usable clips" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_protocol_that_does_not_fit_is_a_skipped_row_and_the_others_run(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    clips = ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    for clip, path in clips.items():
+        if clip.split("-")[2] == "05" and int(clip[-2:]) > 6:
+            path.unlink()
+    done = voxgrid(
+        "run", "--task", "ravdess", "--backbone", "logmel", "--pooling", "mean",
+        "--head", "logistic_regression", "--trials", "1", VOXGRID_DATA=str(tmp_path / "data"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {r.protocol: r for r in records.read_all(tmp_path / "results")}
+    assert found["speaker-6fold"].status == "ok"
+    assert found["random-80-20"].status == "skipped"
+    assert "class 'angry' has 6 usable clips" in str(found["random-80-20"].reason)
+    assert any("published clips are missing" in note for note in found["speaker-6fold"].notes)
+
+
+def test_results_outlive_the_weights_they_were_made_with(
+    voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
+) -> None:
+    """A row that was measured stays when its weights are gone the next time."""
+    ravdess_like(tmp_path / "data" / "ravdess", session_cache)
+    cell = ("run", "--task", "ravdess", "--backbone", "speech2text", "--pooling", "mean")
+    cell = (*cell, "--head", "logistic_regression", "--protocol", "random-80-20", "--trials", "1")
+    _save_speech2text(tmp_path / "weights" / "speech2text")
+    first = voxgrid(
+        *cell,
+        VOXGRID_DATA=str(tmp_path / "data"),
+        VOXGRID_WEIGHTS=str(tmp_path / "weights"),
+        VOXGRID_CACHE=str(tmp_path / "cache"),
+    )
+    assert first.returncode == 0, first.stderr
+    before = _digests(tmp_path / "results")
+    second = voxgrid(*cell, VOXGRID_DATA=str(tmp_path / "data"))
+    assert "1 skipped" in second.stderr
+    assert _digests(tmp_path / "results") == before
+    (record,) = records.read_all(tmp_path / "results")
+    assert record.status == "ok"
+    assert record.weights.kind == "pretrained"
+    assert record.weights.sha
+
+
+def _save_speech2text(folder: Path) -> None:
+    """A small checkpoint, written by the library a user's download comes from."""
+    from transformers import Speech2TextConfig, Speech2TextForConditionalGeneration
+
+    config = Speech2TextConfig(
+        vocab_size=10, d_model=32, encoder_layers=2, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=64, decoder_ffn_dim=64, conv_channels=32,
+    )  # fmt: skip
+    Speech2TextForConditionalGeneration(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--backbone", "wav2vec"), "did you mean 'wav2vec2'"),
+        (("run", "--head", "mpl"), "did you mean 'mlp'"),
+        (("run", "--trials", "0"), "trials"),
+        (("run", "--budget", "soon"), "no duration"),
+        (("run", "--control", "random"), "random-init"),
+        (("run", "--config", "nowhere.toml"), "check --config"),
+        (("plan", "--protocol", "speaker"), "did you mean 'speaker-"),
+        (("check", "logmell"), "did you mean 'logmel'"),
+    ],
+)
+def test_the_users_mistakes_are_one_sentence_and_code_2(
+    voxgrid: Voxgrid, arguments: tuple[str, ...], said: str
+) -> None:
+    done = voxgrid(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No file may grow past 60 KiB: a shard of features does, a record does not."""
+    from bench.tasks.sample.emotion import resolve
+
+    resolve(None, tmp_path / "cache", False)
+    cell = (*TASK, "--backbone=logmel", "--head=logistic_regression", "--pooling=mean_std")
+
+    def run(*shell: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*shell, sys.executable, "-m", "bench.cli", "run", *cell],
+            cwd=tmp_path,
+            env=environment | {"VOXGRID_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    full = run("bash", "-c", 'ulimit -f 60; exec "$@"', "-")
+    assert full.returncode == 1
+    assert "free some space" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list(tmp_path.rglob("*.partial"))
+    reasons = {(r.status, r.reason) for r in records.read_all(tmp_path / "results")}
+    assert len(reasons) == 1
+    assert "failed" in str(reasons)
+    again = run()
+    assert again.returncode == 0, again.stderr
+    assert {r.status for r in records.read_all(tmp_path / "results")} == {"ok"}
+
+
+def test_a_read_only_results_folder_is_said_before_any_work(tmp_path: Path) -> None:
+    from bench.errors import UserError
+    from bench.run.execute import exclusive
+
+    results = tmp_path / "results"
+    results.mkdir()
+    results.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        tmp_path.chmod(0o755)
+        os.seteuid(65534)  # root may write anywhere
+    try:
+        with pytest.raises(UserError, match="choose another with --results"), exclusive(results):
+            pass
+    finally:
+        os.seteuid(user)
