@@ -74,7 +74,7 @@ def collect(kind: str | None = None) -> dict[str, list[Entry]]:
         "backbones": lambda: [_backbone(info) for info in backbone_registry.infos().values()],
         "poolings": lambda: [{"name": p.name, "summary": p.summary} for p in POOLINGS.values()],
         "heads": lambda: [_head(info) for info in head_registry.infos()],
-        "presets": lambda: [_preset(preset) for preset in presets.PRESETS.values()],
+        "presets": lambda: [_preset(preset) for preset in presets.all_presets().values()],
     }
     wanted = _KINDS if kind is None else (kind,)
     found = {each: listings[each]() for each in wanted}

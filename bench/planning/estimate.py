@@ -9,7 +9,7 @@ from typing import Literal
 
 from backbones import BackboneInfo, Weights
 from bench.features.frames import frames_bytes
-from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask
+from bench.planning.plan import Ready, ReadyBackbone
 from bench.records.benchmarks import Benchmark
 from bench.records.store import Record
 
@@ -66,11 +66,11 @@ def guessed_cores(device: str, cores: int) -> int:
     return cores if device == "cpu" else _GUESSED_CORES_OF_GPU
 
 
-def extraction(backbone: PlannedBackbone, history: History) -> Estimate:
+def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
     """Time to take the pending audio of a backbone through it."""
-    if backbone.weights is None or backbone.pending_seconds <= 0:
+    if backbone.pending_seconds <= 0:
         return Estimate()
-    rtfx, basis = speed(backbone.info, backbone.weights, history)
+    rtfx, basis = speed(backbone.info, backbone.extraction.weights, history)
     return Estimate(backbone.pending_seconds / rtfx, basis)
 
 
@@ -98,56 +98,53 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
     return per_core * history.cores, "guess"
 
 
-def tuning(cells: Sequence[PlannedCell], planned: PlannedTask, history: History) -> Estimate:
+def tuning(cells: Sequence[Ready], history: History) -> Estimate:
     """Time of one worker to tune cells; divide by the number of workers for wall time.
 
     Args:
-        cells: any; only those to do count.
-        planned: their task.
+        cells: to be run.
         history: earlier measurements.
     """
     total = Estimate()
     for cell in cells:
-        if cell.state == "todo":
-            folds = len(planned.splits[cell.cell.protocol].folds)
-            seconds, basis = seconds_per_trial(cell, planned, history)
-            total += Estimate(seconds * cell.trials * folds, basis)
+        seconds, basis = seconds_per_trial(cell, history)
+        total += Estimate(seconds * cell.job.trials * len(cell.job.folds), basis)
     return total
 
 
-def seconds_per_trial(
-    planned_cell: PlannedCell, planned: PlannedTask, history: History
-) -> tuple[float, Basis]:
+def seconds_per_trial(ready: Ready, history: History) -> tuple[float, Basis]:
     """Time of one trial of a cell, its share of the final fit included.
 
     Heads on vectors take about as long whatever the backbone; the others are compared with
     trainings on the same one.
     """
-    cell, wants = planned_cell.cell, planned_cell.wants
+    cell, vectors = ready.cell, ready.reads == "vectors"
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
         if record.throughput is not None
         and record.provenance.hardware == history.hardware
-        and (record.task, record.head) == (planned.task.name, cell.head)
-        and (record.training is None) == (wants == "vectors")
-        and (wants == "vectors" or record.backbone == cell.backbone)
+        and (record.task, record.head) == (cell.task, cell.head)
+        and (record.training is None) == vectors
+        and (vectors or record.backbone == cell.backbone)
         and _trials(record)
     ]
     if seen:
         return statistics.median(seen), "records"
-    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[wants] * len(planned.clips), "guess"
+    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads] * len(ready.job.classes), "guess"
 
 
 def _trials(record: Record) -> int:
     return sum(f.trials.complete + f.trials.pruned + f.trials.failed for f in record.folds)
 
 
-def feature_bytes(backbone: PlannedBackbone, planned: PlannedTask) -> int:
+def feature_bytes(backbone: ReadyBackbone) -> int:
     """Disk for what is still to be stored, at most: narrower layers need less."""
-    if backbone.extraction is None or not planned.seconds:
+    sources = backbone.extraction.sources
+    seconds = sum(source.seconds for source in sources)
+    if not seconds:
         return 0
-    clips = len(planned.clips) * backbone.pending_seconds / planned.seconds
+    clips = len(sources) * backbone.pending_seconds / seconds
     statistics_per_clip = backbone.info.layers * backbone.info.width * _STATISTICS * _FLOAT32_BYTES
     layers = len(backbone.extraction.frames)
     frames = frames_bytes(backbone.info, backbone.pending_seconds, layers)

@@ -257,6 +257,26 @@ def read(path: Path) -> Record | None:
         return None
 
 
+def is_final(results: Path, cell: Cell, fingerprint: str, trials: int) -> bool:
+    """Whether a cell has a record that nothing would change: it is never computed again.
+
+    Args:
+        results: folder of the records.
+        cell: which one.
+        fingerprint: of everything that decides its scores today.
+        trials: wanted per fold; a record of more is final too.
+    """
+    path = record_path(results, cell)
+    stored = read(path) if path.exists() else None
+    return (
+        stored is not None
+        and stored.status == "ok"
+        and stored.provenance.fingerprint == fingerprint
+        and stored.trials >= trials
+        and predictions_path(results, cell).exists()
+    )
+
+
 def read_all(results: Path) -> Iterator[Record]:
     """Every readable record below a results folder, in order of their paths."""
     for path in record_files(results):

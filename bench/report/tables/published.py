@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from bench import tasks
-from bench.config.presets import PRESETS, Preset
+from bench.config.presets import Preset, all_presets
 from bench.records.store import Record
 from bench.report.figures import curves
 from bench.report.markdown import DASH, escape, percent, plural, table
@@ -50,8 +50,10 @@ def systems(found: Sequence[Record], mark: str, image: Callable[[curves.Curves],
         image: a figure → its Markdown.
     """
     own = _by_preset(found)
-    parts = [part for preset in PRESETS.values() for part in _system(preset, own, mark, image)]
-    for name in sorted(own.keys() - PRESETS.keys()):
+    parts = [
+        part for preset in all_presets().values() for part in _system(preset, own, mark, image)
+    ]
+    for name in sorted(own.keys() - all_presets().keys()):
         parts += [
             f"{mark} {name}",
             "voxgrid no longer knows this preset; its records are still there.",
@@ -69,7 +71,7 @@ def on_generated_clips(found: Sequence[Record], mark: str) -> str:
         mark: of the headings, such as `####`.
     """
     return "\n\n".join(
-        f"{mark} {name}\n\n{table(_COLUMNS, _measured(PRESETS.get(name), own))}"
+        f"{mark} {name}\n\n{table(_COLUMNS, _measured(all_presets().get(name), own))}"
         for name, own in sorted(_by_preset(found).items())
     )
 
@@ -118,7 +120,7 @@ def _is_faithful(preset: Preset, record: Record) -> bool:
 def _published(preset: Preset) -> list[str]:
     own = preset.published
     remarks = [
-        f"{name} {value.percent} %"
+        f"{name} {value} %"
         for name, value in (("precision", own.precision), ("recall", own.recall))
         if value is not None
     ]
@@ -128,8 +130,8 @@ def _published(preset: Preset) -> list[str]:
         DASH,
         preset.backbone,
         DASH,
-        own.macro_f1.percent if own.macro_f1 else DASH,
-        own.accuracy.percent if own.accuracy else DASH,
+        own.macro_f1 or DASH,
+        own.accuracy or DASH,
         DASH,
         DASH,
         "; ".join([*remarks, f"measured on {own.measured_on}"]),

@@ -1,0 +1,33 @@
+"""`voxgrid run`: carry a plan out, then write the leaderboard."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.commands.options import with_settings
+from bench.commands.shell import interruptible, reporter
+from bench.config.spec import RunSpec
+
+
+@interruptible
+@with_settings
+def run(spec: RunSpec) -> None:
+    """Run every cell of the grid that is not done, then write leaderboard.md."""
+    from bench.planning.make import make_plan
+    from bench.planning.plan import SkippedBackbone
+    from bench.report import leaderboard
+    from bench.run.execute import exclusive, execute
+
+    progress = reporter()
+    with exclusive(spec.results):
+        plan = make_plan(spec, progress, download=spec.download)
+        for note in plan.notes:
+            progress.say(f"note: {note}")
+        for _, row in plan.rows():
+            if isinstance(row.backbone, SkippedBackbone):
+                progress.say(f"skipped: {row.backbone.reason}")
+        summary = execute(plan, progress)
+        target = leaderboard.update(spec.results, spec.leaderboard)
+    progress.say(f"{summary}; see {target}")
+    if summary.failed:
+        raise typer.Exit(1)
