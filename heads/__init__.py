@@ -1,10 +1,9 @@
 """Classifier heads: one file per head, found by `heads.registry`."""
 
 from heads.base import FitDiverged, Head, HeadContext, HeadError, HeadInfo, OutOfMemory
-from heads.sequences import LEARNT, Epoch, Sequences, TrainableClips, Training
+from heads.sequences import Epoch, Sequences, TrainableClips, TrainedHead, Training
 
 __all__ = [
-    "LEARNT",
     "Epoch",
     "FitDiverged",
     "Head",
@@ -14,5 +13,6 @@ __all__ = [
     "OutOfMemory",
     "Sequences",
     "TrainableClips",
+    "TrainedHead",
     "Training",
 ]

@@ -76,7 +76,7 @@ def plan_task(
 
 def _is_asked_for(cell: Cell, config: GridConfig) -> bool:
     """Whether a head that trains the backbone runs with this pooling."""
-    trains = pairs.wants(cell.pooling, cell.head) == "backbone"
+    trains = pairs.reads(cell.pooling, cell.head) == "backbone"
     return not trains or cell.pooling in config.fine_tune.poolings
 
 
@@ -156,7 +156,11 @@ def _frames_of(planned: PlannedCell, config: GridConfig) -> tuple[int, ...]:
         return (STEM, *planned.layers) if accelerated else planned.layers
     if planned.wants == "frames":
         return planned.layers if planned.recipe.layer == "weighted" else (planned.recipe.layer,)
-    return (layers.input_of(planned.recipe),)
+    head = head_registry.get(planned.cell.head, "backbone").build(
+        planned.recipe.params, pooling=planned.cell.pooling, random_state=0, n_jobs=1
+    )
+    start = layers.input_of(head, planned.recipe)
+    return () if start is None else (start,)
 
 
 def _plan_cell(
@@ -173,7 +177,7 @@ def _plan_cell(
         return PlannedCell(cell, "skipped", reason=unfit)
     if backbone.weights is None or backbone.extraction is None:
         return PlannedCell(cell, "skipped", reason=backbone.reason)
-    wants = pairs.wants(cell.pooling, cell.head)
+    wants = pairs.reads(cell.pooling, cell.head)
     if wants == "frames" and not backbone.kept:
         reason = (
             f"the frames of a single layer of {backbone.info.name} take more disk than frames_gb "
@@ -234,7 +238,7 @@ def fingerprint(
         ],
         "pooling": cell.pooling,
         "head": cell.head,
-        "head_version": head_registry.get(cell.head, made.wants).info.version,
+        "head_version": head_registry.get(cell.head, made.wants).version,
         "seed": config.seed,
         "cell": str(cell),
         "tuning": TUNING_VERSION,

@@ -40,7 +40,7 @@ def choose(config: GridConfig) -> GridConfig:
         for backbone in config.backbones:
             backbone_registry.get(backbone, allow_download=config.download)
         for head in config.heads:
-            head_registry.wants(head)
+            head_registry.reads(head)
     except (BackboneError, HeadError) as error:
         raise UserError(str(error)) from error
     return config.model_copy(

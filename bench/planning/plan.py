@@ -12,7 +12,7 @@ from bench.config.grid import Cell
 from bench.features.extract import Extraction
 from bench.protocols.makers import Split
 from bench.tuning.fits.vectors import Draw
-from heads.base import Wants
+from heads.base import Reads
 
 State = Literal["done", "todo", "skipped"]
 
@@ -88,7 +88,7 @@ class PlannedCell:
     state: State
     reason: str | None = None
     fingerprint: str | None = None
-    wants: Wants = "vectors"
+    wants: Reads = "vectors"
     trials: int = 1
     layers: tuple[int, ...] = ()
     recipe: Draw | None = None

@@ -35,7 +35,7 @@ from bench.tuning.search import BudgetSpent
 
 STUDIES = ".studies"
 # Raise it when what trials store changes: older studies then begin anew instead of being misread.
-STUDY_SCHEMA = 2
+STUDY_SCHEMA = 3
 
 
 @dataclass

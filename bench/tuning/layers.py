@@ -5,6 +5,7 @@ from __future__ import annotations
 from backbones import STEM, BackboneInfo, Weights
 from bench.features.frames import frames_bytes
 from bench.tuning.fits.vectors import Draw
+from heads import Head
 
 _GIGABYTE = 1e9
 
@@ -29,13 +30,14 @@ def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float)
     return tuple(int((i + 0.5) * layers / count) for i in range(count))
 
 
-def input_of(draw: Draw) -> int:
-    """Layer whose frames the first trained part reads, `STEM` for the feature encoder's output.
+def input_of(head: Head, draw: Draw) -> int | None:
+    """Layer whose frames the first trained part reads, None where the head cannot say.
 
     Args:
-        draw: of a head that trains the backbone; its layer is where the backbone is cut.
+        head: that trains the backbone, with the parameters drawn.
+        draw: its layer is where the backbone is cut.
     """
-    return start_of(cut_of(draw), trained_blocks(draw))
+    return head.reads_from(cut_of(draw))
 
 
 def cut_of(draw: Draw) -> int:
@@ -47,14 +49,6 @@ def cut_of(draw: Draw) -> int:
     if draw.layer == "weighted":
         raise ValueError("a backbone is cut after one layer, not after a sum of layers")
     return draw.layer
-
-
-def trained_blocks(draw: Draw) -> int | None:
-    """Blocks below the cut that are trained, or None for everything but the feature encoder."""
-    kind = draw.params["trained"]
-    if kind == "all":
-        return None
-    return 0 if kind == "classifier" else draw.params["blocks"]
 
 
 def start_of(cut: int, blocks: int | None) -> int:

@@ -284,4 +284,5 @@ def _validated_of(trial: FrozenTrial) -> Validated:
         notes=tuple(attrs["notes"]),
         precision=attrs["precision"],
         live=attrs["live"],
+        refit_params=attrs["refit_params"],
     )

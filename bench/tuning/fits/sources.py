@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import Trial
 
+from backbones import STEM
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
 from bench.features.store import FeatureView
@@ -21,7 +22,7 @@ from bench.tuning.fits.stored import BackboneClips, Recordings, sequences
 from bench.tuning.fits.vectors import Classes, Draw, Layer, Tested, Validated, Watch, spread
 from heads import HeadContext
 from heads import registry as head_registry
-from heads.base import Wants
+from heads.base import Reads
 from heads.sequences import Sequences, Training
 
 
@@ -76,7 +77,7 @@ class _Trained(ABC):
         layers: how many layers there are to choose from.
     """
 
-    wants: Wants
+    reads: Reads
 
     def __init__(
         self, cell: Cell, classes: Classes, n_classes: int, threads: int, job: Extraction
@@ -110,7 +111,7 @@ class _Trained(ABC):
         training = self._training(watch, validation)
         head = self._head(draw.params, seed)
         head.fit(clips.take(fold.train), self.classes[fold.train], training)
-        best = head.curve_[head.best_epoch_]
+        best = head.curve_[-1 if head.best_epoch_ is None else head.best_epoch_]
         return Validated(
             accuracy=best.validation_accuracy,
             macro_f1=best.validation_macro_f1,
@@ -119,6 +120,7 @@ class _Trained(ABC):
             notes=tuple(training.notes),
             precision=head.precision_,
             live=self.live(draw),
+            refit_params=head.refit_params(),
         )
 
     def test(self, draw: Draw, validated: Validated, fold: Fold, seed: int, watch: Watch) -> Tested:
@@ -126,7 +128,7 @@ class _Trained(ABC):
         clips = self.inputs(draw)
         fitted_on = np.concatenate([fold.train, fold.validation])
         training = self._training(watch, None)
-        head = self._head(self._refit_params(draw, validated), seed)
+        head = self._head(validated.refit_params, seed)
         head.fit(clips.take(fitted_on), self.classes[fitted_on], training)
         test = clips.take(fold.test)
         began = time.perf_counter()
@@ -134,18 +136,14 @@ class _Trained(ABC):
         seconds = time.perf_counter() - began
         return Tested(probabilities, len(fold.test) / seconds, tuple(training.notes))
 
-    def _refit_params(self, draw: Draw, validated: Validated) -> dict[str, Any]:
-        """Parameters of the head that is fitted on training and validation clips together."""
-        return draw.params
-
     def _head(self, params: dict[str, Any], seed: int) -> Any:
-        given = {**params, "pooling": self._cell.pooling}
-        return head_registry.create(
-            self._cell.head, given, random_state=seed, n_jobs=self._threads, wants=self.wants
+        head = head_registry.get(self._cell.head, self.reads)
+        return head.build(
+            params, pooling=self._cell.pooling, random_state=seed, n_jobs=self._threads
         )
 
     def _training(self, watch: Watch, validation: tuple[Any, NDArray[Any]] | None) -> Training:
-        device = self._job.device if self.wants == "backbone" else "cpu"
+        device = self._job.device if self.reads == "backbone" else "cpu"
         return Training(validation, watch.folder, watch.on_epoch, device)
 
     def _most_frames(self, layer: int, crop_seconds: float) -> int:
@@ -159,7 +157,7 @@ class _Trained(ABC):
 class FramesProblem(_Trained):
     """A head that pools the frames of a frozen layer, or of a learnt sum of layers."""
 
-    wants: Wants = "frames"
+    reads: Reads = "frames"
 
     def __init__(
         self, cell: Cell, classes: Classes, n_classes: int, threads: int, source: FramesSource
@@ -176,13 +174,13 @@ class FramesProblem(_Trained):
         if len(self._mixable) > 1:
             kind = trial.suggest_categorical("layers", ["single", "weighted"])
             layer = "weighted" if kind == "weighted" else layer
-        head = head_registry.get(self._cell.head, self.wants)
+        head = head_registry.get(self._cell.head, self.reads)
         return Draw(layer, head.suggest(trial, self._context(layer, fold)))
 
     def first(self, fold: Fold) -> dict[str, Any]:
         """The middle layer alone, and what the head proposes."""
         position = len(self._source.layers) // 2
-        head = head_registry.get(self._cell.head, self.wants)
+        head = head_registry.get(self._cell.head, self.reads)
         proposed = head.first(self._context(self._source.layers[position], fold))
         return {"layer": position, "layers": "single", **proposed}
 
@@ -203,7 +201,7 @@ class FramesProblem(_Trained):
 class BackboneProblem(_Trained):
     """A head that trains the backbone's last blocks below the layer where it is cut."""
 
-    wants: Wants = "backbone"
+    reads: Reads = "backbone"
 
     def __init__(
         self, cell: Cell, classes: Classes, n_classes: int, threads: int, source: BackboneSource
@@ -218,17 +216,13 @@ class BackboneProblem(_Trained):
         """Draw where the backbone is cut, and the head's parameters."""
         last = self.layers - 1
         layer = trial.suggest_int("layer", 1, last) if last > 1 else last
-        head = head_registry.get(self._cell.head, self.wants)
-        params = head.suggest(trial, self._context(layer, fold))
-        if params.get("blocks") is not None:
-            # the space is the same for every cut; a low cut has fewer blocks below it
-            params["blocks"] = min(params["blocks"], layer)
-        return Draw(layer, params)
+        head = head_registry.get(self._cell.head, self.reads)
+        return Draw(layer, head.suggest(trial, self._context(layer, fold)))
 
     def first(self, fold: Fold) -> dict[str, Any]:
         """A cut in the middle, whose layers transfer best as a rule, and what the head proposes."""
         middle = self.layers // 2
-        head = head_registry.get(self._cell.head, self.wants)
+        head = head_registry.get(self._cell.head, self.reads)
         return {"layer": middle, **head.first(self._context(middle, fold))}
 
     def _context(self, layer: int, fold: Fold) -> HeadContext:
@@ -237,24 +231,25 @@ class BackboneProblem(_Trained):
             features=self._view.width(layer),
             classes=self.n_classes,
             blocks=self.layers - 1,
+            cut=layer,
             accelerator=self._job.device != "cpu",
         )
 
-    def _refit_params(self, draw: Draw, validated: Validated) -> dict[str, Any]:
-        # without validation clips nothing says when to stop: the epoch is known from before
-        epochs = None if validated.best_epoch is None else validated.best_epoch + 1
-        return {**draw.params, "refit_epochs": epochs}
-
     def live(self, draw: Draw) -> bool:
         """Whether the frozen part runs in every epoch: if asked for, or not every layer is kept."""
-        return not self._source.cached or layers.input_of(draw) not in self._stored
+        return not self._source.cached or self._start(draw) not in self._stored
+
+    def _start(self, draw: Draw) -> int | None:
+        return layers.input_of(self._head(draw.params, 0), draw)
 
     def inputs(self, draw: Draw) -> BackboneClips:
         """The clips of the cut backbone."""
-        start = layers.input_of(draw)
+        start = self._start(draw)
+        # a head that cannot say is taken to begin at the feature encoder's output
+        rate_of = STEM if start is None else start
         return BackboneClips(
             self._recordings,
             layers.cut_of(draw),
             cached=not self.live(draw),
-            most_frames=self._most_frames(start, self._source.crop_seconds),
+            most_frames=self._most_frames(rate_of, self._source.crop_seconds),
         )

@@ -45,6 +45,7 @@ class Validated:
         notes: what a reader should know, e.g. that the batch was halved.
         precision: what training computed in, None for heads on vectors.
         live: whether the frozen part of the backbone ran in every epoch.
+        refit_params: what the head says it is to be built with for the test.
     """
 
     accuracy: float
@@ -54,6 +55,7 @@ class Validated:
     notes: tuple[str, ...] = ()
     precision: str | None = None
     live: bool = False
+    refit_params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,18 +153,21 @@ class VectorProblem:
     def validate(self, draw: Draw, fold: Fold, seed: int, watch: Watch) -> Validated:
         """Fit on the training clips and score on the validation clips."""
         vectors = self._vectors(draw.layer)
-        model = self._model(draw, seed).fit(vectors[fold.train], self.classes[fold.train])
+        model = self._model(draw.params, seed).fit(vectors[fold.train], self.classes[fold.train])
         predicted = self._probabilities(model, vectors[fold.validation]).argmax(axis=1)
         truth = self.classes[fold.validation]
         return Validated(
-            float(np.mean(predicted == truth)), macro_f1(truth, predicted, self.n_classes)
+            float(np.mean(predicted == truth)),
+            macro_f1(truth, predicted, self.n_classes),
+            refit_params=model[-1].refit_params(),
         )
 
     def test(self, draw: Draw, validated: Validated, fold: Fold, seed: int, watch: Watch) -> Tested:
         """Fit on training and validation clips and predict the test clips, once."""
         fitted_on = np.concatenate([fold.train, fold.validation])
         vectors = self._vectors(draw.layer)
-        model = self._model(draw, seed).fit(vectors[fitted_on], self.classes[fitted_on])
+        model = self._model(validated.refit_params, seed)
+        model.fit(vectors[fitted_on], self.classes[fitted_on])
         began = time.perf_counter()
         probabilities = self._probabilities(model, vectors[fold.test])
         return Tested(probabilities, len(fold.test) / (time.perf_counter() - began))
@@ -172,9 +177,10 @@ class VectorProblem:
             raise ValueError("a weighted sum of layers is learnt from frames, not from vectors")
         return self.features.vectors(layer, self.pooling)
 
-    def _model(self, draw: Draw, seed: int) -> Pipeline:
-        head = head_registry.create(self.head, draw.params, random_state=seed, n_jobs=self.threads)
-        return make_pipeline(StandardScaler(), head)
+    def _model(self, params: dict[str, Any], seed: int) -> Pipeline:
+        head = head_registry.get(self.head)
+        built = head.build(params, pooling=self.pooling, random_state=seed, n_jobs=self.threads)
+        return make_pipeline(StandardScaler(), built)
 
     def _probabilities(self, model: Pipeline, vectors: Vectors) -> NDArray[np.float64]:
         return spread(model.predict_proba(vectors), model.classes_, self.n_classes)

@@ -35,7 +35,7 @@ def percents(preset: Preset) -> tuple[str | None, ...]:
 
 
 def head_class(preset: Preset) -> type[Head]:
-    kinds = {pairs.wants(pooling, preset.head) for pooling in preset.poolings}
+    kinds = {pairs.reads(pooling, preset.head) for pooling in preset.poolings}
     assert len(kinds) == 1
     return head_registry.get(preset.head, kinds.pop())
 
@@ -162,7 +162,7 @@ def test_the_crop_of_a_preset_is_that_of_its_training() -> None:
 
 @pytest.mark.parametrize("preset", ALL)
 def test_a_preset_on_vectors_has_no_crop_since_none_would_be_heeded(preset: Preset) -> None:
-    if "vectors" in {pairs.wants(pooling, preset.head) for pooling in preset.poolings}:
+    if "vectors" in {pairs.reads(pooling, preset.head) for pooling in preset.poolings}:
         assert preset.crop_seconds is None
 
 

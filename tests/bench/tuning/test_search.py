@@ -211,8 +211,8 @@ def test_a_pair_either_has_a_head_class_or_a_reason(backbone: str, pooling: str,
     info = backbone_registry.infos()[backbone]
     reason = pairs.skip(info, pooling, head)
     if reason is None:
-        kind = pairs.wants(pooling, head)
-        assert head_registry.get(head, kind).wants == kind
+        kind = pairs.reads(pooling, head)
+        assert head_registry.get(head, kind).reads == kind
         assert kind != "backbone" or info.trainable
     else:
         assert head in reason
