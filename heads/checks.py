@@ -91,7 +91,7 @@ def check_head(head: str | type[Head]) -> Iterator[CheckResult]:
 
 def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
     """Outcomes of our own checks; whatever else a head raises is a problem as well."""
-    place = "" if subject.wants == "vectors" else f" ({subject.wants})"
+    place = "" if subject.reads == "vectors" else f" ({subject.reads})"
     for check in checks_of(subject):
         name = check.__name__ + place
         try:
@@ -107,7 +107,7 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
     """The checks that apply: those of training only to heads on frames or a backbone."""
-    if subject.wants == "vectors":
+    if subject.reads == "vectors":
         return (*SEARCH_CHECKS, *FITTING_CHECKS)
     return HEAD_CHECKS
 
@@ -119,7 +119,7 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
     """
     from sklearn.utils.estimator_checks import check_estimator
 
-    if subject.wants != "vectors":
+    if subject.reads != "vectors":
         yield from _parameter_results(subject)
         return
     with warnings.catch_warnings():
@@ -157,7 +157,7 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
     from sklearn.utils import estimator_checks
 
     for check in PARAMETER_CHECKS:
-        name = f"scikit-learn's {check} ({subject.wants})"
+        name = f"scikit-learn's {check} ({subject.reads})"
         expected = subject.cls.expected_failed_checks.get(check)
         if expected is not None:
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
@@ -196,5 +196,5 @@ def _subjects(head: str | type[Head]) -> list[HeadSubject]:
     if not isinstance(head, str):
         return [HeadSubject(head)]
     order = ("vectors", "frames", "backbone")
-    kinds = registry.wants(head)
-    return [HeadSubject(registry.get(head, wants)) for wants in order if wants in kinds]
+    kinds = registry.reads(head)
+    return [HeadSubject(registry.get(head, reads)) for reads in order if reads in kinds]

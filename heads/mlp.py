@@ -197,7 +197,7 @@ class PooledMLPHead(NeuralHead):
     """
 
     info = INFO
-    wants = "frames"
+    reads = "frames"
 
     def __init__(
         self,

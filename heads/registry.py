@@ -1,6 +1,6 @@
 """Finds heads: every module of this package with an `INFO`, and installed plugins.
 
-A module may hold one class for each of the things a head can be fitted on (`heads.base.Wants`).
+A module may hold one class for each of the things a head can be fitted on (`heads.base.Reads`).
 A plugin is a module like those here, named by an entry point of the group `voxgrid.heads`:
 
     [project.entry-points."voxgrid.heads"]
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import heads
-from heads.base import Head, HeadError, HeadInfo, Wants
+from heads.base import Head, HeadError, HeadInfo, Reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     # the classes of one head, by what each is fitted on
-    Kinds: TypeAlias = Mapping[Wants, type[Head]]
+    Kinds: TypeAlias = Mapping[Reads, type[Head]]
 
 GROUP = "voxgrid.heads"
 NOT_HEADS = frozenset({"base", "registry", "sequences", "checks"})
@@ -88,55 +88,31 @@ def origin(name: str) -> str:
     return _discovered().origins[name]
 
 
-def get(name: str, wants: Wants = "vectors") -> type[Head]:
+def get(name: str, reads: Reads = "vectors") -> type[Head]:
     """The class of the head called `name`, for what it is to be fitted on.
 
     Args:
         name: as listed by `infos`.
-        wants: what there is to fit on.
+        reads: what there is to fit on.
 
     Raises:
         UnknownHead: there is none; the message suggests the nearest name.
         HeadError: the head is not fitted on that; the message says on what it is.
     """
     kinds = _kinds(name)
-    if wants not in kinds:
+    if reads not in kinds:
         there = " or ".join(sorted(kinds))
-        raise HeadError(f"head '{name}' is not fitted on {wants}, it is fitted on {there}")
-    return kinds[wants]
+        raise HeadError(f"head '{name}' is not fitted on {reads}, it is fitted on {there}")
+    return kinds[reads]
 
 
-def wants(name: str) -> frozenset[Wants]:
+def reads(name: str) -> frozenset[Reads]:
     """What the head called `name` can be fitted on: `vectors`, `frames` or `backbone`.
 
     Raises:
         UnknownHead: there is none; the message suggests the nearest name.
     """
     return frozenset(_kinds(name))
-
-
-def create(
-    name: str,
-    params: Mapping[str, Any],
-    random_state: int,
-    n_jobs: int,
-    wants: Wants = "vectors",
-) -> Head:
-    """A new, unfitted head.
-
-    Args:
-        name: as listed by `infos`.
-        params: constructor parameters, for instance what `suggest` returned.
-        random_state: seed.
-        n_jobs: threads.
-        wants: what it is to be fitted on.
-
-    Raises:
-        UnknownHead: no head has this name.
-        HeadError: the head is not fitted on that.
-        TypeError: `params` holds a parameter the head does not have.
-    """
-    return get(name, wants)(**params, random_state=random_state, n_jobs=n_jobs)
 
 
 def _kinds(name: str) -> Kinds:
@@ -253,10 +229,10 @@ def kinds_of(module: ModuleType) -> Kinds:
     """The head classes of a module by what they are fitted on.
 
     Args:
-        module: with a module-level `INFO` and a `Head` subclass, or several that differ in `wants`.
+        module: with a module-level `INFO` and a `Head` subclass, or several that differ in `reads`.
 
     Raises:
-        InvalidHead: it lacks either, a class carries another `info`, two classes want the same,
+        InvalidHead: it lacks either, a class carries another `info`, two classes read the same,
             or the name cannot be that of a file.
     """
     info = getattr(module, "INFO", None)
@@ -268,7 +244,7 @@ def kinds_of(module: ModuleType) -> Kinds:
             f"{module.__name__}: its name {name!r} cannot be that of a file; rename the head with "
             "lower case letters, digits and ._-"
         )
-    kinds: dict[Wants, type[Head]] = {}
+    kinds: dict[Reads, type[Head]] = {}
     for member in vars(module).values():
         if not (inspect.isclass(member) and issubclass(member, Head)):
             continue
@@ -276,17 +252,17 @@ def kinds_of(module: ModuleType) -> Kinds:
             continue
         if getattr(member, "info", None) is not info:
             raise InvalidHead(f"{module.__name__}.{member.__name__} needs `info = INFO`")
-        if member.wants not in get_args(Wants):
+        if member.reads not in get_args(Reads):
             raise InvalidHead(
-                f"{module.__name__}.{member.__name__} wants '{member.wants}'; known: "
-                + ", ".join(get_args(Wants))
+                f"{module.__name__}.{member.__name__} reads '{member.reads}'; known: "
+                + ", ".join(get_args(Reads))
             )
-        if member.wants in kinds:
+        if member.reads in kinds:
             raise InvalidHead(
-                f"{module.__name__} needs exactly one Head subclass that wants {member.wants}, "
-                f"found: {kinds[member.wants].__name__}, {member.__name__}"
+                f"{module.__name__} needs exactly one Head subclass that reads {member.reads}, "
+                f"found: {kinds[member.reads].__name__}, {member.__name__}"
             )
-        kinds[member.wants] = member
+        kinds[member.reads] = member
     if not kinds:
         raise InvalidHead(f"{module.__name__} needs a Head subclass, found: none")
     return MappingProxyType(kinds)

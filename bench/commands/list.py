@@ -137,8 +137,12 @@ def _backbone(info: BackboneInfo) -> Entry:
 
 
 def _head(info: HeadInfo) -> Entry:
-    wants = sorted(head_registry.wants(info.name))
-    return asdict(info) | {"wants": wants, "origin": head_registry.origin(info.name)}
+    classes = [head_registry.get(info.name, kind) for kind in head_registry.reads(info.name)]
+    return asdict(info) | {
+        "reads": sorted(cls.reads for cls in classes),
+        "versions": {cls.reads: cls.version for cls in classes},
+        "origin": head_registry.origin(info.name),
+    }
 
 
 def _as_json(value: object) -> object:
@@ -242,7 +246,7 @@ def _plain_row(entry: Entry) -> list[str]:
 
 
 def _head_row(head: Entry) -> list[str]:
-    return [head["name"], "\n".join(head["wants"]), f"{head['summary']}; {_place(head)}"]
+    return [head["name"], "\n".join(head["reads"]), f"{head['summary']}; {_place(head)}"]
 
 
 def _preset_row(preset: Entry) -> list[str]:

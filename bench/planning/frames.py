@@ -53,6 +53,6 @@ def read(
             recipe.params, pooling="mean", random_state=0, n_jobs=1
         )
         start = fixed.reads_from(recipe.layer)
-        return layers if start is None else (start,)
+        return () if start is None else (start,)
     # an accelerator can afford to train everything above the feature encoder
     return (STEM, *layers) if reads == "backbone" and spec.accelerator else layers

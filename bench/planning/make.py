@@ -6,6 +6,7 @@ from backbones import BackboneError
 from backbones import registry as backbone_registry
 from bench import tasks
 from bench.clips import Task
+from bench.config.spec import RunSpec
 from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS, get_pooling
 from bench.planning.cells import plan_task
@@ -13,7 +14,6 @@ from bench.planning.folded import fold_task
 from bench.planning.plan import Plan, TaskPlan
 from bench.progress import Reporter
 from bench.protocols import makers as protocols
-from bench.spec.spec import RunSpec
 from bench.tuning.storage import JournalStudies
 from heads import HeadError
 from heads import registry as head_registry
@@ -81,7 +81,7 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
         for backbone in spec.backbones:
             backbone_registry.get(backbone, allow_download=download)
         for head in spec.heads:
-            head_registry.wants(head)
+            head_registry.reads(head)
     except (BackboneError, HeadError) as error:
         raise UserError(str(error)) from error
     every = {

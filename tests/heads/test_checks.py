@@ -98,8 +98,8 @@ def test_every_broken_head_is_looked_at() -> None:
 
 @pytest.mark.parametrize("name", [info.name for info in registry.infos()])
 def test_every_registered_head_passes(name: str) -> None:
-    for wants in registry.wants(name):
-        assert problems(registry.get(name, wants)) == {}
+    for reads in registry.reads(name):
+        assert problems(registry.get(name, reads)) == {}
 
 
 def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ from heads.mlp import PooledMLPHead
 from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
 
 KINDS = [
-    (info.name, wants)
+    (info.name, reads)
     for info in registry.infos()
-    for wants in sorted(registry.wants(info.name) - {"vectors"})
+    for reads in sorted(registry.reads(info.name) - {"vectors"})
 ]
 SMALL = {
     ("mlp", "frames"): {"epochs": 6, "hidden": 16, "batch_size": 16, "learning_rate": 1e-2},
@@ -33,12 +33,12 @@ every_head = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(ki
 
 
 def small(kind: tuple[str, str], random_state: int = 0, **params):
-    name, wants = kind
-    return registry.create(name, SMALL[kind] | params, random_state, 1, wants=wants)
+    name, reads = kind
+    return registry.get(name, reads)(**SMALL[kind] | params, random_state=random_state)
 
 
 def data(kind: tuple[str, str], clips: int = 90, **how):
-    """Clips of what the head wants, and labels."""
+    """Clips of what the head reads, and labels."""
     frames, labels = marked(clips, **how)
     return (MemoryClips(frames, backbone()) if kind[1] == "backbone" else frames), labels
 
@@ -203,14 +203,14 @@ def test_augmentation_reaches_training_batches_only(kind):
 
 @every_head
 def test_every_suggestion_constructs_the_head_and_names_no_pooling(kind):
-    name, wants = kind
-    cls = registry.get(name, wants)
+    name, reads = kind
+    cls = registry.get(name, reads)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()
         params = cls.suggest(trial, CONTEXT)
         assert not {"pooling", "refit_epochs", "random_state", "n_jobs"} & set(params)
-        head = registry.create(name, {**params, "pooling": "max"}, 5, 1, wants=wants)
+        head = cls.build(params, pooling="max", random_state=5, n_jobs=1)
         assert head.get_params() | params == head.get_params()
         assert cls.suggest(optuna.trial.FixedTrial(trial.params), CONTEXT) == params
         kinds = (int, float, str, bool, type(None))

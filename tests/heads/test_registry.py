@@ -25,13 +25,13 @@ def head_module(module_name: str, head_name: str) -> ModuleType:
 
 
 def kinds() -> list[tuple[str, str]]:
-    return [(info.name, wants) for info in registry.infos() for wants in registry.wants(info.name)]
+    return [(info.name, reads) for info in registry.infos() for reads in registry.reads(info.name)]
 
 
 def test_every_head_file_is_registered():
     files = {path.stem for path in Path(heads.__path__[0]).glob("*.py")}
     assert files >= {"__init__", *registry.NOT_HEADS}
-    registered = {registry.get(name, wants).__module__ for name, wants in kinds()}
+    registered = {registry.get(name, reads).__module__ for name, reads in kinds()}
     public = {name for name in files if not name.startswith("_")}
     assert registered >= {f"heads.{name}" for name in public - registry.NOT_HEADS}
 
@@ -41,39 +41,26 @@ def test_infos_are_sorted_and_belong_to_their_class():
     assert names == sorted(names)
     assert {"fine_tune", "gradient_boosting", "logistic_regression", "mlp"} <= set(names)
     for info in registry.infos():
-        for wants in registry.wants(info.name):
-            cls = registry.get(info.name, wants)
+        for reads in registry.reads(info.name):
+            cls = registry.get(info.name, reads)
             assert cls.info is info
-            assert cls.wants == wants
-
-
-def test_create_passes_parameters_seed_and_threads():
-    head = registry.create("mlp", {"hidden": 8}, random_state=4, n_jobs=2)
-    assert (head.hidden, head.random_state, head.n_jobs) == (8, 4, 2)
+            assert cls.reads == reads
 
 
 def test_a_head_may_be_fitted_on_more_than_one_thing():
-    assert registry.wants("mlp") == {"vectors", "frames"}
-    assert registry.wants("fine_tune") == {"backbone"}
-    assert registry.wants("logistic_regression") == {"vectors"}
-    on_frames = registry.create("mlp", {"pooling": "attention"}, 4, 2, wants="frames")
-    assert type(on_frames) is registry.get("mlp", "frames")
-    assert type(on_frames) is not registry.get("mlp")
-    assert (on_frames.pooling, on_frames.random_state, on_frames.n_jobs) == ("attention", 4, 2)
+    assert registry.reads("mlp") == {"vectors", "frames"}
+    assert registry.reads("fine_tune") == {"backbone"}
+    assert registry.reads("logistic_regression") == {"vectors"}
+    assert registry.get("mlp", "frames") is not registry.get("mlp")
 
 
 def test_what_a_head_is_not_fitted_on_is_refused_with_what_it_is():
     with pytest.raises(HeadError, match="'fine_tune' is not fitted on vectors, it is fitted on ba"):
         registry.get("fine_tune")
     with pytest.raises(HeadError, match=r"'mlp' is not fitted on backbone.*on frames or vectors"):
-        registry.create("mlp", {}, 0, 1, wants="backbone")
+        registry.get("mlp", "backbone")
     with pytest.raises(registry.UnknownHead, match="did you mean 'fine_tune'"):
-        registry.wants("finetune")
-
-
-def test_create_refuses_a_parameter_the_head_does_not_have():
-    with pytest.raises(TypeError, match="hiden"):
-        registry.create("mlp", {"hiden": 8}, random_state=4, n_jobs=2)
+        registry.reads("finetune")
 
 
 def test_a_typo_gets_a_suggestion():
@@ -129,7 +116,7 @@ def test_a_name_that_two_plugins_claim_belongs_to_none_and_names_both_places(ent
         assert "same" not in [info.name for info in registry.infos()]
     with pytest.raises(registry.DuplicateHead, match=r"'same'.* both head_one .* and head_two"):
         registry.get("same")
-    assert registry.wants("logistic_regression") == {"vectors"}
+    assert registry.reads("logistic_regression") == {"vectors"}
 
 
 def test_one_module_named_twice_is_one_head(enter):
@@ -165,9 +152,9 @@ def test_a_plugin_without_info_is_refused():
 def test_a_module_with_two_heads_on_the_same_thing_is_refused():
     module = head_module("crowded", "one")
     module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
-    with pytest.raises(registry.InvalidHead, match="one Head subclass that wants vectors"):
+    with pytest.raises(registry.InvalidHead, match="one Head subclass that reads vectors"):
         registry.kinds_of(module)
-    module.Other.wants = "frames"
+    module.Other.reads = "frames"
     assert registry.kinds_of(module) == {"vectors": module.TestHead, "frames": module.Other}
 
 
@@ -180,8 +167,8 @@ def test_a_module_without_a_head_is_refused():
 
 def test_a_class_that_wants_what_there_is_not_is_refused():
     module = head_module("demanding", "one")
-    module.TestHead.wants = "spectrograms"
-    with pytest.raises(registry.InvalidHead, match="wants 'spectrograms'; known: vectors, frames"):
+    module.TestHead.reads = "spectrograms"
+    with pytest.raises(registry.InvalidHead, match="reads 'spectrograms'; known: vectors, frames"):
         registry.kinds_of(module)
 
 
@@ -244,7 +231,7 @@ def test_every_head_says_where_it_comes_from():
 def test_listing_heads_loads_neither_torch_nor_xgboost():
     code = (
         "import sys; from heads import registry; "
-        "[registry.wants(info.name) for info in registry.infos()]; "
+        "[registry.reads(info.name) for info in registry.infos()]; "
         "heavy = {'torch', 'lightning', 'peft', 'xgboost', 'bench', 'backbones'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -11,7 +11,7 @@ from bench.config.grid import Cell
 from bench.features.extract import Extraction
 from bench.tuning.fits.base import Draw, Labels, Layer
 from bench.tuning.fits.live import Recordings
-from bench.tuning.fits.stored import sequences
+from bench.tuning.fits.stored import frames_within, sequences
 from bench.tuning.fits.trained import TrainedFit
 from heads import HeadContext, Sequences
 from heads import registry as head_registry
@@ -64,9 +64,8 @@ class FrameFit(TrainedFit):
     def inputs(self, draw: Draw) -> Sequences:
         """Frames of the layer or layers, for all clips."""
         chosen = self._mixable if draw.layer == "weighted" else (draw.layer,)
-        return sequences(
-            Recordings(self.job, self.clips), chosen, crop_seconds=self._source.crop_seconds
-        )
+        most = frames_within(self.job, chosen[-1], self._source.crop_seconds)
+        return sequences(Recordings(self.job, self.clips), chosen, most_frames=most)
 
     def _context(self, layer: Layer, clips: int) -> HeadContext:
         width = self.view.width(self._mixable[-1] if layer == "weighted" else layer)

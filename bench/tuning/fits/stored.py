@@ -98,7 +98,7 @@ def sequences(
     layers: Sequence[int],
     *,
     cached: bool = True,
-    crop_seconds: float | None = None,
+    most_frames: int | None = None,
 ) -> Sequences:
     """Frames of clips at one layer or several: from the store wherever nothing is augmented.
 
@@ -106,14 +106,13 @@ def sequences(
         recordings: the clips.
         layers: of one shape; see `FeatureView.mixable`.
         cached: False makes every frame anew each time, to show what the store saves.
-        crop_seconds: how much of the beginning of a clip is used; None for all.
+        most_frames: longer clips are cut to their first frames.
 
     Raises:
         FramesMissing: frames are not stored; names the layers.
         ValueError: the layers differ in shape.
     """
     job, clips = recordings.job, recordings.clips
-    most_frames = frames_within(job, layers[-1], crop_seconds)
     if not cached:
         lengths, width = shape(recordings, max(layers))
         return LiveSequences(recordings, layers, lengths, width, most_frames)
@@ -193,7 +192,7 @@ class BackboneClips:
             self._recordings,
             (start,),
             cached=self._is_stored(start),
-            crop_seconds=self._crop_seconds,
+            most_frames=frames_within(self._recordings.job, start, self._crop_seconds),
         )
 
     def tail(self, blocks: int | None) -> torch.nn.Module:

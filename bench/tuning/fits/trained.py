@@ -9,7 +9,7 @@ from typing import Any
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
 from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Probabilities, Watch, spread
-from heads import Head, Training
+from heads import TrainedHead, Training
 
 
 class TrainedFit(Fit):
@@ -30,7 +30,7 @@ class TrainedFit(Fit):
         labels: Labels,
         threads: int,
         job: Extraction,
-        head: type[Head],
+        head: type[TrainedHead],
         device: str,
     ) -> None:
         self.job = job

@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.config.grid import Cell
 from bench.features.store import FeatureSet, FeatureView
-from bench.plugins import HEADS
 from bench.tuning.fits.base import (
     Draw,
     Fit,
@@ -28,6 +27,7 @@ from bench.tuning.fits.base import (
     spread,
 )
 from heads import HeadContext
+from heads import registry as head_registry
 
 Vectors = NDArray[np.float32]
 
@@ -71,7 +71,7 @@ class VectorFit(Fit):
         self._features = features
         self._labels = labels
         self._pooling = pooling
-        self._head = HEADS.get(head, "vectors")
+        self._head = head_registry.get(head, "vectors")
         self._threads = threads
 
     def draw(self, trial: Trial, clips: int) -> Draw:

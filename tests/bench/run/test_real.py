@@ -23,8 +23,10 @@ from bench.features.store import FeatureSet
 from bench.protocols.makers import make_folds
 from bench.records import store as records
 from bench.scoring import score
-from bench.tuning.fits.vectors import VectorProblem
-from bench.tuning.search import Search, open_storage, tune_fold
+from bench.tuning.fits.base import Labels
+from bench.tuning.fits.vectors import VectorFit
+from bench.tuning.search import Search, tune_fold
+from bench.tuning.storage import JournalStudies
 from tests.conftest import Voxgrid
 
 pytestmark = pytest.mark.real
@@ -145,9 +147,10 @@ def test_shuffled_labels_score_at_chance_on_unseen_actors(tmp_path: Path) -> Non
     classes = np.random.default_rng(0).permutation(truth)
     cell = Cell("ravdess", "speaker-6fold", "logmel", "mean_std", "logistic_regression")
     search = Search(trials=3, seed_for=partial(cell.seed, 0), folder=tmp_path / "folds")
-    problem = VectorProblem(view, classes, 8, cell.pooling, cell.head, threads=2)
+    labels = Labels(classes, 8)
+    fit = VectorFit(view, labels, cell.pooling, cell.head, threads=2)
     predicted = np.full(len(scanned), -1)
     for fold in split.folds:
-        outcome = tune_fold(problem, fold, open_storage(tmp_path / "journal"), search)
-        predicted[fold.test] = outcome.probabilities.argmax(axis=1)
+        outcome = tune_fold(fit, labels, fold, JournalStudies(tmp_path).open("cell"), search)
+        predicted[fold.test] = outcome.tested.probabilities.argmax(axis=1)
     assert 0.10 < score(classes, predicted, task.labels).accuracy < 0.16
