@@ -14,7 +14,7 @@ from bench.config.spec import GridConfig
 from bench.planning import estimate
 from bench.planning.estimate import Estimate, History, duration, size
 from bench.planning.plan import Plan, PlannedBackbone, TaskPlan
-from bench.records import benchmarks as throughput
+from bench.records import benchmarks
 from bench.records import store as records
 from bench.report.markdown import plural
 from bench.report.ranking import finished
@@ -63,9 +63,10 @@ def render(plan: Plan, config: GridConfig) -> None:
 def _history(config: GridConfig) -> History:
     return History(
         hardware=measure.hardware(config.device),
+        processor=measure.processor(),
         cores=estimate.guessed_cores(config.device, measure.usable_cores()),
         records=finished(records.read_all(config.results)),
-        benchmarks=throughput.read(config.results),
+        benchmarks=benchmarks.read(config.results),
     )
 
 

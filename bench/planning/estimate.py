@@ -11,7 +11,7 @@ from backbones import BackboneInfo, Weights
 from bench.features.frames import frames_bytes
 from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask
 from bench.records.benchmarks import Benchmark
-from bench.records.store import Record
+from bench.records.schema import Record
 
 Basis = Literal["records", "benchmark", "guess"]
 
@@ -49,16 +49,18 @@ class History:
     """What was measured before.
 
     Attributes:
-        hardware: what the plan would run on; only its own measurements count.
+        hardware: what backbones would run on; only its own measurements count.
+        processor: what heads on vectors and frames would be tuned on, likewise.
         cores: usable ones; for a GPU, how many it stands for in a guess.
         records: finished records.
-        benchmarks: by backbone and weights kind.
+        benchmarks: encoder speeds of `tox -e perf`.
     """
 
     hardware: str
+    processor: str
     cores: int
     records: Sequence[Record]
-    benchmarks: dict[tuple[str, str], Benchmark]
+    benchmarks: Sequence[Benchmark]
 
 
 def guessed_cores(device: str, cores: int) -> int:
@@ -89,9 +91,9 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
     ]
     if seen and min(seen) > 0:
         return statistics.median(seen), "records"
-    benchmark = history.benchmarks.get((info.name, weights.kind))
-    if benchmark and benchmark.hardware == history.hardware and weights.size == "full":
-        return benchmark.best_rtfx, "benchmark"
+    for own in history.benchmarks if weights.size == "full" else ():
+        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, history.hardware):
+            return own.best_rtfx, "benchmark"
     per_core = _GUESSED_FASTEST_PER_CORE
     if weights.size == "full" and info.parameters:
         per_core = min(per_core, _GUESSED_RTFX_PER_CORE / (info.parameters / 1e6))
@@ -124,11 +126,12 @@ def seconds_per_trial(
     trainings on the same one.
     """
     cell, wants = planned_cell.cell, planned_cell.wants
+    hardware = history.hardware if wants == "backbone" else history.processor
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
         if record.throughput is not None
-        and record.provenance.hardware == history.hardware
+        and record.throughput.tuning_hardware == hardware
         and (record.task, record.head) == (planned.task.name, cell.head)
         and (record.training is None) == (wants == "vectors")
         and (wants == "vectors" or record.backbone == cell.backbone)

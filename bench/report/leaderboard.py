@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.protocols import makers as protocols
 from bench.records import store as records
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.figures import confusion, curves
 from bench.report.figures import files as figures
 from bench.report.markdown import plural

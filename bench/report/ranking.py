@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from bench.protocols.makers import PROTOCOLS
-from bench.records.store import Record, Scores
+from bench.records.schema import Record
 from bench.report.markdown import DASH, decimal, folded, percent, plural, table
+from bench.scoring import Scores
 from bench.tasks import TASKS
 
 LONG = 20

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench import machine as measure
+from bench import tasks
+from bench.config import presets
 from bench.config.grid import Cell
+from bench.config.presets import Preset
 from bench.config.spec import GridConfig
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import PlannedBackbone, PlannedCell, TaskPlan
+from bench.protocols import makers as protocols
 from bench.records.benchmarks import Benchmark
-from bench.records.store import (
+from bench.records.schema import (
     EpochRecord,
     Excluded,
+    Folding,
     FoldRecord,
     Memory,
     Provenance,
+    PublishedSystem,
     Record,
     Throughput,
     TrainingRecord,
     TrialCounts,
     WeightsRecord,
-    as_json,
 )
 from bench.scoring import Scores, macro_f1, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
+from heads import registry as heads
 from heads.sequences import Epoch
 
 
@@ -42,7 +49,7 @@ def unfinished(
             **_common(planned, plan, config),
             "status": status,
             "reason": reason,
-            "provenance": _provenance(planned, None, None, config),
+            "provenance": _provenance(planned, None, None),
         }
     )
 
@@ -55,7 +62,7 @@ def finished(
     features: FeatureSet,
     *,
     cache_hit: bool,
-    benchmark: Benchmark | None,
+    benchmarks: Sequence[Benchmark],
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
@@ -66,7 +73,7 @@ def finished(
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
-        benchmark: what `tox -e perf` measured for the backbone on this hardware, if it did.
+        benchmarks: what `tox -e perf` measured of the backbone, on any machine.
     """
     predictions = _predictions(planned.cell, plan, outcome)
     labels = plan.planned.task.labels
@@ -83,13 +90,13 @@ def finished(
             "layers": outcome.layers,
             "scores": score(truth, predicted, labels),
             "folds": [
-                _fold(planned.cell, plan, position, outcome, truth, predicted, fold_of)
+                _fold(planned, plan, position, outcome, truth, predicted, fold_of)
                 for position in range(len(outcome.folds))
             ],
-            "throughput": _throughput(timings, outcome, config, benchmark),
+            "throughput": _throughput(timings, planned, outcome, config, benchmarks),
             "training": _training(planned, outcome, config),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
-            "provenance": _provenance(planned, features.key, cache_hit, config),
+            "provenance": _provenance(planned, features.key, cache_hit),
         }
     )
     buffer = io.BytesIO()
@@ -116,12 +123,16 @@ def _common(planned: PlannedCell, plan: TaskPlan, config: GridConfig) -> dict[st
     backbone = plan.backbones[cell.backbone]
     return {
         "task": cell.task,
+        "sample": plan.planned.task.sample,
+        "group": tasks.find(cell.task).group,
         "protocol": cell.protocol,
+        "folding": _folding(cell.protocol, plan),
         "backbone": cell.backbone,
         "pooling": cell.pooling,
         "head": cell.head,
         "control": cell.control,
         "preset": cell.preset,
+        "published": _published(presets.find(cell.preset)) if cell.preset else None,
         "seed": config.seed,
         "trials": planned.trials,
         "labels": list(plan.planned.task.labels),
@@ -130,6 +141,40 @@ def _common(planned: PlannedCell, plan: TaskPlan, config: GridConfig) -> dict[st
         "notes": [*plan.planned.notes, *(split.notes if split else ())],
         "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
     }
+
+
+def _folding(name: str, plan: TaskPlan) -> Folding:
+    protocol = protocols.find(name)
+    split = plan.planned.splits.get(name)
+    return Folding(
+        summary=protocol.summary,
+        grouped=protocol.grouped,
+        leaks=split.leaks([c.clip for c in plan.planned.clips]) if split else not protocol.grouped,
+        subset=protocol.draws,
+    )
+
+
+def _published(preset: Preset) -> PublishedSystem:
+    own = preset.published
+    figures = {
+        "accuracy": own.accuracy,
+        "macro_f1": own.macro_f1,
+        "precision": own.precision,
+        "recall": own.recall,
+    }
+    return PublishedSystem.model_validate(
+        {
+            "summary": preset.summary,
+            "task": preset.task,
+            "backbone": preset.backbone,
+            "protocols": list(preset.protocols),
+            "poolings": list(preset.poolings),
+            "measured_on": own.measured_on,
+            "figures": {name: value.percent for name, value in figures.items() if value},
+            "undocumented": list(preset.undocumented),
+            "differs": list(preset.differs),
+        }
+    )
 
 
 def _weights(backbone: PlannedBackbone, cell: Cell) -> WeightsRecord:
@@ -151,12 +196,11 @@ def _weights(backbone: PlannedBackbone, cell: Cell) -> WeightsRecord:
 
 
 def _provenance(
-    planned: PlannedCell, feature_key: str | None, cache_hit: bool | None, config: GridConfig
+    planned: PlannedCell, feature_key: str | None, cache_hit: bool | None
 ) -> Provenance:
     return Provenance(
         git_sha=measure.git_sha(),
         packages=measure.package_versions(),
-        hardware=measure.hardware(config.device),
         utc=measure.utc_now(),
         cache_hit=cache_hit,
         feature_key=feature_key,
@@ -175,10 +219,10 @@ def _predictions(cell: Cell, plan: TaskPlan, outcome: CellOutcome) -> pd.DataFra
                 "group": [clips[i].clip.group for i in fold.test],
                 "fold": fold.index,
                 "label": [clips[i].clip.label for i in fold.test],
-                "predicted": labels[result.probabilities.argmax(axis=1)],
+                "predicted": labels[result.tested.probabilities.argmax(axis=1)],
             }
         )
-        probabilities = result.probabilities.astype(np.float32)
+        probabilities = result.tested.probabilities.astype(np.float32)
         for column, label in enumerate(labels):
             frame[f"p_{label}"] = probabilities[:, column]
         frames.append(frame)
@@ -186,7 +230,7 @@ def _predictions(cell: Cell, plan: TaskPlan, outcome: CellOutcome) -> pd.DataFra
 
 
 def _fold(
-    cell: Cell,
+    planned: PlannedCell,
     plan: TaskPlan,
     position: int,
     outcome: CellOutcome,
@@ -194,8 +238,11 @@ def _fold(
     predicted: np.ndarray,
     fold_of: np.ndarray,
 ) -> FoldRecord:
+    cell = planned.cell
     fold = plan.planned.splits[cell.protocol].folds[position]
     result = outcome.folds[position]
+    head = heads.get(cell.head, planned.wants)
+    cut = result.layer if isinstance(result.layer, int) else None
     own = fold_of == fold.index
     classes = len(plan.planned.task.labels)
     return FoldRecord(
@@ -205,8 +252,9 @@ def _fold(
             "validation": len(fold.validation),
             "test": len(fold.test),
         },
-        best_params={key: as_json(value) for key, value in result.best_params.items()},
+        best_params={key: _as_json(value) for key, value in result.best_params.items()},
         layer=result.layer,
+        trained=head.trains(result.best_params, cell.pooling, cut),
         val_accuracy=result.validated.accuracy,
         val_macro_f1=result.validated.macro_f1,
         test_accuracy=float(np.mean(truth[own] == predicted[own])),
@@ -217,6 +265,11 @@ def _fold(
         curve=[_epoch(epoch) for epoch in result.validated.curve],
         notes=result.notes,
     )
+
+
+def _as_json(value: Any) -> float | int | str | bool | None:
+    """A parameter value as JSON can hold it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _epoch(epoch: Epoch) -> EpochRecord:
@@ -234,19 +287,23 @@ def _training(
     """How a head that reads frames or trains the backbone was trained."""
     if planned.wants == "vectors":
         return None
-    device = config.device if planned.wants == "backbone" else "cpu"
     settings = config.fine_tune
     augments = planned.wants == "backbone" and settings.augment
     live = {fold.validated.live for fold in outcome.folds}
     return TrainingRecord(
-        device=device,
-        hardware=measure.hardware(device),
+        reads=planned.wants,
+        device=_tuning_device(planned, config),
         precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
         # augmented clips pass the frozen part in every epoch, the others are read from the cache
         frozen_part="both" if augments or len(live) > 1 else "live" if live == {True} else "cached",
         augmentation=Augmentation().settings() if augments else None,
         crop_seconds=settings.crop_seconds,
     )
+
+
+def _tuning_device(planned: PlannedCell, config: GridConfig) -> str:
+    """Where trials and refits run: heads on vectors and frames leave the accelerator alone."""
+    return config.device if planned.wants == "backbone" else "cpu"
 
 
 def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
@@ -261,14 +318,14 @@ def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
 
 def _throughput(
     timings: Sequence[ShardTiming],
+    planned: PlannedCell,
     outcome: CellOutcome,
     config: GridConfig,
-    benchmark: Benchmark | None,
+    benchmarks: Sequence[Benchmark],
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
-    measured = benchmark if benchmark and benchmark.hardware == timings[-1].hardware else None
-    return Throughput(
+    throughput = Throughput(
         backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),
         end_to_end_rtfx=round(audio / sum(t.total_seconds for t in timings), 3),
         audio_seconds=round(audio, 3),
@@ -277,27 +334,27 @@ def _throughput(
         threads=timings[-1].threads,
         hardware=timings[-1].hardware,
         predict_clips_per_s=round(float(np.median(speeds)), 1),
+        tuning_hardware=measure.hardware(_tuning_device(planned, config)),
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
-        benchmark_batch1_rtfx=measured.batch1_rtfx if measured else None,
-        benchmark_best_rtfx=measured.best_rtfx if measured else None,
-        benchmark_best_batch=measured.best_batch if measured else None,
     )
+    return _benchmarked(throughput, benchmarks)
 
 
-def with_benchmark(results_record: Record, benchmark: Benchmark) -> Record:
+def with_benchmark(record: Record, benchmarks: Sequence[Benchmark]) -> Record:
     """A finished record with the figures of a later `tox -e perf` on the same hardware."""
-    throughput = results_record.throughput
-    if throughput is None or throughput.hardware != benchmark.hardware:
-        return results_record
-    return results_record.model_copy(
-        update={
-            "throughput": throughput.model_copy(
-                update={
-                    "benchmark_batch1_rtfx": benchmark.batch1_rtfx,
-                    "benchmark_best_rtfx": benchmark.best_rtfx,
-                    "benchmark_best_batch": benchmark.best_batch,
-                }
-            )
-        }
-    )
+    if record.throughput is None:
+        return record
+    return record.model_copy(update={"throughput": _benchmarked(record.throughput, benchmarks)})
+
+
+def _benchmarked(throughput: Throughput, benchmarks: Sequence[Benchmark]) -> Throughput:
+    for own in benchmarks:
+        if own.hardware == throughput.hardware:
+            figures = {
+                "benchmark_batch1_rtfx": own.batch1_rtfx,
+                "benchmark_best_rtfx": own.best_rtfx,
+                "benchmark_best_batch": own.best_batch,
+            }
+            return throughput.model_copy(update=figures)
+    return throughput

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,10 @@ from bench.features.store import FeatureSet
 from bench.machine import usable_cores
 from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, TaskPlan
 from bench.progress import Reporter
-from bench.records import benchmarks as throughput
+from bench.records import benchmarks
 from bench.records import store as records
+from bench.records.benchmarks import Benchmark
+from bench.records.schema import Record
 from bench.run import compose
 from bench.tuning.cell import (
     CellJob,
@@ -85,14 +87,14 @@ class _Run:
     config: GridConfig
     reporter: Reporter
     deadline: float | None
-    benchmarks: Mapping[tuple[str, str], throughput.Benchmark]
+    benchmarks: Sequence[Benchmark]
     summary: Summary = field(default_factory=Summary)
 
     @property
     def out_of_time(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline
 
-    def store(self, record: records.Record) -> None:
+    def store(self, record: Record) -> None:
         records.write(self.config.results, record)
 
 
@@ -109,9 +111,9 @@ def execute(plan: Plan, config: GridConfig, reporter: Reporter) -> Summary:
     """
     summary = Summary()
     deadline = time.time() + parse_duration(config.budget) if config.budget else None
-    benchmarks = throughput.read(config.results)
+    measured = benchmarks.read(config.results)
     for task_plan in plan.tasks:
-        run = _Run(task_plan, config, reporter, deadline, benchmarks, summary)
+        run = _Run(task_plan, config, reporter, deadline, measured, summary)
         # backbone by backbone, so that a run cut short leaves whole rows behind
         for backbone in task_plan.backbones.values():
             _run_backbone(run, backbone)
@@ -279,7 +281,7 @@ def _settle(
         done.result,
         features,
         cache_hit=cache_hit,
-        benchmark=_benchmark_of(run, backbone),
+        benchmarks=_benchmarks_of(run, backbone),
     )
     # predictions first: a record on disk means that its predictions are there
     path = records.predictions_path(run.config.results, planned.cell)
@@ -338,17 +340,17 @@ def _source(
     )
 
 
-def _benchmark_of(run: _Run, backbone: PlannedBackbone) -> throughput.Benchmark | None:
+def _benchmarks_of(run: _Run, backbone: PlannedBackbone) -> list[Benchmark]:
+    """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
     weights = backbone.weights
     if weights is None or weights.size != "full":
-        return None  # the small models of the sample tasks are not what was benchmarked
-    found = run.benchmarks.get((backbone.info.name, weights.kind))
-    return found if found is not None and found.task == run.plan.planned.task.name else None
+        return []  # the small models of the sample tasks are not what was benchmarked
+    own = (backbone.info.name, weights.kind, run.plan.planned.task.name)
+    return [b for b in run.benchmarks if (b.backbone, b.weights, b.task) == own]
 
 
 def _refresh_throughput(run: _Run, planned: PlannedCell, backbone: PlannedBackbone) -> None:
     """Add the figures of a `tox -e perf` run after the record was written."""
-    benchmark = _benchmark_of(run, backbone)
     record = records.read(records.record_path(run.config.results, planned.cell))
-    if benchmark is not None and record is not None:
-        run.store(compose.with_benchmark(record, benchmark))
+    if record is not None:
+        run.store(compose.with_benchmark(record, _benchmarks_of(run, backbone)))

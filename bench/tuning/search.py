@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -64,11 +63,6 @@ class FoldOutcome:
     errors: list[str]
     notes: list[str]
     seconds: float
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Of the refitted head on the test clips, (clips, classes)."""
-        return self.tested.probabilities
 
 
 def open_storage(path: Path) -> JournalStorage:

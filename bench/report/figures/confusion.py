@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.figures import canvases
 from bench.report.ranking import (
     finished,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.records.store import EpochRecord, FoldRecord, Record
+from bench.records.schema import EpochRecord, FoldRecord, Record
 from bench.report.figures import canvases
 from bench.report.ranking import finished, is_control, scores
 

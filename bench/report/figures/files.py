@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bench.errors import StorageError
 from bench.records import store as records
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.figures import confusion, curves
 
 FOLDER = "figures"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench import tasks
 from bench.config.presets import PRESETS, Preset
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.figures import curves
 from bench.report.markdown import DASH, escape, percent, plural, table
 from bench.report.ranking import (

@@ -6,7 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.markdown import (
     DASH,
     decimal,
@@ -225,7 +225,7 @@ def measured_on(found: Sequence[Record]) -> str | None:
             packages[name].add(version)
     days = sorted({r.provenance.utc[:10] for r in done})
     facts = {
-        "hardware": sorted({r.provenance.hardware for r in done}),
+        "hardware": sorted({name for s in speeds for name in (s.hardware, s.tuning_hardware)}),
         "dtype": sorted({s.dtype for s in speeds}),
         "threads of the encoder": [str(n) for n in sorted({s.threads for s in speeds})],
         "seed": [str(n) for n in sorted({r.seed for r in done})],

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from bench.planning.estimate import duration
-from bench.records.store import FoldRecord, Record, TrainingRecord
+from bench.records.schema import FoldRecord, Record, TrainingRecord
 from bench.report.markdown import DASH, escape, percent, table
 from bench.report.ranking import is_control, median_and_range, ranked, scores
 
@@ -45,7 +45,7 @@ def trained(found: Sequence[Record]) -> str | None:
     ]
     if not rows:
         return None
-    machines = sorted({r.training.hardware for r in found if r.training is not None})
+    machines = sorted({r.throughput.tuning_hardware for r in found if r.training and r.throughput})
     lines = [f"- trained on: {escape('; '.join(machines))}", *_notes(ranked(found))]
     return table(_COLUMNS, rows) + "\n\n" + "\n".join(lines)
 

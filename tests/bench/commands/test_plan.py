@@ -40,7 +40,8 @@ INFO = BackboneInfo(
     parameters=300_000_000,
 )
 PRETRAINED = Weights("pretrained", id="some/weights", sha="0" * 64)
-EMPTY = History(HARDWARE, 2, (), {})
+EMPTY = History(HARDWARE, HARDWARE, 2, (), ())
+BENCHMARK = Benchmark("xlsr", "pretrained", "ravdess", HARDWARE, 5.0, 20.0, 8)
 
 
 @pytest.fixture
@@ -73,24 +74,20 @@ def cells(*states: str, backbone: str = "xlsr") -> tuple[PlannedCell, ...]:
 def test_extraction_time_rests_on_records_first_then_benchmarks_then_a_guess(
     xlsr: PlannedBackbone,
 ) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", HARDWARE, 5.0, 20.0, 8)}
-    record = make_record("xlsr")  # end to end 10 × real time
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [record], benchmarks)) == Estimate(
-        360.0, "records"
-    )
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [], benchmarks)) == Estimate(
-        180.0, "benchmark"
-    )
+    benchmarked = replace(EMPTY, benchmarks=[replace(BENCHMARK, hardware="Other"), BENCHMARK])
+    assert estimate.extraction(xlsr, benchmarked) == Estimate(180.0, "benchmark")
+    recorded = replace(benchmarked, records=[make_record("xlsr")])  # end to end 10 × real time
+    assert estimate.extraction(xlsr, recorded) == Estimate(360.0, "records")
     assert estimate.extraction(xlsr, EMPTY).basis == "guess"
 
 
 def test_other_machines_backbones_and_sizes_say_nothing(xlsr: PlannedBackbone) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", "Other CPU", 5.0, 20.0, 8)}
+    benchmarks = [replace(BENCHMARK, hardware="Other CPU")]
     small = make_record("xlsr", task="sample-emotion").model_copy(
         update={"weights": make_record().weights.model_copy(update={"size": "small"})}
     )
     elsewhere = [make_record("xlsr", hardware="Other CPU"), make_record("wav2vec2"), small]
-    found = estimate.extraction(xlsr, History(HARDWARE, 2, elsewhere, benchmarks))
+    found = estimate.extraction(xlsr, replace(EMPTY, records=elsewhere, benchmarks=benchmarks))
     assert found == estimate.extraction(xlsr, EMPTY)
 
 
@@ -123,6 +120,21 @@ def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors(
     trained = (replace(vectors, wants="backbone"),)
     assert estimate.tuning(trained, planned, history).basis == "guess"
     assert estimate.tuning(trained, planned, history).seconds > 60 * 6
+
+
+def test_tuning_times_count_on_what_heads_are_tuned_on_whatever_encoded(
+    planned: PlannedTask,
+) -> None:
+    history = replace(EMPTY, hardware="Test GPU", records=[make_record(hardware="Test GPU")])
+    (vectors,) = cells("todo")
+    assert estimate.tuning([vectors], planned, history).basis == "guess"
+    throughput = make_record().throughput
+    assert throughput is not None
+    encoded_on_gpu = throughput.model_copy(update={"hardware": "Test GPU"})
+    record = make_record().model_copy(update={"throughput": encoded_on_gpu})
+    assert estimate.tuning([vectors], planned, replace(history, records=[record])) == Estimate(
+        6 * 10 * 2.0, "records"
+    )
 
 
 def test_a_sum_rests_on_its_weakest_part() -> None:
@@ -165,6 +177,7 @@ def shown(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
     monkeypatch.setattr(measure, "hardware", lambda device: HARDWARE)
+    monkeypatch.setattr(measure, "processor", lambda: HARDWARE)
     records.write(tmp_path / "results", make_record("xlsr", head="mlp"))
     absent = PlannedBackbone(
         replace(INFO, name="wav2vec2", parameters=100_000_000),

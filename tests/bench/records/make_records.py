@@ -7,10 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.scoring import score
 
 HARDWARE = "Test CPU, 2 cores"
+SYSTEM = {
+    "summary": "some vectors → some head",
+    "task": "ravdess",
+    "backbone": "wav2vec2",
+    "protocols": ["random-80-20", "speaker-6fold"],
+    "poolings": ["mean"],
+    "measured_on": "a random split",
+    "figures": {"accuracy": "48"},
+    "undocumented": ["Which layer: the last one here."],
+    "differs": ["Test clips choose nothing here."],
+}
 
 
 def right_of_ten(*right: int) -> list[list[int]]:
@@ -38,10 +49,21 @@ def make_record(
     labels = [f"class{i}" for i in range(len(counts))]
     rows, columns = np.indices(counts.shape)
     truth, predicted = (np.repeat(i.ravel(), counts.ravel()) for i in (rows, columns))
+    task, protocol = changes.get("task", "ravdess"), changes.get("protocol", "speaker-6fold")
+    leaks = protocol.startswith(("random", "balanced"))
     record = {
         "status": "ok",
-        "task": "ravdess",
-        "protocol": "speaker-6fold",
+        "task": task,
+        "sample": task.startswith("sample-"),
+        "group": "channel" if task in ("youtube", "sample-topic") else "speaker",
+        "protocol": protocol,
+        "folding": {
+            "summary": f"what {protocol} does",
+            "grouped": not leaks,
+            "leaks": leaks,
+            "subset": protocol.startswith("balanced"),
+        },
+        "published": SYSTEM if changes.get("preset") else None,
         "backbone": backbone,
         "pooling": "mean",
         "head": head,
@@ -76,6 +98,7 @@ def make_record(
             "threads": 2,
             "hardware": hardware,
             "predict_clips_per_s": 1000.0,
+            "tuning_hardware": hardware,
             "tuning_threads": 1,
             "tuning_seconds": 40.0,
         },
@@ -83,7 +106,6 @@ def make_record(
         "provenance": {
             "git_sha": "a" * 40,
             "packages": {"python": "3.12.1", "torch": "2.9.0"},
-            "hardware": hardware,
             "utc": "2026-01-02T03:04:05Z",
             "cache_hit": True,
             "feature_key": "k",
@@ -134,8 +156,8 @@ def make_trained(
         for position, (fold, epoch) in enumerate(zip(record.folds, best, strict=True))
     ]
     details = {
+        "reads": "backbone",
         "device": "cuda",
-        "hardware": "Test GPU",
         "precision": ["bfloat16"],
         "frozen_part": "cached",
         "crop_seconds": 30.0,

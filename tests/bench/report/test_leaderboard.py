@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.records import store as records
-from bench.records.store import Excluded, Record
+from bench.records.schema import Excluded, Record
 from bench.report import leaderboard
 from bench.report.figures import files as figures
 from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.config.presets import PRESETS
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report import leaderboard
 from bench.report.tables import published
 from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
