@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.leaderboard import leaderboard
 from bench.commands.new import new_app
 from bench.commands.shell import fail, interruptible, reporter
 from bench.errors import DataUnavailable, UserError, VoxgridError
@@ -142,7 +143,7 @@ def run(
         seed=seed,
         jobs=jobs,
     )
-    from bench.report import leaderboard
+    from bench.report.leaderboard import Leaderboard
     from bench.run.execute import exclusive, execute
 
     progress = reporter()
@@ -155,10 +156,11 @@ def run(
                 if planned.reason:
                     progress.say(f"skipped: {planned.reason}")
         summary = execute(plan, settings, progress)
-        target = leaderboard.update(settings.results, settings.leaderboard)
+        made = Leaderboard.of(settings.results, settings.leaderboard)
+        made.write()
     progress.say(
         f"{summary.ok} cells ran, {summary.done_before} were done, {summary.skipped} skipped, "
-        f"{summary.failed} failed, {summary.unfinished} left for the next run; see {target}"
+        f"{summary.failed} failed, {summary.unfinished} left for the next run; see {made.path}"
     )
     if summary.failed:
         raise typer.Exit(1)
@@ -219,27 +221,7 @@ def list_(
         inventory.render(found)
 
 
-@app.command()
-def leaderboard(
-    results: ResultsOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
-    ] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Regenerate leaderboard.md and its figures from the records."""
-    settings = _config(config, results=results)
-    from bench.report import leaderboard as report
-
-    if check:
-        difference = report.difference(settings.results, settings.leaderboard)
-        if difference:
-            typer.echo(difference, err=True)
-            raise typer.Exit(1)
-        typer.echo(f"{settings.leaderboard} agrees with the records in {settings.results}")
-        return
-    target = report.update(settings.results, settings.leaderboard)
-    typer.echo(f"wrote {target}")
+app.command()(leaderboard)
 
 
 @app.command()

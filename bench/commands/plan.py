@@ -12,12 +12,13 @@ from bench import machine as measure
 from bench import paths
 from bench.config.spec import GridConfig
 from bench.planning import estimate
-from bench.planning.estimate import Estimate, History, duration, size
+from bench.planning.estimate import Estimate, History, size
 from bench.planning.plan import Plan, PlannedBackbone, TaskPlan
+from bench.progress import duration
 from bench.records import benchmarks
 from bench.records import store as records
-from bench.report.markdown import plural
-from bench.report.ranking import finished
+from bench.report.select import finished
+from bench.report.values import plural
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -157,18 +157,6 @@ def feature_bytes(backbone: PlannedBackbone, planned: PlannedTask) -> int:
     return round(clips * statistics_per_clip) + frames
 
 
-def duration(seconds: float) -> str:
-    """A duration in words, no finer than an estimate deserves."""
-    if seconds < 1:
-        return "<1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def size(count: float) -> str:
     """A number of bytes in decimal units."""
     for unit in ("kB", "MB"):

@@ -7,9 +7,9 @@ damaged and run again.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.config.grid import Cell
 from bench.scoring import Scores
@@ -245,6 +245,12 @@ class Record(_Strict):
     excluded: list[Excluded] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _says_what_its_preset_repeats(self) -> Self:
+        if (self.preset is None) != (self.published is None):
+            raise ValueError("preset and published are given together, or neither is")
+        return self
 
     @property
     def cell(self) -> Cell:

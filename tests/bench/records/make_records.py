@@ -130,7 +130,7 @@ def curve(*validation: float) -> list[dict[str, float]]:
 
 def make_trained(
     best: Sequence[int] = (1, 2),
-    params: Sequence[dict[str, Any]] = ({"trained": "all"},),
+    trained: Sequence[str | None] = ("all but the feature encoder",),
     notes: Sequence[Sequence[str]] = (),
     training: dict[str, Any] | None = None,
     **changes: Any,
@@ -139,7 +139,7 @@ def make_trained(
 
     Args:
         best: best epoch of each fold, 0-based.
-        params: best parameters of each fold, repeated as needed.
+        trained: what of the network each fold trained, repeated as needed.
         notes: of each fold, none as needed.
         training: changes of the training record.
         changes: as for `make_record`.
@@ -150,7 +150,7 @@ def make_trained(
         | {
             "best_epoch": epoch,
             "curve": curve(0.2, 0.4, 0.5, 0.45),
-            "best_params": params[position % len(params)],
+            "trained": trained[position % len(trained)],
             "notes": list(notes[position]) if position < len(notes) else [],
         }
         for position, (fold, epoch) in enumerate(zip(record.folds, best, strict=True))
