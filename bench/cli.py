@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.leaderboard import leaderboard
 from bench.commands.new import new_app
-from bench.commands.options import ConfigOption, ResultsOption
 from bench.commands.plan import plan
 from bench.commands.run import run
 from bench.commands.shell import fail, interruptible
@@ -28,6 +28,7 @@ app.add_typer(new_app, name="new")
 
 app.command()(run)
 app.command()(plan)
+app.command()(leaderboard)
 
 
 @app.command(name="list")
@@ -46,31 +47,6 @@ def list_(
         typer.echo(json.dumps(found, indent=1))
     else:
         inventory.render(found)
-
-
-@app.command()
-def leaderboard(
-    results: ResultsOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
-    ] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Regenerate leaderboard.md and its figures from the records."""
-    from bench.config.spec import load
-    from bench.report import leaderboard as report
-
-    settings = load(config, {} if results is None else {"results": results})
-
-    if check:
-        difference = report.difference(settings.results, settings.leaderboard)
-        if difference:
-            typer.echo(difference, err=True)
-            raise typer.Exit(1)
-        typer.echo(f"{settings.leaderboard} agrees with the records in {settings.results}")
-        return
-    target = report.update(settings.results, settings.leaderboard)
-    typer.echo(f"wrote {target}")
 
 
 @app.command()

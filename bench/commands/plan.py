@@ -13,7 +13,7 @@ from bench.commands.options import with_settings
 from bench.commands.shell import interruptible, reporter
 from bench.config.spec import RunSpec
 from bench.planning import estimate
-from bench.planning.estimate import Estimate, History, duration, size
+from bench.planning.estimate import Estimate, History, size
 from bench.planning.make import make_plan
 from bench.planning.plan import (
     BackbonePlan,
@@ -25,10 +25,11 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
+from bench.progress import duration
 from bench.records import benchmarks
 from bench.records import store as records
-from bench.report.markdown import plural
-from bench.report.ranking import finished
+from bench.report.select import finished
+from bench.report.values import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +80,7 @@ def render(plan: Plan) -> None:
 def _history(spec: RunSpec) -> History:
     return History(
         hardware=machine.hardware(spec.device),
+        processor=machine.processor(),
         cores=estimate.guessed_cores(spec.device, machine.usable_cores()),
         records=finished(records.read_all(spec.results)),
         benchmarks=benchmarks.read(spec.results),

@@ -15,7 +15,7 @@ def run(spec: RunSpec) -> None:
     """Run every cell of the grid that is not done, then write leaderboard.md."""
     from bench.planning.make import make_plan
     from bench.planning.plan import SkippedBackbone
-    from bench.report import leaderboard
+    from bench.report.leaderboard import Leaderboard
     from bench.run.execute import exclusive, execute
 
     progress = reporter()
@@ -27,7 +27,8 @@ def run(spec: RunSpec) -> None:
             if isinstance(row.backbone, SkippedBackbone):
                 progress.say(f"skipped: {row.backbone.reason}")
         summary = execute(plan, progress)
-        target = leaderboard.update(spec.results, spec.leaderboard)
-    progress.say(f"{summary}; see {target}")
+        made = Leaderboard.of(spec.results, spec.leaderboard)
+        made.write()
+    progress.say(f"{summary}; see {made.path}")
     if summary.failed:
         raise typer.Exit(1)

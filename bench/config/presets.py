@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,28 +33,25 @@ def _percent(share: str) -> str:
 Percent = Annotated[str, BeforeValidator(_percent)]
 
 
+Figure = Literal["accuracy", "macro_f1", "precision", "recall"]
+
+
 class Published(_Strict):
-    """What the authors report; None is what they do not.
+    """What the authors report.
 
     Attributes:
         measured_on: the clips the figures are of, as far as that is known.
-        accuracy, macro_f1, precision, recall: in percent.
+        figures: in percent; what is not there they do not report.
     """
 
     measured_on: str
-    accuracy: Percent | None = None
-    macro_f1: Percent | None = None
-    precision: Percent | None = None
-    recall: Percent | None = None
+    figures: dict[Figure, Percent]
 
     def __str__(self) -> str:
-        named = {
-            "accuracy": self.accuracy,
-            "macro-F1": self.macro_f1,
-            "precision": self.precision,
-            "recall": self.recall,
-        }
-        return ", ".join(f"{name} {value} %" for name, value in named.items() if value)
+        words = {"macro_f1": "macro-F1"}
+        return ", ".join(
+            f"{words.get(name, name)} {value} %" for name, value in self.figures.items()
+        )
 
 
 class Preset(_Strict):

@@ -49,16 +49,18 @@ class History:
     """What was measured before.
 
     Attributes:
-        hardware: what the plan would run on; only its own measurements count.
+        hardware: what backbones would run on; only its own measurements count.
+        processor: what heads on vectors and frames would be tuned on, likewise.
         cores: usable ones; for a GPU, how many it stands for in a guess.
         records: finished records.
-        benchmarks: by backbone and weights kind.
+        benchmarks: encoder speeds of `tox -e perf`.
     """
 
     hardware: str
+    processor: str
     cores: int
     records: Sequence[Record]
-    benchmarks: dict[tuple[str, str], Benchmark]
+    benchmarks: Sequence[Benchmark]
 
 
 def guessed_cores(device: str, cores: int) -> int:
@@ -89,9 +91,9 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
     ]
     if seen and min(seen) > 0:
         return statistics.median(seen), "records"
-    benchmark = history.benchmarks.get((info.name, weights.kind))
-    if benchmark and benchmark.hardware == history.hardware and weights.size == "full":
-        return benchmark.best_rtfx, "benchmark"
+    for own in history.benchmarks if weights.size == "full" else ():
+        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, history.hardware):
+            return own.best_rtfx, "benchmark"
     per_core = _GUESSED_FASTEST_PER_CORE
     if weights.size == "full" and info.parameters:
         per_core = min(per_core, _GUESSED_RTFX_PER_CORE / (info.parameters / 1e6))
@@ -119,11 +121,12 @@ def seconds_per_trial(ready: Ready, history: History) -> tuple[float, Basis]:
     trainings on the same one.
     """
     cell, vectors = ready.cell, ready.reads == "vectors"
+    hardware = history.hardware if ready.reads == "backbone" else history.processor
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
         if record.throughput is not None
-        and record.provenance.hardware == history.hardware
+        and record.throughput.tuning_hardware == hardware
         and (record.task, record.head) == (cell.task, cell.head)
         and (record.training is None) == vectors
         and (vectors or record.backbone == cell.backbone)
@@ -149,18 +152,6 @@ def feature_bytes(backbone: ReadyBackbone) -> int:
     layers = len(backbone.extraction.frames)
     frames = frames_bytes(backbone.info, backbone.pending_seconds, layers)
     return round(clips * statistics_per_clip) + frames
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, no finer than an estimate deserves."""
-    if seconds < 1:
-        return "<1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def size(count: float) -> str:

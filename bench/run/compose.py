@@ -4,42 +4,49 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import machine
+from bench import machine, tasks
+from bench.config import presets
 from bench.config.grid import Cell
+from bench.config.presets import Preset
 from bench.config.spec import RunSpec
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
+    FoldedTask,
     Ready,
     ReadyBackbone,
     Skipped,
     SkippedBackbone,
     TaskPlan,
 )
+from bench.protocols import makers as protocols
 from bench.protocols.fold import Fold
 from bench.records.benchmarks import Benchmark
-from bench.records.store import (
+from bench.records.schema import (
     EpochRecord,
     Excluded,
+    Folding,
     FoldRecord,
     Memory,
     Provenance,
+    PublishedSystem,
     Record,
     Throughput,
     TrainingRecord,
     TrialCounts,
     WeightsRecord,
-    as_json,
 )
 from bench.scoring import Scores, macro_f1, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
 from heads import Epoch
+from heads import registry as head_registry
 
 
 def skipped(cell: Skipped, task: TaskPlan, row: BackbonePlan, spec: RunSpec) -> Record:
@@ -49,7 +56,7 @@ def skipped(cell: Skipped, task: TaskPlan, row: BackbonePlan, spec: RunSpec) -> 
             **_common(cell.cell, task, row, spec, trials=1),
             "status": "skipped",
             "reason": cell.reason,
-            "provenance": _provenance(spec),
+            "provenance": _provenance(),
         }
     )
 
@@ -63,7 +70,7 @@ def failed(
             **_common(cell.cell, task, row, spec, trials=cell.job.trials),
             "status": "failed",
             "reason": f"{type(error).__name__}: {error}",
-            "provenance": _provenance(spec, fingerprint=cell.fingerprint),
+            "provenance": _provenance(fingerprint=cell.fingerprint),
         }
     )
 
@@ -77,7 +84,7 @@ def finished(
     features: FeatureSet,
     *,
     cache_hit: bool,
-    benchmark: Benchmark | None,
+    benchmarks: Sequence[Benchmark],
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
@@ -89,7 +96,7 @@ def finished(
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
-        benchmark: what `tox -e perf` measured for the backbone on this hardware, if it did.
+        benchmarks: what `tox -e perf` measured of the backbone, on any machine.
     """
     predictions = _predictions(cell, task, outcome)
     labels = task.folded.task.labels
@@ -107,6 +114,7 @@ def finished(
             "scores": score(truth, predicted, labels),
             "folds": [
                 _fold(
+                    cell,
                     fold,
                     result,
                     truth[fold_of == fold.index],
@@ -115,11 +123,10 @@ def finished(
                 )
                 for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
             ],
-            "throughput": _throughput(timings, outcome, spec, benchmark),
+            "throughput": _throughput(timings, cell, outcome, spec, benchmarks),
             "training": _training(cell, outcome, spec),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
             "provenance": _provenance(
-                spec,
                 fingerprint=cell.fingerprint,
                 feature_key=features.key,
                 cache_hit=cache_hit,
@@ -151,12 +158,16 @@ def _common(
     left_out = sorted({(e.clip, e.reason) for e in excluded})
     return {
         "task": cell.task,
+        "sample": folded.task.sample,
+        "group": tasks.find(cell.task).group,
         "protocol": cell.protocol,
+        "folding": _folding(cell.protocol, folded),
         "backbone": cell.backbone,
         "pooling": cell.pooling,
         "head": cell.head,
         "control": cell.control,
         "preset": cell.preset,
+        "published": _published(presets.find(cell.preset)) if cell.preset else None,
         "seed": spec.seed,
         "trials": trials,
         "labels": list(folded.task.labels),
@@ -165,6 +176,32 @@ def _common(
         "notes": [*folded.notes, *(split.notes if split else ())],
         "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
     }
+
+
+def _folding(name: str, folded: FoldedTask) -> Folding:
+    protocol = protocols.find(name)
+    split = folded.splits.get(name)
+    return Folding(
+        summary=protocol.summary,
+        grouped=protocol.grouped,
+        leaks=split.leaks([c.clip for c in folded.clips]) if split else not protocol.grouped,
+        subset=protocol.draws,
+    )
+
+
+def _published(preset: Preset) -> PublishedSystem:
+    own = preset.published
+    return PublishedSystem(
+        summary=preset.summary,
+        task=preset.task,
+        backbone=preset.backbone,
+        protocols=list(preset.protocols),
+        poolings=list(preset.poolings),
+        measured_on=own.measured_on,
+        figures=own.figures,
+        undocumented=list(preset.undocumented),
+        differs=list(preset.differs),
+    )
 
 
 def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRecord:
@@ -186,7 +223,6 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
 
 
 def _provenance(
-    spec: RunSpec,
     *,
     fingerprint: str | None = None,
     feature_key: str | None = None,
@@ -195,7 +231,6 @@ def _provenance(
     return Provenance(
         git_sha=machine.git_sha(),
         packages=machine.package_versions(),
-        hardware=machine.hardware(spec.device),
         utc=machine.utc_now(),
         cache_hit=cache_hit,
         feature_key=feature_key,
@@ -225,9 +260,16 @@ def _predictions(cell: Ready, task: TaskPlan, outcome: CellOutcome) -> pd.DataFr
 
 
 def _fold(
-    fold: Fold, result: FoldOutcome, truth: np.ndarray, predicted: np.ndarray, classes: int
+    cell: Ready,
+    fold: Fold,
+    result: FoldOutcome,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    classes: int,
 ) -> FoldRecord:
     """What a fold gave; `truth` and `predicted` are class indices of its test clips."""
+    head = head_registry.get(cell.cell.head, cell.reads)
+    cut = result.layer if isinstance(result.layer, int) else None
     return FoldRecord(
         test_groups=list(fold.test_groups),
         clips={
@@ -235,8 +277,9 @@ def _fold(
             "validation": len(fold.validation),
             "test": len(fold.test),
         },
-        best_params={key: as_json(value) for key, value in result.best_params.items()},
+        best_params={key: _as_json(value) for key, value in result.best_params.items()},
         layer=result.layer,
+        trained=head.trains(result.best_params, cell.cell.pooling, cut),
         val_accuracy=result.validated.accuracy,
         val_macro_f1=result.validated.macro_f1,
         test_accuracy=float(np.mean(truth == predicted)),
@@ -247,6 +290,11 @@ def _fold(
         curve=[_epoch(epoch) for epoch in result.validated.curve],
         notes=result.notes,
     )
+
+
+def _as_json(value: Any) -> float | int | str | bool | None:
+    """A parameter value as JSON can hold it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _epoch(epoch: Epoch) -> EpochRecord:
@@ -262,19 +310,23 @@ def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecor
     """How a head that reads frames or trains the backbone was trained."""
     if cell.reads == "vectors":
         return None
-    device = spec.device if cell.reads == "backbone" else "cpu"
     settings = spec.fine_tune
     augments = cell.reads == "backbone" and settings.augment
     live = {fold.validated.live for fold in outcome.folds}
     return TrainingRecord(
-        device=device,
-        hardware=machine.hardware(device),
+        reads=cell.reads,
+        device=_tuning_device(cell, spec),
         precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
         # augmented clips pass the frozen part in every epoch, the others are read from the cache
         frozen_part="both" if augments or len(live) > 1 else "live" if live == {True} else "cached",
         augmentation=Augmentation().settings() if augments else None,
         crop_seconds=settings.crop_seconds,
     )
+
+
+def _tuning_device(cell: Ready, spec: RunSpec) -> str:
+    """Where trials and refits run: heads on vectors and frames leave the accelerator alone."""
+    return spec.device if cell.reads == "backbone" else "cpu"
 
 
 def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
@@ -289,13 +341,13 @@ def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
 
 def _throughput(
     timings: Sequence[ShardTiming],
+    cell: Ready,
     outcome: CellOutcome,
     spec: RunSpec,
-    benchmark: Benchmark | None,
+    benchmarks: Sequence[Benchmark],
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
-    measured = benchmark if benchmark and benchmark.hardware == timings[-1].hardware else None
     return Throughput(
         backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),
         end_to_end_rtfx=round(audio / sum(t.total_seconds for t in timings), 3),
@@ -305,23 +357,28 @@ def _throughput(
         threads=timings[-1].threads,
         hardware=timings[-1].hardware,
         predict_clips_per_s=round(float(np.median(speeds)), 1),
+        tuning_hardware=machine.hardware(_tuning_device(cell, spec)),
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
-        benchmark_batch1_rtfx=measured.batch1_rtfx if measured else None,
-        benchmark_best_rtfx=measured.best_rtfx if measured else None,
-        benchmark_best_batch=measured.best_batch if measured else None,
+        **_benchmarked(timings[-1].hardware, benchmarks),
     )
 
 
-def with_benchmark(record: Record, benchmark: Benchmark) -> Record:
+def with_benchmark(record: Record, benchmarks: Sequence[Benchmark]) -> Record:
     """A finished record with the figures of a later `tox -e perf` on the same hardware."""
-    throughput = record.throughput
-    if throughput is None or throughput.hardware != benchmark.hardware:
+    if record.throughput is None:
         return record
-    figures = {
-        "benchmark_batch1_rtfx": benchmark.batch1_rtfx,
-        "benchmark_best_rtfx": benchmark.best_rtfx,
-        "benchmark_best_batch": benchmark.best_batch,
-    }
     content = record.model_dump()
-    return Record.model_validate(content | {"throughput": content["throughput"] | figures})
+    content["throughput"] |= _benchmarked(record.throughput.hardware, benchmarks)
+    return Record.model_validate(content)
+
+
+def _benchmarked(hardware: str, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    for own in benchmarks:
+        if own.hardware == hardware:
+            return {
+                "benchmark_batch1_rtfx": own.batch1_rtfx,
+                "benchmark_best_rtfx": own.best_rtfx,
+                "benchmark_best_batch": own.best_batch,
+            }
+    return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,8 +25,10 @@ from bench.planning.plan import (
     TaskPlan,
 )
 from bench.progress import Reporter
-from bench.records import benchmarks as measured
+from bench.records import benchmarks
 from bench.records import store as records
+from bench.records.benchmarks import Benchmark
+from bench.records.schema import Record
 from bench.run import compose
 from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
 from bench.tuning.search import BudgetSpent
@@ -84,7 +86,7 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     """
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
-    run = _Run(plan, reporter, executor, measured.read(plan.spec.results))
+    run = _Run(plan, reporter, executor, benchmarks.read(plan.spec.results))
     for task, row in plan.rows():
         for cell in row.cells:
             run.note(task, row, cell)
@@ -138,7 +140,7 @@ class _Run:
     plan: Plan
     reporter: Reporter
     executor: Executor
-    benchmarks: Mapping[tuple[str, str], measured.Benchmark]
+    benchmarks: Sequence[Benchmark]
     summary: Summary = field(default_factory=Summary)
 
     def note(self, task: TaskPlan, row: BackbonePlan, cell: object) -> None:
@@ -240,7 +242,7 @@ class _Run:
             outcome,
             backbone.extraction.features(),
             cache_hit=cache_hit,
-            benchmark=self._benchmark(task, backbone),
+            benchmarks=self._benchmarks(task, backbone),
         )
         # predictions first: a record on disk means that its predictions are there
         path = records.predictions_path(self.plan.spec.results, cell.cell)
@@ -263,19 +265,20 @@ class _Run:
         """Add the figures of a `tox -e perf` run after the record was written."""
         if not isinstance(row.backbone, ReadyBackbone):
             return
-        benchmark = self._benchmark(task, row.backbone)
         record = records.read(records.record_path(self.plan.spec.results, cell.cell))
-        if benchmark is not None and record is not None:
-            self._store(compose.with_benchmark(record, benchmark))
+        if record is not None:
+            measured = self._benchmarks(task, row.backbone)
+            self._store(compose.with_benchmark(record, measured))
 
-    def _benchmark(self, task: TaskPlan, backbone: ReadyBackbone) -> measured.Benchmark | None:
+    def _benchmarks(self, task: TaskPlan, backbone: ReadyBackbone) -> list[Benchmark]:
+        """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
         weights = backbone.extraction.weights
         if weights.size != "full":
-            return None  # the small models of the sample tasks are not what was benchmarked
-        found = self.benchmarks.get((backbone.info.name, weights.kind))
-        return found if found is not None and found.task == task.folded.task.name else None
+            return []  # the small models of the sample tasks are not what was benchmarked
+        own = (backbone.info.name, weights.kind, task.folded.task.name)
+        return [b for b in self.benchmarks if (b.backbone, b.weights, b.task) == own]
 
-    def _store(self, record: records.Record) -> None:
+    def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)
 
 

@@ -1,6 +1,6 @@
 """What keeping the frozen part of a backbone saves: the same epochs with and without it.
 
-Run by `tox -e perf`, which keeps the JSON as results/epochs.json. `extra_info.ratio` is the fastest
+Run by `tox -e perf`, which adds the JSON to results/benchmarks. `extra_info.ratio` is the fastest
 live epoch over the fastest cached one, both measured in this process; the validation accuracies of
 all epochs stand beside it.
 """

@@ -1,6 +1,6 @@
 """Encoder speed of every registered backbone, and what extraction adds to it.
 
-Run by `tox -e perf`, which keeps the JSON as results/throughput.json. RTFx is
+Run by `tox -e perf`, which adds the JSON to results/benchmarks. RTFx is
 `extra_info.audio_seconds / stats.median`; warm-up rounds are not counted.
 """
 

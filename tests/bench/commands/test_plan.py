@@ -29,6 +29,7 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
+from bench.progress import duration
 from bench.protocols.fold import Fold, Split
 from bench.records import store as records
 from bench.records.benchmarks import Benchmark
@@ -57,7 +58,8 @@ PRETRAINED = Weights("pretrained", id="some/weights", sha="0" * 64)
 FOLDS = tuple(
     Fold(i, np.arange(60), np.arange(60, 80), np.arange(80, 100), ("g",)) for i in range(6)
 )
-EMPTY = History(HARDWARE, 2, (), {})
+EMPTY = History(HARDWARE, HARDWARE, 2, (), ())
+BENCHMARK = Benchmark("xlsr", "pretrained", "ravdess", HARDWARE, 5.0, 20.0, 8)
 
 
 @pytest.fixture
@@ -101,24 +103,20 @@ def done(number: int) -> Finished:
 def test_extraction_time_rests_on_records_first_then_benchmarks_then_a_guess(
     xlsr: ReadyBackbone,
 ) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", HARDWARE, 5.0, 20.0, 8)}
-    record = make_record("xlsr")  # end to end 10 × real time
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [record], benchmarks)) == Estimate(
-        360.0, "records"
-    )
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [], benchmarks)) == Estimate(
-        180.0, "benchmark"
-    )
+    benchmarked = replace(EMPTY, benchmarks=[replace(BENCHMARK, hardware="Other"), BENCHMARK])
+    assert estimate.extraction(xlsr, benchmarked) == Estimate(180.0, "benchmark")
+    recorded = replace(benchmarked, records=[make_record("xlsr")])  # end to end 10 × real time
+    assert estimate.extraction(xlsr, recorded) == Estimate(360.0, "records")
     assert estimate.extraction(xlsr, EMPTY).basis == "guess"
 
 
 def test_other_machines_backbones_and_sizes_say_nothing(xlsr: ReadyBackbone) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", "Other CPU", 5.0, 20.0, 8)}
+    benchmarks = [replace(BENCHMARK, hardware="Other CPU")]
     small = make_record("xlsr", task="sample-emotion").model_copy(
         update={"weights": make_record().weights.model_copy(update={"size": "small"})}
     )
     elsewhere = [make_record("xlsr", hardware="Other CPU"), make_record("wav2vec2"), small]
-    found = estimate.extraction(xlsr, History(HARDWARE, 2, elsewhere, benchmarks))
+    found = estimate.extraction(xlsr, replace(EMPTY, records=elsewhere, benchmarks=benchmarks))
     assert found == estimate.extraction(xlsr, EMPTY)
 
 
@@ -149,6 +147,18 @@ def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors() -> Non
     assert estimate.tuning(trained, history).seconds > 60 * 6
 
 
+def test_tuning_times_count_on_what_heads_are_tuned_on_whatever_encoded() -> None:
+    history = replace(EMPTY, hardware="Test GPU", records=[make_record(hardware="Test GPU")])
+    assert estimate.tuning([ready()], history).basis == "guess"
+    throughput = make_record().throughput
+    assert throughput is not None
+    encoded_on_gpu = throughput.model_copy(update={"hardware": "Test GPU"})
+    record = make_record().model_copy(update={"throughput": encoded_on_gpu})
+    assert estimate.tuning([ready()], replace(history, records=[record])) == Estimate(
+        6 * 10 * 2.0, "records"
+    )
+
+
 def test_a_sum_rests_on_its_weakest_part() -> None:
     assert Estimate(1, "records") + Estimate(2, "guess") == Estimate(3, "guess")
     assert Estimate(1, "benchmark") + Estimate() == Estimate(1, "benchmark")
@@ -165,7 +175,7 @@ def test_disk_is_four_float32_statistics_per_layer_and_pending_clip(xlsr: ReadyB
     [(0.4, "<1 s"), (75, "75 s"), (600, "10 min"), (5400, "1 h 30 min"), (7199, "2 h 0 min")],
 )
 def test_durations_read_as_words(seconds: float, words: str) -> None:
-    assert estimate.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -187,6 +197,7 @@ def shown(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
     monkeypatch.setattr(measure, "hardware", lambda device: HARDWARE)
+    monkeypatch.setattr(measure, "processor", lambda: HARDWARE)
     records.write(tmp_path / "results", make_record("xlsr", head="mlp"))
     absent = SkippedBackbone(
         replace(INFO, name="wav2vec2", parameters=100_000_000),

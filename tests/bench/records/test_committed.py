@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from bench.records import store as records
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.scoring import score
 
 ROOT = Path(__file__).resolve().parents[3]
