@@ -12,8 +12,9 @@ from bench import paths
 from bench.config.grid import Cell, Control, expand
 from bench.config.presets import Preset
 from bench.config.spec import GridConfig
-from bench.features.extract import Extraction, Source, pending
-from bench.features.store import digest
+from bench.features.extract import Extraction, pending
+from bench.features.key import FeatureSettings, digest
+from bench.features.source import Source
 from bench.machine import usable_cores
 from bench.planning import pairs
 from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
@@ -115,14 +116,11 @@ def _plan_backbone(
     except BackboneError as error:
         return PlannedBackbone(info, None, str(error), None, 0.0)
     extraction = Extraction(
-        backbone=name,
-        weights=weights,
+        settings=FeatureSettings(info, weights, config.dtype, config.device),
         sources=tuple(
             Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in planned.clips
         ),
         root=paths.cache_dir() / "features",
-        device=config.device,
-        dtype=config.dtype,
         batch=config.batch,
         threads=usable_cores(),
     )
@@ -188,7 +186,7 @@ def _plan_cell(
         layers=backbone.kept,
         recipe=_recipe(preset, backbone.info.layers_of(backbone.weights.size)),
     )
-    mark = fingerprint(made, planned, backbone.extraction.features().key, config)
+    mark = fingerprint(made, planned, backbone.extraction.settings.key, config)
     done = _is_done(config.results, made, mark)
     return replace(made, state="done" if done else "todo", fingerprint=mark)
 

@@ -89,7 +89,7 @@ def finished(
             "throughput": _throughput(timings, outcome, config, benchmark),
             "training": _training(planned, outcome, config),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
-            "provenance": _provenance(planned, features.key, cache_hit, config),
+            "provenance": _provenance(planned, features.settings.key, cache_hit, config),
         }
     )
     buffer = io.BytesIO()

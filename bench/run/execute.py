@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 from bench.config.spec import GridConfig, parse_duration
 from bench.errors import UserError
-from bench.executors.local import Done, Emit, run_jobs
-from bench.features.extract import Extraction, extract, pending
+from bench.executors.local import Done, run_jobs
+from bench.features.extract import AudioDone, Extraction, ExtractJob, pending
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
 from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, TaskPlan
@@ -47,25 +47,6 @@ class Summary:
     skipped: int = 0
     failed: int = 0
     unfinished: int = 0
-
-
-@dataclass(frozen=True)
-class AudioDone:
-    """Progress event: so many more seconds of audio are through the backbone."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ExtractJob:
-    """Fills a feature set in a child process, so that its memory goes back when it is done."""
-
-    extraction: Extraction
-    deadline: float | None
-
-    def __call__(self, emit: Emit) -> None:
-        """Run the extraction."""
-        extract(self.extraction, lambda seconds: emit(AudioDone(seconds)), self.deadline)
 
 
 @dataclass(frozen=True)
@@ -205,7 +186,7 @@ def _extract(run: _Run, backbone: PlannedBackbone, job: Extraction) -> Exception
     elapsed = time.perf_counter() - began
     run.reporter.say(
         f"extract {name}: {backbone.pending_seconds:.0f} s of audio in {elapsed:.0f} s "
-        f"({job.weights.kind})"
+        f"({job.settings.weights.kind})"
     )
     return None
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import optuna
@@ -15,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.config.grid import Cell
 from bench.executors.local import Emit
+from bench.features.key import FeatureSettings
 from bench.features.store import FeatureSet
 from bench.protocols.makers import Fold
 from bench.tuning import outcomes
@@ -44,17 +44,17 @@ class VectorSource:
 
     Attributes:
         root: folder of the feature cache.
-        settings: key settings of the feature set.
+        settings: of the feature set.
         clips: sha256 of the decoded samples, in the order of the labels.
     """
 
     root: Path
-    settings: Mapping[str, Any]
+    settings: FeatureSettings
     clips: tuple[str, ...]
 
     def open(self, cell: Cell, classes: Classes, n_classes: int, threads: int) -> VectorProblem:
         """The problem of a head on pooled vectors."""
-        features = FeatureSet(self.root, cell.backbone, self.settings)
+        features = FeatureSet(self.root, self.settings)
         view = features.view(self.clips)
         return VectorProblem(view, classes, n_classes, cell.pooling, cell.head, threads)
 

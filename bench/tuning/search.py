@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.errors import VoxgridError
-from bench.features.store import digest
+from bench.features.key import digest
 from bench.protocols.makers import Fold
 from bench.tuning.fits.vectors import Draw, Layer, Problem, Tested, Validated, Watch
 from heads import FitDiverged, OutOfMemory

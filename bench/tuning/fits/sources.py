@@ -145,7 +145,7 @@ class _Trained(ABC):
         )
 
     def _training(self, watch: Watch, validation: tuple[Any, NDArray[Any]] | None) -> Training:
-        device = self._job.device if self.wants == "backbone" else "cpu"
+        device = self._job.settings.device if self.wants == "backbone" else "cpu"
         return Training(validation, watch.folder, watch.on_epoch, device)
 
     def _most_frames(self, layer: int, crop_seconds: float) -> int:
@@ -237,7 +237,7 @@ class BackboneProblem(_Trained):
             features=self._view.width(layer),
             classes=self.n_classes,
             blocks=self.layers - 1,
-            accelerator=self._job.device != "cpu",
+            accelerator=self._job.settings.device != "cpu",
         )
 
     def _refit_params(self, draw: Draw, validated: Validated) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bench.commands import plan as report
 from bench.config.grid import Cell
 from bench.config.spec import GridConfig
 from bench.features.extract import Extraction
+from bench.features.key import FeatureSettings
 from bench.planning import estimate
 from bench.planning.estimate import Estimate, History
 from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
@@ -59,7 +60,7 @@ def planned(tmp_path: Path) -> PlannedTask:
 
 @pytest.fixture
 def xlsr(tmp_path: Path) -> PlannedBackbone:
-    extraction = Extraction("xlsr", PRETRAINED, (), tmp_path / "features")
+    extraction = Extraction(FeatureSettings(INFO, PRETRAINED), (), tmp_path / "features")
     return PlannedBackbone(INFO, PRETRAINED, None, extraction, 3600.0)
 
 
