@@ -23,7 +23,7 @@ def ravdess(
     """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
     from bench.tasks.ravdess.fetch import fetch_ravdess
 
-    typer.echo(f"RAVDESS is in {fetch_ravdess(to)}")
+    typer.echo(f"RAVDESS is in {fetch_ravdess(to, reporter())}")
 
 
 @fetch_app.command()

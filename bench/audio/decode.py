@@ -17,11 +17,9 @@ import numpy as np
 import soxr
 
 from bench.audio.batch import Wave
-from bench.audio.stream import Samples, Stream, reading
+from bench.audio.stream import BLOCK, Samples, Stream, reading
 from bench.errors import ClipError
 
-# Raise it whenever the same file would give other samples: every cached vector depends on it.
-DECODE_VERSION = 1
 SOXR_QUALITY = "HQ"
 MIN_SECONDS = 0.1
 
@@ -65,16 +63,6 @@ class Audio:
     native_rate: int
     channels: int
     pcm_sha256: str
-
-
-def settings() -> dict[str, object]:
-    """Return what turns a file into samples, for cache keys (plain JSON values)."""
-    return {
-        "version": DECODE_VERSION,
-        "mono": "mean",
-        "resampler": "soxr",
-        "quality": SOXR_QUALITY,
-    }
 
 
 class Inspection:
@@ -177,29 +165,32 @@ class Sound:
         return self._seen.facts()
 
 
-def through(path: Path, rate: int, consume: Callable[[Sound], Result]) -> Result:
+def through(
+    path: Path, rate: int, consume: Callable[[Sound], Result], block: int = BLOCK
+) -> Result:
     """Decode, mix to mono (mean of the channels) and resample one file as `consume` asks for it.
 
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
         rate: wanted samples per second.
         consume: what becomes of it; called a second time for some damaged files, see `reading`.
+        block: see `reading`.
 
     Raises:
         ClipError: the clip cannot be used; `<file name>: <reason>`.
         OSError: the file cannot be opened at all.
     """
     try:
-        return reading(path, lambda stream: consume(Sound(stream, rate)))
+        return reading(path, lambda stream: consume(Sound(stream, rate)), block)
     except ClipError as error:
         raise ClipError(f"{path.name}: {error}") from error
 
 
-def load(path: Path, rate: int = 16000) -> Audio:
+def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
     """Decode one file as a whole; for clips that are short enough.
 
     Args:
-        path: as for `through`.
+        path, block: as for `through`.
         rate: wanted samples per second.
 
     Raises:
@@ -212,7 +203,7 @@ def load(path: Path, rate: int = 16000) -> Audio:
         facts = sound.facts()
         return Audio(np.concatenate(blocks), rate, facts.rate, facts.channels, facts.pcm_sha256)
 
-    return through(path, rate, joined)
+    return through(path, rate, joined, block)
 
 
 def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[Wave]:

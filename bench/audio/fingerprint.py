@@ -13,8 +13,6 @@ import scipy.signal
 import soxr
 from numpy.typing import NDArray
 
-# Raise it whenever the same sound would give other words: words of two versions never compare.
-VERSION = 1
 # Of a longer clip only the beginning counts, so that neither memory nor time grow without end.
 MAX_SECONDS = 600.0
 

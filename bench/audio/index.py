@@ -8,28 +8,18 @@ scan costs the hashing alone.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audio.decode import DECODE_VERSION, Inspection
-from bench.audio.memory import remembering
+from bench.audio.decode import Facts, Inspection
+from bench.audio.memory import THREADS, Memory, Progress, Row
 from bench.audio.stream import Stream, reading
+from bench.audio.versions import DECODE_VERSION
 from bench.clips import Clip, Exclusion
 from bench.errors import ClipError
-
-THREADS = 2
-# An interrupted first scan loses at most this many decoded clips.
-_COMMIT_EVERY = 64
-_TABLE = (
-    "facts (file_sha256 TEXT, decode_version INTEGER, pcm_sha256 TEXT, seconds REAL, "
-    "channels INTEGER, native_rate INTEGER, error TEXT, PRIMARY KEY (file_sha256, decode_version))"
-)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,18 +58,14 @@ class ScanResult:
     duplicates: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What a file's bytes decode to; `error` is the reason where they are not usable."""
-
-    pcm_sha256: str = ""
-    seconds: float = 0.0
-    channels: int = 0
-    native_rate: int = 0
-    error: str = ""
-
-
-def scan(clips: Sequence[Clip], cache_path: Path, progress: Progress | None = None) -> ScanResult:
+def scan(
+    clips: Sequence[Clip],
+    cache_path: Path,
+    progress: Progress = lambda done, total: None,
+    *,
+    decode_version: int = DECODE_VERSION,
+    commit_every: int = 64,
+) -> ScanResult:
     """Hash every clip's file, decode those not seen before, and find duplicates.
 
     Clips that share their samples but not their label are all excluded: nobody can say which
@@ -88,7 +74,9 @@ def scan(clips: Sequence[Clip], cache_path: Path, progress: Progress | None = No
     Args:
         clips: clips of one task.
         cache_path: the SQLite file, created where missing and made anew where damaged.
-        progress: called with (clips done, clips in all) while files are hashed and decoded.
+        progress: called with (clips done, clips in all), the first time with those remembered.
+        decode_version: what was decoded under another one is decoded again.
+        commit_every: an interrupted first scan loses at most so many decoded clips.
 
     Raises:
         StorageError: the SQLite file cannot be written.
@@ -103,26 +91,30 @@ def scan(clips: Sequence[Clip], cache_path: Path, progress: Progress | None = No
                 failures[clip.id] = failure
             else:
                 hashes[clip.id] = digest
-        paths = {hashes[clip.id]: clip.path for clip in clips if clip.id in hashes}
-        facts = _all_facts(paths, cache_path, pool, progress)
+    memory = Memory(
+        cache_path,
+        "facts",
+        key="file_sha256",
+        versions={"decode_version": decode_version},
+        values={
+            "pcm_sha256": "TEXT",
+            "seconds": "REAL",
+            "channels": "INTEGER",
+            "native_rate": "INTEGER",
+            "error": "TEXT",
+        },
+        commit_every=commit_every,
+    )
+    paths = {hashes[clip.id]: clip.path for clip in clips if clip.id in hashes}
+    facts = memory.complete(paths, _inspect, progress)
     usable = []
     for clip in clips:
-        if clip.id not in hashes:
-            continue
-        found = facts[hashes[clip.id]]
-        if found.error:
-            failures[clip.id] = found.error
-            continue
-        usable.append(
-            ScannedClip(
-                clip,
-                hashes[clip.id],
-                found.pcm_sha256,
-                found.seconds,
-                found.channels,
-                found.native_rate,
-            )
-        )
+        if clip.id in hashes:
+            *found, error = facts[hashes[clip.id]]
+            if error:
+                failures[clip.id] = error
+            else:
+                usable.append(ScannedClip(clip, hashes[clip.id], *found))
     return _settle_duplicates(clips, usable, failures)
 
 
@@ -135,62 +127,21 @@ def _hash_file(path: Path) -> tuple[str, str]:
         return "", f"cannot be read ({error.strerror or error})"
 
 
-def _inspect(path: Path) -> _Facts:
+def _inspect(_: str, path: Path) -> Row:
+    """What a file's bytes decode to, and why they are not usable or nothing."""
     try:
-        return reading(path, _facts)
+        found = reading(path, _facts)
     except ClipError as error:
-        return _Facts(error=str(error))
+        return "", 0.0, 0, 0, str(error)
+    return found.pcm_sha256, found.seconds, found.channels, found.rate, ""
 
 
-def _facts(stream: Stream) -> _Facts:
+def _facts(stream: Stream) -> Facts:
     """What a file holds, in one pass over its blocks."""
     inspection = Inspection(stream.rate)
     for block in stream.blocks:
         inspection.add(block)
-    found = inspection.facts()
-    return _Facts(found.pcm_sha256, found.seconds, found.channels, found.rate)
-
-
-def _all_facts(
-    paths: dict[str, Path], cache_path: Path, pool: ThreadPoolExecutor, progress: Progress | None
-) -> dict[str, _Facts]:
-    """Return the facts of every file hash, decoding only what the memory does not hold."""
-    with remembering(cache_path, _TABLE) as memory:
-        facts = {digest: found for digest, found in _remembered(memory) if digest in paths}
-        new = [digest for digest in paths if digest not in facts]
-        if progress:
-            progress(len(facts), len(paths))
-        decoded = pool.map(_inspect, (paths[digest] for digest in new))
-        for count, (digest, found) in enumerate(zip(new, decoded, strict=True), start=1):
-            facts[digest] = found
-            memory.execute(
-                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    digest,
-                    DECODE_VERSION,
-                    found.pcm_sha256,
-                    found.seconds,
-                    found.channels,
-                    found.native_rate,
-                    found.error,
-                ),
-            )
-            if count % _COMMIT_EVERY == 0:
-                memory.commit()
-            if progress:
-                progress(len(facts), len(paths))
-        memory.commit()
-    return facts
-
-
-def _remembered(memory: sqlite3.Connection) -> Iterator[tuple[str, _Facts]]:
-    rows: Iterable[tuple[str, str, float, int, int, str]] = memory.execute(
-        "SELECT file_sha256, pcm_sha256, seconds, channels, native_rate, error "
-        "FROM facts WHERE decode_version = ?",
-        (DECODE_VERSION,),
-    )
-    for digest, pcm, seconds, channels, rate, error in rows:
-        yield digest, _Facts(pcm, seconds, channels, rate, error)
+    return inspection.facts()
 
 
 def _settle_duplicates(

@@ -42,7 +42,7 @@ _TOO_COMMON = 64
 _NEXT = 4
 _LEAST_VOTES = 3
 # Words looked up at a time, so that memory does not grow with their number.
-_SHARD = 1 << 22
+SHARE = 1 << 22
 
 _BLOCK = round(BLOCK_SECONDS * WORD_RATE)
 _SECOND = round(WORD_RATE)
@@ -96,7 +96,7 @@ def near_duplicates(prints: Sequence[NDArray[np.uint32]]) -> list[list[int]]:
     return list(sets.values())
 
 
-def matches(prints: Sequence[NDArray[np.uint32]]) -> list[Match]:
+def matches(prints: Sequence[NDArray[np.uint32]], share: int = SHARE) -> list[Match]:
     """Return pairs of clips that share enough sound, sorted by position.
 
     Enough is `SHARED_SECONDS`, or `SHARED_PART` of the sound that counts (see `Match`) in the clip
@@ -105,10 +105,11 @@ def matches(prints: Sequence[NDArray[np.uint32]]) -> list[Match]:
 
     Args:
         prints: each clip's words, from `Fingerprinter.finish`; may be empty.
+        share: about how many words are looked up at a time; it changes nothing but memory.
     """
     sounds = [_Sound(words) for words in prints]
     found: dict[tuple[int, int], Match] = {}
-    for first, second, shift in _candidates(sounds):
+    for first, second, shift in _candidates(sounds, share):
         match = _verify(sounds, first, second, shift)
         best = found.get((first, second))
         if match and (best is None or match.proof > best.proof):
@@ -151,15 +152,15 @@ def _around(values: NDArray, width: int) -> NDArray[np.int64]:
     return total[np.minimum(low + width, len(values))] - total[np.maximum(low, 0)]
 
 
-def _candidates(sounds: Sequence[_Sound]) -> list[tuple[int, int, int]]:
+def _candidates(sounds: Sequence[_Sound], share: int) -> list[tuple[int, int, int]]:
     """Return (first clip, second clip, shift in words) on which several equal words agree."""
-    shards = -(-sum(len(sound.words) for sound in sounds) // _SHARD)
-    if not shards:
+    shares = -(-sum(len(sound.words) for sound in sounds) // share)
+    if not shares:
         return []
     # one number per vote, (pair × span + shift): sorting it takes half the memory of two
     longest = max(len(sound.words) for sound in sounds)
     span = 2 * longest
-    votes = np.concatenate([_votes(sounds, shard, shards, span) for shard in range(shards)])
+    votes = np.concatenate([_votes(sounds, number, shares, span) for number in range(shares)])
     votes.sort()
     # a vote counts for the next shift too: the clips' words need not fall on the same instants
     more = _LEAST_VOTES - 1
@@ -169,7 +170,7 @@ def _candidates(sounds: Sequence[_Sound]) -> list[tuple[int, int, int]]:
     return list(zip(firsts.tolist(), seconds.tolist(), (shifts - longest).tolist(), strict=True))
 
 
-def _votes(sounds: Sequence[_Sound], shard: int, shards: int, span: int) -> NDArray[np.int64]:
+def _votes(sounds: Sequence[_Sound], number: int, shares: int, span: int) -> NDArray[np.int64]:
     """Return what equal words propose, for one share of all words.
 
     Returns:
@@ -180,7 +181,7 @@ def _votes(sounds: Sequence[_Sound], shard: int, shards: int, span: int) -> NDAr
         words = sound.words
         # of a word that is held, its beginning
         begins = np.diff(words, prepend=~words[:1]) != 0
-        chosen = np.flatnonzero(begins & sound.lively & (words % shards == shard))
+        chosen = np.flatnonzero(begins & sound.lively & (words % shares == number))
         clip_parts.append(np.full(len(chosen), clip, np.int64))
         place_parts.append(chosen)
         word_parts.append(words[chosen])

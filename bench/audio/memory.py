@@ -3,57 +3,114 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.errors import StorageError
 
+THREADS = 2
 
-@contextmanager
-def remembering(path: Path, table: str) -> Iterator[sqlite3.Connection]:
-    """Open a memory for the length of a block.
+Progress = Callable[[int, int], None]
+Row = tuple[Any, ...]
 
-    Args:
+
+@dataclass(frozen=True)
+class Memory:
+    """One table of a small SQLite file.
+
+    Attributes:
         path: the file, created where missing and made anew where damaged.
-        table: what follows `CREATE TABLE IF NOT EXISTS`.
-
-    Raises:
-        StorageError: the file cannot be written, also within the block.
+        table: its name.
+        key: column of what rows are found by, a digest of the contents.
+        versions: columns and values of what else has to agree for a row to count.
+        values: columns of what was computed, with their types.
+        commit_every: an interruption loses at most so many rows.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with closing(_open(path, table)) as memory:
-            yield memory
-    except sqlite3.Error as error:
-        raise _unwritable(path, error) from error
 
+    path: Path
+    table: str
+    key: str
+    versions: Mapping[str, int]
+    values: Mapping[str, str]
+    commit_every: int = 64
 
-def _unwritable(path: Path, error: Exception) -> StorageError:
-    return StorageError(
-        f"the scan's memory {path} cannot be written ({error}): "
-        "free some space or set VOXGRID_CACHE to a writable folder"
-    )
+    def complete(
+        self, paths: Mapping[str, Path], compute: Callable[[str, Path], Row], progress: Progress
+    ) -> dict[str, Row]:
+        """Values of every key, computing only what is not remembered.
 
+        Args:
+            paths: the file of each key.
+            compute: called in other threads with a key and its file.
+            progress: called with (keys done, keys in all), the first time with those remembered.
 
-def _open(path: Path, table: str) -> sqlite3.Connection:
-    try:
-        return _connect(path, table)
-    except sqlite3.OperationalError:
-        raise  # locked, read-only or full: not a reason to throw the memory away
-    except sqlite3.DatabaseError:
-        path.unlink()
-        return _connect(path, table)
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        known, versions = ", ".join(self.values), tuple(self.versions.values())
+        same = " AND ".join(f"{name} = ?" for name in self.versions)
+        marks = ", ".join("?" * (1 + len(versions) + len(self.values)))
+        with self._opened() as file, ThreadPoolExecutor(THREADS) as pool:
+            rows = file.execute(
+                f"SELECT {self.key}, {known} FROM {self.table} WHERE {same}", versions
+            )
+            found: dict[str, Row] = {key: tuple(row) for key, *row in rows if key in paths}
+            progress(len(found), len(paths))
+            new = [key for key in paths if key not in found]
+            computed = pool.map(compute, new, (paths[key] for key in new))
+            for count, (key, row) in enumerate(zip(new, computed, strict=True), start=1):
+                found[key] = row
+                file.execute(
+                    f"INSERT OR REPLACE INTO {self.table} VALUES ({marks})", (key, *versions, *row)
+                )
+                if count % self.commit_every == 0:
+                    file.commit()
+                progress(len(found), len(paths))
+            file.commit()
+        return found
 
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise self._unwritable(error) from error
+        try:
+            with closing(file):
+                yield file
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
 
-def _connect(path: Path, table: str) -> sqlite3.Connection:
-    memory = sqlite3.connect(path, timeout=30)
-    try:
-        memory.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-    except sqlite3.Error:
-        memory.close()
-        raise
-    return memory
+    def _unwritable(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"the scan's memory {self.path} cannot be written ({error}): "
+            "free some space or set VOXGRID_CACHE to a writable folder"
+        )
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise  # locked, read-only or full: not a reason to throw the memory away
+        except sqlite3.DatabaseError:
+            self.path.unlink()
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        columns = {self.key: "TEXT", **dict.fromkeys(self.versions, "INTEGER"), **self.values}
+        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        primary = ", ".join((self.key, *self.versions))
+        file = sqlite3.connect(self.path, timeout=30)
+        try:
+            file.execute(
+                f"CREATE TABLE IF NOT EXISTS {self.table} ({described}, PRIMARY KEY ({primary}))"
+            )
+        except sqlite3.Error:
+            file.close()
+            raise
+        return file

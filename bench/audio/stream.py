@@ -32,7 +32,7 @@ _UNKNOWN_FRAMES = 2**63 - 1
 # Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
 _LENGTH_TOLERANCE_SECONDS = 0.25
 # About 5 s of 48 kHz mono; the channels of a file share it, and its header does not enlarge it.
-_BLOCK = 1 << 18
+BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ class Stream:
     blocks: Iterator[Samples]
 
 
-def reading(path: Path, consume: Callable[[Stream], Result]) -> Result:
+def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK) -> Result:
     """Open an audio file, hand its samples to `consume` and return what that returns.
 
     Args:
         path: the file, in any format soundfile or FFmpeg reads.
         consume: called a second time, with FFmpeg's samples, where libsndfile gives up in the
             middle of a file: it must begin anew.
+        block: about how many samples come at a time, all channels together; the samples are the
+            same whatever it is.
 
     Raises:
         ClipError: the reason alone, which depends on nothing but the file's bytes: empty, not
@@ -70,7 +72,7 @@ def reading(path: Path, consume: Callable[[Stream], Result]) -> Result:
     _refuse_short_wav(path)
     if magic in _SOUNDFILE_READS:
         with suppress(soundfile.LibsndfileError), _Sequential(path) as sound:
-            return consume(Stream(sound.samplerate, _soundfile_blocks(sound)))
+            return consume(Stream(sound.samplerate, _soundfile_blocks(sound, block)))
     try:
         # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
         container = av.open(str(path), metadata_errors="replace")
@@ -82,7 +84,8 @@ def reading(path: Path, consume: Callable[[Stream], Result]) -> Result:
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise ClipError("holds audio of an unknown codec")
-        return consume(Stream(stream.codec_context.sample_rate, _ffmpeg_blocks(container, stream)))
+        blocks = _ffmpeg_blocks(container, stream, block)
+        return consume(Stream(stream.codec_context.sample_rate, blocks))
 
 
 class _Sequential(soundfile.SoundFile):
@@ -95,26 +98,26 @@ class _Sequential(soundfile.SoundFile):
         return False
 
 
-def _soundfile_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    length = max(1, _BLOCK // sound.channels)
+def _soundfile_blocks(sound: soundfile.SoundFile, block: int) -> Iterator[Samples]:
+    length = max(1, block // sound.channels)
     found = 0
-    while len(block := sound.read(length, dtype="float32", always_2d=True)):
-        found += len(block)
-        yield block
+    while len(samples := sound.read(length, dtype="float32", always_2d=True)):
+        found += len(samples)
+        yield samples
     sound.seek(found)  # where this fails the file is damaged, and FFmpeg may know better
     if found < sound.frames != _UNKNOWN_FRAMES:
         raise ClipError(f"is truncated: {sound.frames} samples promised, {found} found")
 
 
 def _ffmpeg_blocks(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream
+    container: av.container.InputContainer, stream: av.audio.stream.AudioStream, block: int
 ) -> Iterator[Samples]:
     rate = stream.codec_context.sample_rate
     found = 0
     try:
-        for block in _gathered(_planes(container, stream, rate)):
-            found += len(block)
-            yield block
+        for samples in _gathered(_planes(container, stream, rate), block):
+            found += len(samples)
+            yield samples
         promised = _promised_seconds(container, stream)
     except av.error.FFmpegError as error:
         raise _undecodable(error) from error
@@ -132,14 +135,14 @@ def _planes(
             yield np.asarray(block.to_ndarray(), dtype=np.float32)
 
 
-def _gathered(planes: Iterator[Samples]) -> Iterator[Samples]:
+def _gathered(planes: Iterator[Samples], block: int) -> Iterator[Samples]:
     """Join what a codec gives, some hundredths of a second each, to blocks (n, channels)."""
     waiting: list[Samples] = []
     held = 0
     for plane in planes:
         waiting.append(plane)
         held += plane.size
-        if held >= _BLOCK:
+        if held >= block:
             yield _interleaved(waiting)
             waiting, held = [], 0
     if waiting:

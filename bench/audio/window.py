@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from bench.audio.batch import Wave
 from bench.errors import ClipError
-
-WINDOW_VERSION = 1
 
 
 def windows(samples: int, rate: int, max_seconds: float) -> list[tuple[int, int]]:
@@ -61,12 +58,3 @@ def cut(blocks: Iterator[Wave], edges: Sequence[tuple[int, int]]) -> Iterator[Wa
     held += sum(len(block) for block in blocks)
     if held:
         raise ClipError("is longer than when it was scanned")
-
-
-def settings(max_seconds: float) -> dict[str, Any]:
-    """The window policy as it enters the cache key.
-
-    Version 1 of `equal` is what `windows` does: equal windows that do not overlap, none longer
-    than the backbone accepts, no short tail.
-    """
-    return {"policy": "equal", "version": WINDOW_VERSION, "max_seconds": max_seconds}

@@ -7,15 +7,36 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones import STEM, Backbone
+from backbones import STEM, Backbone, registry, resolve
 from bench.audio.batch import Wave, batches, normalise
 from bench.features import statistics
 from bench.features.frames import ClipFrames
+from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 from bench.features.statistics import ClipStatistics
 
 if TYPE_CHECKING:
     import torch
+
+
+def load(settings: FeatureSettings) -> Backbone:
+    """The backbone, with its weights as they are found on this machine.
+
+    Raises:
+        ExtractionError: what is found here would give other numbers than the settings say.
+        BackboneError: the weights are not here, or cannot be used.
+    """
+    weights = settings.weights
+    if weights.kind == "pretrained":
+        weights = resolve(settings.info, allow_download=False)
+    if FeatureSettings(settings.info, weights, settings.dtype, settings.device) != settings:
+        raise ExtractionError(
+            f"backbone '{settings.info.name}' has other weights here, or another torch draws them, "
+            "than when the run was planned; run again"
+        )
+    backbone = registry.create(settings.info.name, weights)
+    backbone.load(settings.device, settings.dtype)
+    return backbone
 
 
 @dataclass(frozen=True)

@@ -6,109 +6,86 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from backbones import Backbone, BackboneInfo, Weights, names
-from backbones import registry as backbone_registry
+from backbones import Backbone
 from bench.audio import decode, window
 from bench.audio.batch import Wave
+from bench.executors.base import Worker
 from bench.features import statistics
-from bench.features.encode import Encoder, encode
+from bench.features.encode import Encoder, encode, load
 from bench.features.frames import FrameSet, joined
+from bench.features.key import FeatureSettings
 from bench.features.long import encode_long
-from bench.features.source import ExtractionError, Source
+from bench.features.source import Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.machine import hardware, peak_rss_mb, return_free_memory
 
-__all__ = [
-    "Extraction",
-    "ExtractionError",
-    "Source",
-    "extract",
-    "extract_with",
-    "key_settings",
-    "pending",
-]
-
-# One shard is what a kill -9 can lose, and the span over which decoding is prefetched. A clip that
-# is longer is a shard of its own, and passes in slices of at most this length.
-SHARD_SECONDS = 120.0
 # Two, since nothing else runs while the first shard is decoded.
 DECODERS = 2
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Everything one extraction needs; small and picklable, so that it can run in a child.
+    """What to extract; small and picklable, so that it can run in a child or elsewhere.
 
     Attributes:
-        backbone: name of the plugin.
-        weights: resolved weights.
+        settings: the backbone, and all else that decides the numbers.
         sources: clips of the task.
         root: folder of the feature cache.
-        device: torch device.
-        dtype: what the encoder computes in.
         batch: most windows per batch.
         threads: torch threads.
         frames: layers whose frames are kept as well, `backbones.STEM` among them or not.
+        shard_seconds: one shard is what a kill -9 can lose, and the span over which decoding is
+            prefetched. A clip that is longer is a shard of its own, and passes in slices of at
+            most this length.
     """
 
-    backbone: str
-    weights: Weights
+    settings: FeatureSettings
     sources: tuple[Source, ...]
     root: Path
-    device: str = "cpu"
-    dtype: str = "float32"
     batch: int = 8
     threads: int = 1
     frames: tuple[int, ...] = ()
+    shard_seconds: float = 120.0
 
     def features(self) -> FeatureSet:
         """The feature set this extraction fills."""
-        info = backbone_registry.info(self.backbone)
-        return FeatureSet(
-            self.root, self.backbone, key_settings(info, self.weights, self.dtype, self.device)
-        )
+        return FeatureSet(self.root, self.settings)
 
     def frame_set(self) -> FrameSet:
         """The frames of the same feature set."""
-        return FrameSet(self.features().folder)
+        return FrameSet(self.settings.folder(self.root))
 
 
-def key_settings(
-    info: BackboneInfo, weights: Weights, dtype: str, device: str = "cpu"
-) -> dict[str, Any]:
-    """Everything but the audio that changes a feature set's numbers."""
-    initialised: dict[str, Any] | None = None
-    if weights.kind == "random-init":
-        import torch
+@dataclass(frozen=True)
+class AudioDone:
+    """Progress event: so many more seconds of audio are through the backbone."""
 
-        # the same seed draws other numbers in another torch
-        initialised = {"size": weights.size, "seed": weights.seed, "torch": torch.__version__}
-    settings = {
-        "backbone": names.cache_name(info.name),
-        "backbone_version": info.version,
-        "weights_sha": weights.sha,
-        "weights_kind": weights.kind,
-        "random_init": initialised,
-        "audio": {**decode.settings(), "rate": info.sample_rate},
-        "normalised": info.normalised,
-        "window": window.settings(info.max_seconds),
-        "dtype": dtype,
-        "statistics": 1,
-    }
-    if weights.config_sha is not None:
-        settings["config_sha"] = weights.config_sha
-    kind = device.partition(":")[0]
-    if kind != "cpu":
-        settings["device"] = kind  # other devices round differently
-    return settings
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExtractJob:
+    """Fills a feature set in a worker of its own, so that its memory goes back when it is done.
+
+    What the worker imports for it is this module and its like: a fraction of the whole harness.
+    """
+
+    extraction: Extraction
+
+    def __call__(self, worker: Worker) -> bool:
+        """Run the extraction, see `extract`; False where the deadline ended it early."""
+        if worker.deadline is not None and time.time() > worker.deadline:
+            return False
+        job = replace(self.extraction, threads=worker.threads)
+        extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
+        return not pending(job.features(), job.sources, job.frames)
 
 
 def pending(
@@ -145,12 +122,14 @@ def extract(
         on_progress: called with the seconds of audio that passed since the last call; with a
             negative number where they have to pass again.
         deadline: `time.time()` after which no further shard is begun and a clip longer than
-            `SHARD_SECONDS` is given up, or None.
+            `job.shard_seconds` is given up, or None.
 
     Raises:
         ClipError: a file cannot be decoded any more.
         ExtractionError: NaN or infinite features, which names the clip; the backbone has no such
-            layer; or a file holds other sound than when it was scanned.
+            layer; a file holds other sound than when it was scanned; or the weights here are not
+            those of the settings.
+        BackboneError: the weights are not here, or cannot be used.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
         StorageError: the cache cannot be written; whole shards are kept.
     """
@@ -159,9 +138,7 @@ def extract(
     import torch
 
     torch.set_num_threads(job.threads)
-    backbone = backbone_registry.create(job.backbone, job.weights)
-    backbone.load(job.device, job.dtype)
-    extract_with(backbone, job, on_progress, deadline)
+    extract_with(load(job.settings), job, on_progress, deadline)
 
 
 def extract_with(
@@ -172,16 +149,17 @@ def extract_with(
 ) -> None:
     """`extract` with a backbone that is loaded already."""
     features = job.features()
-    frame_set = FrameSet(features.folder)
-    encoder = Encoder(backbone, job.device, job.batch)
+    frame_set = job.frame_set()
+    encoder = Encoder(backbone, job.settings.device, job.batch)
     todo = pending(features, job.sources, job.frames)
     new = [source for source in todo if source.pcm_sha256 not in features]
     # a shard is timed as a whole, hence those that lack nothing but frames go by themselves
-    shards = [*_shards(new), *_shards(todo[len(new) :])]
+    limit = job.shard_seconds
+    shards = [*_shards(new, limit), *_shards(todo[len(new) :], limit)]
     _warm_up(encoder, job.frames)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
-        for shard, clips in _prefetched(pool, shards, backbone.info.sample_rate):
+        for shard, clips in _prefetched(pool, shards, backbone.info.sample_rate, limit):
             ids = [source.pcm_sha256 for source in shard]
             if clips is not None:
                 found, encode_seconds = _encode_shard(encoder, shard, clips, job.frames, frame_set)
@@ -193,7 +171,7 @@ def extract_with(
                     frame_set,
                     frame_set.lacking(source.pcm_sha256, job.frames),
                     pool,
-                    SHARD_SECONDS,
+                    limit,
                     on_progress,
                     deadline,
                 )
@@ -208,7 +186,7 @@ def extract_with(
                 total_seconds=finished - started,
                 batch=job.batch,
                 threads=job.threads,
-                hardware=hardware(job.device),
+                hardware=hardware(job.settings.device),
                 parameters=backbone.parameter_count(),
                 peak_rss_mb=peak_rss_mb(),
             )
@@ -230,31 +208,27 @@ def _warm_up(encoder: Encoder, layers: Collection[int]) -> None:
     encode(encoder, [noise], ["warm-up"], [layers])
 
 
-def _shards(sources: Sequence[Source]) -> Iterator[list[Source]]:
+def _shards(sources: Sequence[Source], limit: float) -> Iterator[list[Source]]:
     shard: list[Source] = []
     for source in sources:
-        if shard and _is_long(source):
+        if shard and source.seconds > limit:
             yield shard
             shard = []
         shard.append(source)
-        if sum(s.seconds for s in shard) >= SHARD_SECONDS:
+        if sum(s.seconds for s in shard) >= limit:
             yield shard
             shard = []
     if shard:
         yield shard
 
 
-def _is_long(source: Source) -> bool:
-    return source.seconds > SHARD_SECONDS
-
-
 def _prefetched(
-    pool: ThreadPoolExecutor, shards: Sequence[list[Source]], rate: int
+    pool: ThreadPoolExecutor, shards: Sequence[list[Source]], rate: int, limit: float
 ) -> Iterator[tuple[list[Source], list[Wave] | None]]:
     """Decode the next shard while the current one is encoded; not those of a long clip."""
 
     def begin(shard: list[Source]) -> tuple[list[Source], list[Future[Wave]] | None]:
-        if _is_long(shard[0]):
+        if shard[0].seconds > limit:
             return shard, None
         return shard, [pool.submit(_decoded, source, rate) for source in shard]
 

@@ -1,15 +1,14 @@
 """The feature cache: statistics of every layer of every clip, in safetensors shards.
 
-A feature set is keyed by everything that changes its numbers (weights, decoding, windows, dtype,
-plugin version); inside it, a clip is keyed by the sha256 of its decoded samples. File names and
-task names are no part of any key.
+Its folder follows from the settings alone, see bench/features/key.py; inside it, a clip is keyed by
+the sha256 of its decoded samples.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from backbones import names
 from bench.errors import StorageError
+from bench.features.key import FeatureSettings
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
 from bench.files import replacing
@@ -52,29 +51,17 @@ class ShardTiming:
     peak_rss_mb: float
 
 
-def canonical(value: Mapping[str, Any]) -> str:
-    """JSON with sorted keys and no spaces: equal content gives equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest(value: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON, in hex."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
 class FeatureSet:
     """Statistics of many clips under one key. Shards are only ever added, each atomically.
 
     Args:
         root: folder of the feature cache.
-        backbone: name, to keep the folder readable; the key decides.
         settings: everything that changes the numbers.
     """
 
-    def __init__(self, root: Path, backbone: str, settings: Mapping[str, Any]) -> None:
-        self.settings = dict(settings)
-        self.key = digest(settings)
-        self.folder = root / names.cache_name(backbone) / self.key[:20]
+    def __init__(self, root: Path, settings: FeatureSettings) -> None:
+        self.settings = settings
+        self.folder = settings.folder(root)
         self._where: dict[str, tuple[Path, int]] = {}
         self._timings: dict[Path, ShardTiming] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -125,7 +112,7 @@ class FeatureSet:
         metadata = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
         try:
             with replacing(self.folder / "settings.json") as partial:
-                partial.write_text(json.dumps(self.settings, indent=1) + "\n")
+                partial.write_text(json.dumps(self.settings.values(), indent=1) + "\n")
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata)
         except (OSError, SafetensorError) as error:

@@ -11,7 +11,9 @@ from bench import paths
 from bench.config import presets
 from bench.config.grid import Cell, expand
 from bench.config.spec import RunSpec
-from bench.features.extract import Extraction, Source, pending
+from bench.features.extract import Extraction, pending
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.planning import frames, pairs
 from bench.planning.fingerprint import fingerprint
 from bench.planning.plan import (
@@ -110,14 +112,11 @@ def _resolve(
     except BackboneError as error:
         return SkippedBackbone(info, str(error))
     extraction = Extraction(
-        backbone=name,
-        weights=weights,
+        settings=FeatureSettings(info, weights, spec.dtype, spec.device),
         sources=tuple(
             Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in folded.clips
         ),
         root=paths.cache_dir() / "features",
-        device=spec.device,
-        dtype=spec.dtype,
         batch=spec.batch,
     )
     kept = frames.kept(info, weights, folded.seconds, spec.frames_gb)
@@ -182,7 +181,7 @@ class _Maker:
             cell,
             self.folded,
             self.spec,
-            feature_key=backbone.extraction.features().key,
+            feature_key=backbone.extraction.settings.key,
             reads=reads,
             head_version=head_registry.get(cell.head, reads).version,
             layers=backbone.kept,
@@ -216,7 +215,7 @@ class _Maker:
     def _recipe(self, backbone: ReadyBackbone) -> Draw | None:
         if self.preset is None:
             return None
-        last = backbone.info.layers_of(backbone.extraction.weights.size) - 1
+        last = backbone.info.layers_of(backbone.extraction.settings.weights.size) - 1
         return Draw(last, dict(self.preset.params))
 
     def _fits(self, backbone: ReadyBackbone, reads: Reads) -> Fits:
@@ -227,6 +226,5 @@ class _Maker:
             return BackboneFits(
                 extraction, settings.crop_seconds, cached=settings.cache, augment=settings.augment
             )
-        features = extraction.features()
         clips = tuple(clip.pcm_sha256 for clip in self.folded.clips)
-        return VectorFits(extraction.root, features.settings, clips)
+        return VectorFits(extraction.root, extraction.settings, clips)

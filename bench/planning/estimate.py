@@ -72,7 +72,7 @@ def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
     """Time to take the pending audio of a backbone through it."""
     if backbone.pending_seconds <= 0:
         return Estimate()
-    rtfx, basis = speed(backbone.info, backbone.extraction.weights, history)
+    rtfx, basis = speed(backbone.info, backbone.extraction.settings.weights, history)
     return Estimate(backbone.pending_seconds / rtfx, basis)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.config.grid import Cell
 from bench.config.spec import RunSpec
-from bench.features.store import digest
+from bench.features.key import digest
 from bench.planning.plan import FoldedTask
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.base import Draw

@@ -128,7 +128,7 @@ def finished(
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
             "provenance": _provenance(
                 fingerprint=cell.fingerprint,
-                feature_key=features.key,
+                feature_key=features.settings.key,
                 cache_hit=cache_hit,
             ),
         }
@@ -212,7 +212,7 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
         return WeightsRecord.model_validate(
             {"id": backbone.info.weights_id, "sha": None, "kind": kind}
         )
-    weights = backbone.extraction.weights
+    weights = backbone.extraction.settings.weights
     return WeightsRecord(
         id=weights.id,
         sha=weights.sha,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.executors.base import Executor, Worker
+from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
-from bench.features.extract import Extraction, extract, pending
+from bench.features.extract import AudioDone, ExtractJob
 from bench.machine import usable_cores
 from bench.planning.plan import (
     BackbonePlan,
@@ -49,28 +49,6 @@ class Summary:
             f"{self.ok} cells ran, {self.done_before} were done, {self.skipped} skipped, "
             f"{self.failed} failed, {self.unfinished} left for the next run"
         )
-
-
-@dataclass(frozen=True)
-class AudioDone:
-    """Progress event: so many more seconds of audio are through the backbone."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ExtractJob:
-    """Fills a feature set in a worker of its own, whose memory goes back when it is done."""
-
-    extraction: Extraction
-
-    def __call__(self, worker: Worker) -> bool:
-        """Run the extraction; False where the deadline ended it early."""
-        if worker.deadline is not None and time.time() > worker.deadline:
-            return False
-        job = replace(self.extraction, threads=worker.threads)
-        extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
-        return not pending(job.features(), job.sources, job.frames)
 
 
 def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) -> Summary:
@@ -182,7 +160,7 @@ class _Run:
             return None
         self.reporter.say(
             f"extract {name}: {backbone.pending_seconds:.0f} s of audio in "
-            f"{time.perf_counter() - began:.0f} s ({backbone.extraction.weights.kind})"
+            f"{time.perf_counter() - began:.0f} s ({backbone.extraction.settings.weights.kind})"
         )
         return True
 
@@ -272,7 +250,7 @@ class _Run:
 
     def _benchmarks(self, task: TaskPlan, backbone: ReadyBackbone) -> list[Benchmark]:
         """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
-        weights = backbone.extraction.weights
+        weights = backbone.extraction.settings.weights
         if weights.size != "full":
             return []  # the small models of the sample tasks are not what was benchmarked
         own = (backbone.info.name, weights.kind, task.folded.task.name)

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.errors import VoxgridError
-from bench.features.store import digest
+from bench.features.key import digest
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watch

@@ -21,7 +21,9 @@ from bench import tasks
 from bench.audio.index import scan
 from bench.config.grid import Cell
 from bench.errors import DataUnavailable
-from bench.features.extract import Extraction, Source, extract
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.protocols.fold import Fold
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fitted, Labels, Watch
@@ -56,8 +58,7 @@ def training(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     info = backbone_registry.infos()[request.param]
     cut = info.layers // 2
     job = Extraction(
-        backbone=info.name,
-        weights=weights_of(info.name),
+        settings=FeatureSettings(info, weights_of(info.name)),
         sources=tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in usable),
         root=folder / "features",
         batch=4,

@@ -24,7 +24,9 @@ from bench.audio.batch import Batch, batches, normalise
 from bench.audio.index import scan
 from bench.clips import Task
 from bench.errors import DataUnavailable
-from bench.features.extract import Extraction, Source, extract_with
+from bench.features.extract import Extraction, extract_with
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from tests.perf.weights import weights_of
 
 BATCH_SIZES = (1, 4, 8)
@@ -148,8 +150,7 @@ def test_extraction_against_the_bare_encoder(
 
     def fresh() -> tuple[tuple[Any, ...], dict[str, Any]]:
         job = Extraction(
-            backbone=name,
-            weights=backbone.weights,
+            settings=FeatureSettings(backbone.info, backbone.weights),
             sources=tuple(clips.sources),
             root=tmp_path / str(len(extracted)),
             batch=size,

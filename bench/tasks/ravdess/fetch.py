@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSet
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pooch
-import requests
+import httpx
 from filelock import FileLock
-from tqdm import tqdm
+from rich.console import Console
 
 from bench.errors import DataUnavailable, StorageError, UserError
 from bench.paths import cache_dir, data_root, offline
+from bench.progress import Reporter
+from bench.tasks.ravdess.manifest import manifest
 
 RAVDESS_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
 
 _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
-_TIMEOUT = (3.0, 20.0)  # seconds to connect, and between two pieces
+_TIMEOUT = httpx.Timeout(20.0, connect=3.0)  # seconds between two pieces, and to connect
 _PIECE = 1 << 16
 _NAMED = 5  # clips named in a message before "…"
 _BY_HAND = (
@@ -34,17 +34,18 @@ _BY_HAND = (
     "and unzip it into the folder ravdess of VOXGRID_DATA"
 )
 
-# A host that did not answer is not asked again by this process.
-_silent_hosts: set[str] = set()
+# Hosts that did not answer this process.
+SILENT_HOSTS: set[str] = set()
 
 
 def fetch_ravdess(
     dest: Path | None = None,
-    progress: bool = True,
+    reporter: Reporter | None = None,
     *,
     url: str = RAVDESS_URL,
     md5: str = RAVDESS_MD5,
     published: Mapping[str, str] | None = None,
+    silent: MutableSet[str] = SILENT_HOSTS,
 ) -> Path:
     """Download, check and unpack the 1440 clips into `dest`/Actor_NN.
 
@@ -54,10 +55,11 @@ def fetch_ravdess(
     Args:
         dest: folder to create, `VOXGRID_DATA`/ravdess or else the cache's by default; nothing is
             done where it holds every clip already.
-        progress: show a bar on stderr.
+        reporter: told of the progress; by default a bar on standard error.
         url: where the archive is.
         md5: of the archive.
         published: sha256 of each WAV by `Actor_NN/stem`; that of the manifest by default.
+        silent: hosts that are not asked, since they did not answer before; added to.
 
     Returns:
         The folder.
@@ -68,8 +70,6 @@ def fetch_ravdess(
         StorageError: `dest` cannot be written.
     """
     if published is None:
-        from bench.tasks.ravdess.task import manifest
-
         published = {
             f"Actor_{clip[-2:]}/{clip}": one.wav_sha256 for clip, one in manifest().items()
         }
@@ -80,7 +80,17 @@ def fetch_ravdess(
         dest.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(dest.parent / f".{dest.name}.lock"):
             if not _is_complete(dest, published):
-                archive = _download(url, md5, dest.parent, progress)
+                archive = dest.parent / _ARCHIVE
+                if not _holds(archive, md5):
+                    part = dest.parent / f"{_ARCHIVE}.part"
+                    _download(url, part, reporter or Reporter(Console(stderr=True)), silent)
+                    if not _holds(part, md5):
+                        part.unlink()
+                        raise DataUnavailable(
+                            f"what {urlsplit(url).netloc} sent is not the published archive (its "
+                            f"md5 is not {md5}): run the same command again, or {_BY_HAND}"
+                        )
+                    part.replace(archive)
                 _unpack(archive, dest, published)
                 archive.unlink()
     except OSError as error:
@@ -102,78 +112,56 @@ def _is_complete(dest: Path, published: Mapping[str, str]) -> bool:
     return True
 
 
-def _download(url: str, md5: str, folder: Path, progress: bool) -> Path:
+def _holds(file: Path, md5: str) -> bool:
+    """Whether the file is there and is what was published."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "md5").hexdigest() == md5
+
+
+def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str]) -> None:
+    """Complete the `.part` file, going on from what is there where the host sends ranges."""
     host = urlsplit(url).netloc
     if offline():
         raise DataUnavailable(f"VOXGRID_OFFLINE forbids the download of RAVDESS: {_BY_HAND}")
-    if host in _silent_hosts:
+    if host in silent:
         raise DataUnavailable(f"{host} did not answer before, and is not asked again: {_BY_HAND}")
-    pooch.get_logger().setLevel("WARNING")  # its "Downloading …" would cut through the bar
+    begun = part.stat().st_size if part.exists() else 0
+    # identity: a byte range of a compressed transfer would not fit what is there
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
+    answered = False
     try:
-        got = pooch.retrieve(
-            url,
-            known_hash=f"md5:{md5}",
-            fname=_ARCHIVE,
-            path=folder,
-            downloader=_Resuming(folder / f"{_ARCHIVE}.part", progress),
-        )
-    except ValueError as error:  # pooch's word for a wrong checksum; it has removed the file
-        raise DataUnavailable(
-            f"what {host} sent is not the published archive (its md5 is not {md5}): "
-            f"run the same command again, or {_BY_HAND}"
-        ) from error
-    return Path(got)
-
-
-class _Resuming:
-    """A pooch downloader that goes on from a `.part` file; pooch's own starts anew."""
-
-    def __init__(self, part: Path, progress: bool):
-        self.part = part
-        self.progress = progress
-
-    def __call__(self, url: str, output_file: str | os.PathLike, _: pooch.Pooch | None) -> None:
-        host = urlsplit(url).netloc
-        begun = self.part.stat().st_size if self.part.exists() else 0
-        # identity: a byte range of a compressed transfer would not fit what is there
-        headers = {"Accept-Encoding": "identity"}
-        if begun:
-            headers["Range"] = f"bytes={begun}-"
-        try:
-            response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
-        except requests.RequestException as error:
-            _silent_hosts.add(host)
-            raise DataUnavailable(f"{host} cannot be reached: {_BY_HAND}") from error
-        with response:
-            # 416: the .part file holds everything already; the checksum will tell
-            if response.status_code != 416:
-                if not response.ok:
-                    raise DataUnavailable(
-                        f"{host} answers {response.status_code} for {url}: {_BY_HAND}"
-                    )
-                self._receive(response, begun if response.status_code == 206 else 0, host)
-        shutil.move(self.part, output_file)
-
-    def _receive(self, response: requests.Response, begun: int, host: str) -> None:
-        length = int(response.headers.get("Content-Length", 0))
-        bar = tqdm(
-            total=begun + length or None,
-            initial=begun,
-            unit="B",
-            unit_scale=True,
-            desc="RAVDESS",
-            disable=not self.progress,
-        )
-        with bar, self.part.open("ab" if begun else "wb") as file:
-            try:
-                for piece in response.iter_content(_PIECE):
-                    file.write(piece)
-                    bar.update(len(piece))
-            except requests.RequestException as error:
+        with httpx.stream(
+            "GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True
+        ) as response:
+            answered = True
+            if response.status_code == 416:
+                return  # everything is there already; the checksum will tell
+            if not response.is_success:
                 raise DataUnavailable(
-                    f"the download from {host} broke off after {bar.n / 1e6:.0f} MB: "
-                    "run the same command again to go on from there"
-                ) from error
+                    f"{host} answers {response.status_code} for {url}: {_BY_HAND}"
+                )
+            _receive(response, part, begun if response.status_code == 206 else 0, reporter)
+    except httpx.HTTPError as error:
+        if answered:
+            raise DataUnavailable(
+                f"the download from {host} broke off after {part.stat().st_size / 1e6:.0f} MB: "
+                "run the same command again to go on from there"
+            ) from error
+        silent.add(host)
+        raise DataUnavailable(f"{host} cannot be reached: {_BY_HAND}") from error
+
+
+def _receive(response: httpx.Response, part: Path, begun: int, reporter: Reporter) -> None:
+    total = begun + int(response.headers.get("Content-Length", 0))
+    with (
+        reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
+        part.open("ab" if begun else "wb") as file,
+    ):
+        for piece in response.iter_bytes(_PIECE):
+            file.write(piece)
+            phase(len(piece) / 1e6)
 
 
 def _unpack(archive: Path, dest: Path, published: Mapping[str, str]) -> None:

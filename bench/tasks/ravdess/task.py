@@ -5,17 +5,16 @@ Livingstone & Russo 2018, PLOS ONE 13(5) e0196391; CC BY-NC-SA 4.0; Zenodo recor
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from bench.clips import Clip, Exclusion, Task, shortened
 from bench.errors import DataUnavailable, UserError
 from bench.tasks import TASKS
 from bench.tasks.ravdess.fetch import fetch_ravdess
+from bench.tasks.ravdess.manifest import manifest
 
 NAME = "ravdess"
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -36,14 +35,6 @@ class Name:
     statement: int
     repetition: int
     actor: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """One line of the manifest: sha256 of the published WAV's bytes and of its samples."""
-
-    wav_sha256: str
-    pcm_sha256: str
 
 
 def parse(stem: str) -> Name:
@@ -73,17 +64,6 @@ def parse(stem: str) -> Name:
         if not low <= int(value) <= high:
             raise ValueError(f"the name's {field} {value} does not exist in RAVDESS speech")
     return Name(LABELS[int(emotion) - 1], int(intensity), int(statement), int(repetition), actor)
-
-
-@cache
-def manifest() -> Mapping[str, Published]:
-    """Return the 1440 published clips by id."""
-    path = Path(__file__).with_name("manifest.csv")
-    with path.open(newline="", encoding="utf-8") as file:
-        return {
-            row["clip"].rpartition("/")[2]: Published(row["wav_sha256"], row["pcm_sha256"])
-            for row in csv.DictReader(file)
-        }
 
 
 def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:

@@ -44,7 +44,7 @@ class BackboneFit(TrainedFit):
 
     def __init__(self, cell: Cell, labels: Labels, threads: int, source: BackboneFits) -> None:
         head = head_registry.get(cell.head, "backbone")
-        super().__init__(cell, labels, threads, source.job, head, source.job.device)
+        super().__init__(cell, labels, threads, source.job, head, source.job.settings.device)
         self._source = source
         augmentation = Augmentation() if source.augment else None
         self._recordings = Recordings(source.job, self.clips, augmentation)
@@ -86,5 +86,5 @@ class BackboneFit(TrainedFit):
             classes=self.labels.number,
             blocks=self.layers - 1,
             cut=cut,
-            accelerator=self.job.device != "cpu",
+            accelerator=self.job.settings.device != "cpu",
         )

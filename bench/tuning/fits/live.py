@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backbones import STEM, Backbone, BackboneInfo, Weights
-from backbones import registry as backbone_registry
+from backbones import STEM, Backbone, BackboneInfo
 from bench.audio import window
 from bench.audio.batch import Wave, batches, normalise
 from bench.audio.decode import Sound, through
+from bench.features.encode import load
 from bench.features.extract import Extraction
+from bench.features.key import FeatureSettings
 from bench.tuning.fits.augment import LONGEST, Augmentation
 
 if TYPE_CHECKING:
@@ -34,20 +35,14 @@ class LiveBackbone:
     """Which backbone runs live, and where; the model is loaded once per process.
 
     Attributes:
-        name: of the plugin.
-        weights: resolved weights.
-        device: torch device.
-        dtype: what the feature encoder computes in; trained parts are float32.
+        settings: name it; their dtype is the feature encoder's, trained parts are float32.
     """
 
-    name: str
-    weights: Weights
-    device: str
-    dtype: str
+    settings: FeatureSettings
 
     def get(self) -> Backbone:
         """The loaded backbone."""
-        return _loaded(self)
+        return _loaded(self.settings)
 
     def encode(
         self, waves: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int]
@@ -72,11 +67,7 @@ class LiveBackbone:
         return [hidden[i - STEM] for i in layers], [counts[i - STEM] for i in layers]
 
 
-@lru_cache(maxsize=1)
-def _loaded(live: LiveBackbone) -> Backbone:
-    backbone = backbone_registry.create(live.name, live.weights)
-    backbone.load(live.device, live.dtype)
-    return backbone
+_loaded = lru_cache(maxsize=1)(load)
 
 
 @lru_cache(maxsize=1)
@@ -101,7 +92,7 @@ class Recordings:
     @property
     def live(self) -> LiveBackbone:
         """The backbone."""
-        return LiveBackbone(self.job.backbone, self.job.weights, self.job.device, self.job.dtype)
+        return LiveBackbone(self.job.settings)
 
 
 class LiveSequences:
@@ -217,11 +208,12 @@ class LiveSequences:
         job, live = self._recordings.job, self._recordings.live
         equal_lengths = not live.get().info.attention_mask
         encoded: dict[int, torch.Tensor] = {}
-        kind = torch.device(job.device).type
+        device = job.settings.device
+        kind = torch.device(device).type
         # as in extraction: what surrounds this call may compute in another precision
         with torch.no_grad(), torch.autocast(kind, enabled=False):
             for batch in batches(pieces, job.batch, equal_lengths=equal_lengths):
-                waves, lengths = batch.waves.to(job.device), batch.lengths.to(job.device)
+                waves, lengths = batch.waves.to(device), batch.lengths.to(device)
                 hidden, valid = live.encode(waves, lengths, self._layers)
                 for position, row in enumerate(batch.rows):
                     encoded[row] = torch.stack(
@@ -243,8 +235,8 @@ def shape(recordings: Recordings, layer: int) -> tuple[Indices, int]:
     info = recordings.live.get().info
     second = torch.zeros(1, info.sample_rate)
     (stem,), _ = recordings.live.encode(
-        second.to(recordings.job.device),
-        torch.tensor([info.sample_rate], device=recordings.job.device),
+        second.to(recordings.job.settings.device),
+        torch.tensor([info.sample_rate], device=recordings.job.settings.device),
         (STEM,),
     )
     return view.frames(0), stem.shape[2]  # a stem makes as many frames as layer 0 has

@@ -121,8 +121,8 @@ def sequences(
     if missing:
         named = ", ".join("the stem" if layer == STEM else f"layer {layer}" for layer in missing)
         raise FramesMissing(
-            f"frames of {named} of '{job.backbone}' are not stored for all of the {len(clips)} "
-            f"clips in {frame_set.folder}; extract them first (`voxgrid run` does)"
+            f"frames of {named} of '{job.settings.info.name}' are not stored for all of the "
+            f"{len(clips)} clips in {frame_set.folder}; extract them first (`voxgrid run` does)"
         )
     frames = frame_set.view(clips, layers)
     stored = StoredSequences(frames, most_frames)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bench.config.grid import Cell
+from bench.features.key import FeatureSettings
 from bench.features.store import FeatureSet, FeatureView
 from bench.tuning.fits.base import (
     Draw,
@@ -38,17 +37,17 @@ class VectorFits:
 
     Attributes:
         root: folder of the feature cache.
-        settings: key settings of the feature set.
+        settings: of the feature set.
         clips: sha256 of the decoded samples, in the order of the labels.
     """
 
     root: Path
-    settings: Mapping[str, Any]
+    settings: FeatureSettings
     clips: tuple[str, ...]
 
     def open(self, cell: Cell, labels: Labels, threads: int) -> VectorFit:
         """The fit of a head on pooled vectors."""
-        features = FeatureSet(self.root, cell.backbone, self.settings)
+        features = FeatureSet(self.root, self.settings)
         view = features.view(self.clips)
         return VectorFit(view, labels, cell.pooling, cell.head, threads)
 

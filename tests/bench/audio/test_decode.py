@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 
 import av
 import numpy as np
@@ -21,7 +20,6 @@ from bench.audio.decode import (
     load,
     resampled,
     resampled_length,
-    settings,
 )
 from bench.errors import ClipError
 
@@ -279,10 +277,6 @@ def test_a_missing_file_is_no_clip_error(tmp_path):
         load(tmp_path / "nothing.wav")
 
 
-def test_settings_can_go_into_a_cache_key():
-    assert json.loads(json.dumps(settings())) == settings()
-
-
 @profile(deadline=None)
 @given(
     st.integers(1, 60_000),
@@ -292,7 +286,8 @@ def test_settings_can_go_into_a_cache_key():
 def test_resampling_in_pieces_gives_the_same_bits_and_the_length_foretold(n, native_rate, cuts):
     samples = np.random.default_rng(n).normal(size=n).astype(np.float32)
     pieces = np.split(samples, sorted(int(cut * n) for cut in cuts))
-    out = np.concatenate(list(resampled(iter(pieces), native_rate, RATE)))
+    # a single sample at a high rate becomes none at all
+    out = np.concatenate([np.empty(0, np.float32), *resampled(iter(pieces), native_rate, RATE)])
     whole = samples if native_rate == RATE else soxr.resample(samples, native_rate, RATE, "HQ")
     np.testing.assert_array_equal(out, whole)
     assert out.dtype == np.float32

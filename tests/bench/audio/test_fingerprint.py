@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from bench.audio import likeness
 from bench.audio.decode import load
 from bench.audio.fingerprint import MAX_SECONDS, WORD_RATE, Fingerprinter
 from bench.audio.likeness import LEAST_SECONDS, MAX_ERROR, SHARED_SECONDS, matches, near_duplicates
@@ -278,11 +277,9 @@ def test_the_order_of_the_clips_changes_nothing(planted):
     assert sorted(sorted(order[members].tolist()) for members in found) == pairs
 
 
-def test_looking_words_up_in_shares_changes_nothing(planted, monkeypatch):
+def test_looking_words_up_in_shares_changes_nothing(planted):
     prints, _ = planted
-    whole = matches(prints)
-    monkeypatch.setattr(likeness, "_SHARD", 20_000)
-    assert matches(prints) == whole
+    assert matches(prints, share=20_000) == matches(prints)
 
 
 @pytest.mark.real

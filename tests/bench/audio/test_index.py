@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.audio import index
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.errors import StorageError
@@ -30,18 +29,25 @@ def clips(tmp_path):
     return [_clip(tmp_path, f"{i}.wav", _noise(i)) for i in range(5)]
 
 
+class Decoded:
+    """Scans, and counts how many files each had to decode."""
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.files = 0
+
+    def scan(self, clips, **options):
+        calls = []
+        found = scan(clips, self.memory, lambda *call: calls.append(call), **options)
+        (known, total), (done, _) = calls[0], calls[-1]
+        assert done == total
+        self.files = total - known
+        return found
+
+
 @pytest.fixture
-def decoded(monkeypatch):
-    """Paths decoded so far."""
-    seen = []
-
-    def spy(path, consume):
-        seen.append(path.name)
-        return real(path, consume)
-
-    real = index.reading
-    monkeypatch.setattr(index, "reading", spy)
-    return seen
+def decoded(tmp_path):
+    return Decoded(tmp_path / "scan.sqlite")
 
 
 def test_facts_of_usable_clips(tmp_path):
@@ -55,26 +61,27 @@ def test_facts_of_usable_clips(tmp_path):
 def test_the_second_scan_decodes_nothing_and_says_the_same(tmp_path, clips, decoded):
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     clips.append(Clip("bad", tmp_path / "bad.wav", "a", "g"))
-    first = scan(clips, tmp_path / "scan.sqlite")
-    assert len(decoded) == 6
-    assert scan(clips, tmp_path / "scan.sqlite") == first
-    assert len(decoded) == 6, "failures are remembered too"
+    first = decoded.scan(clips)
+    assert decoded.files == 6
+    assert decoded.scan(clips) == first
+    assert decoded.files == 0, "failures are remembered too"
     assert [one.clip for one in first.excluded] == ["bad"]
 
 
 def test_other_content_under_an_old_name_is_decoded(tmp_path, clips, decoded):
-    before = scan(clips, tmp_path / "scan.sqlite").usable[2].pcm_sha256
+    before = [clip.pcm_sha256 for clip in decoded.scan(clips).usable]
     _clip(tmp_path, "2.wav", _noise(99))
-    decoded.clear()
-    assert scan(clips, tmp_path / "scan.sqlite").usable[2].pcm_sha256 != before
-    assert decoded == ["2.wav"]
+    after = [clip.pcm_sha256 for clip in decoded.scan(clips).usable]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True] * 2 + [False] + [
+        True
+    ] * 2
+    assert decoded.files == 1
 
 
-def test_another_decode_version_forgets(tmp_path, clips, decoded, monkeypatch):
-    scan(clips, tmp_path / "scan.sqlite")
-    monkeypatch.setattr(index, "DECODE_VERSION", 10_000)
-    scan(clips, tmp_path / "scan.sqlite")
-    assert len(decoded) == 10
+def test_another_decode_version_forgets(clips, decoded):
+    for version, files in ((1, 5), (10_000, 5), (1, 0)):
+        decoded.scan(clips, decode_version=version)
+        assert decoded.files == files
 
 
 def test_duplicates_that_agree_stay_and_are_named(tmp_path, clips):
@@ -123,8 +130,7 @@ def test_a_memory_that_cannot_be_written_says_so(tmp_path, clips):
         scan(clips, tmp_path / "file" / "scan.sqlite")
 
 
-def test_an_interrupted_scan_keeps_what_it_decoded(tmp_path, decoded, monkeypatch):
-    monkeypatch.setattr(index, "_COMMIT_EVERY", 2)
+def test_an_interrupted_scan_keeps_what_it_decoded(tmp_path, decoded):
     clips = [_clip(tmp_path, f"{i}.wav", _noise(i)) for i in range(6)]
 
     def stop(done, _):
@@ -132,10 +138,9 @@ def test_an_interrupted_scan_keeps_what_it_decoded(tmp_path, decoded, monkeypatc
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(clips, tmp_path / "scan.sqlite", stop)
-    decoded.clear()
-    assert len(scan(clips, tmp_path / "scan.sqlite").usable) == 6
-    assert len(decoded) == 2
+        scan(clips, decoded.memory, stop, commit_every=2)
+    assert len(decoded.scan(clips).usable) == 6
+    assert decoded.files == 2
 
 
 def test_no_clips_at_all(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -13,8 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.audio import stream
-from bench.audio.decode import Inspection, Sound, load, through
+from bench.audio.decode import Inspection, Sound, load
 from bench.audio.stream import Stream, reading
 from bench.errors import ClipError
 
@@ -64,20 +64,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.name: path for path in folder.iterdir()}
 
 
-def _own(path: Path) -> tuple[int, list[np.ndarray]]:
-    return reading(path, lambda found: (found.rate, list(found.blocks)))
+def _own(path: Path, block: int) -> tuple[int, list[np.ndarray]]:
+    return reading(path, lambda found: (found.rate, list(found.blocks)), block)
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *CODECS])
-def test_small_blocks_give_the_same_bits_as_one(
-    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "_BLOCK", 1 << 20)
-    whole = load(files[name], 16000)
-    rate, (samples,) = _own(files[name])
-    monkeypatch.setattr(stream, "_BLOCK", 3000)
-    again = load(files[name], 16000)
-    same_rate, blocks = _own(files[name])
+def test_small_blocks_give_the_same_bits_as_one(name: str, files: dict[str, Path]) -> None:
+    whole = load(files[name], 16000, block=1 << 20)
+    rate, (samples,) = _own(files[name], 1 << 20)
+    again = load(files[name], 16000, block=3000)
+    same_rate, blocks = _own(files[name], 3000)
     assert len(blocks) > 3
     assert rate == same_rate
     np.testing.assert_array_equal(np.concatenate(blocks), samples)
@@ -86,11 +82,8 @@ def test_small_blocks_give_the_same_bits_as_one(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_blocks_are_what_soundfile_reads_at_once(
-    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "_BLOCK", 3000)
-    _, blocks = _own(files[name])
+def test_blocks_are_what_soundfile_reads_at_once(name: str, files: dict[str, Path]) -> None:
+    _, blocks = _own(files[name], 3000)
     samples, _ = soundfile.read(files[name], dtype="float32", always_2d=True)
     np.testing.assert_array_equal(np.concatenate(blocks), samples)
 
@@ -123,47 +116,44 @@ def test_any_chunking_gives_the_same_sound_and_the_same_facts(
 
 @pytest.mark.parametrize("name", ["a.wav", "a.m4a"])
 def test_the_beginning_is_that_of_the_whole_and_the_rest_is_not_read(
-    name: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    name: str, files: dict[str, Path]
 ) -> None:
     whole = load(files[name]).samples
-    monkeypatch.setattr(stream, "_BLOCK", 3000)
     seen: list[int] = []
 
-    class Counting(Inspection):
-        def add(self, block: np.ndarray) -> np.ndarray:
+    def counted(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
             seen.append(len(block))
-            return super().add(block)
+            yield block
 
-    monkeypatch.setattr("bench.audio.decode.Inspection", Counting)
+    def first(samples: int) -> np.ndarray:
+        def consume(found: Stream) -> np.ndarray:
+            return Sound(Stream(found.rate, counted(found.blocks)), 16000).first(samples)
+
+        return reading(files[name], consume, 3000)
+
     for samples in (1, 4000, 8000):
-        first = through(files[name], 16000, lambda sound, n=samples: sound.first(n))
-        np.testing.assert_array_equal(first, whole[:samples])
-    rate, blocks = _own(files[name])
+        np.testing.assert_array_equal(first(samples), whole[:samples])
+    rate, blocks = _own(files[name], 3000)
     assert sum(seen) / rate < 1.5 * 12_001 / 16000 < 3 * sum(map(len, blocks)) / rate
-    with pytest.raises(ClipError, match=f"{name}: is shorter than when it was scanned"):
-        through(files[name], 16000, lambda sound: sound.first(len(whole) + 1))
+    with pytest.raises(ClipError, match="is shorter than when it was scanned"):
+        first(len(whole) + 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_in_the_last_block_is_found(
-    bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "_BLOCK", 1000)
+def test_nan_in_the_last_block_is_found(bad: float, tmp_path: Path) -> None:
     samples = _noise(1.0, 16000, 2)
     samples[-1, 1] = bad
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     with pytest.raises(ClipError, match=r"a\.wav: holds NaN or infinite samples"):
-        load(tmp_path / "a.wav")
+        load(tmp_path / "a.wav", block=1000)
 
 
-def test_sound_after_a_silent_block_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "_BLOCK", 1000)
+def test_sound_after_a_silent_block_is_kept(tmp_path: Path) -> None:
     samples = np.zeros(16000)
     samples[-1] = 0.5
     soundfile.write(tmp_path / "a.wav", samples, 16000)
-    assert load(tmp_path / "a.wav").samples[-1] == 0.5
+    assert load(tmp_path / "a.wav", block=1000).samples[-1] == 0.5
 
 
 def _with_frames(path: Path, frames: int) -> Path:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.audio import window
 from bench.audio.batch import batches, normalise
 from bench.audio.window import cut, windows
 from bench.errors import ClipError
@@ -57,10 +56,6 @@ def test_a_window_is_given_before_the_next_block_is_read() -> None:
     cutting = cut(blocks, windows(1000, 100, 2.5))
     assert len(next(cutting)) == 250
     assert next(blocks)[0] == 300
-
-
-def test_the_window_policy_in_the_cache_key_is_the_one_that_old_caches_have() -> None:
-    assert window.settings(30.0) == {"policy": "equal", "version": 1, "max_seconds": 30.0}
 
 
 @settings(deadline=None)

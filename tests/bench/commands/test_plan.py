@@ -15,7 +15,9 @@ from bench.clips import Clip, Exclusion, Task
 from bench.commands import plan as report
 from bench.config.grid import Cell
 from bench.config.spec import RunSpec
-from bench.features.extract import Extraction, Source
+from bench.features.extract import Extraction
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.planning import estimate
 from bench.planning.estimate import Estimate, History
 from bench.planning.plan import (
@@ -77,7 +79,7 @@ def folded(tmp_path: Path) -> FoldedTask:
 @pytest.fixture
 def xlsr(folded: FoldedTask, tmp_path: Path) -> ReadyBackbone:
     sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in folded.clips)
-    extraction = Extraction("xlsr", PRETRAINED, sources, tmp_path / "features")
+    extraction = Extraction(FeatureSettings(INFO, PRETRAINED), sources, tmp_path / "features")
     return ReadyBackbone(INFO, extraction, pending_seconds=3600.0)
 
 
@@ -85,7 +87,7 @@ def ready(number: int = 0, reads: Reads = "vectors") -> Ready:
     job = CellJob(
         cell=Cell("ravdess", "speaker-6fold", "xlsr", f"p{number}", "mlp"),
         name="a-cell",
-        fits=VectorFits(Path("features"), {}, ()),
+        fits=VectorFits(Path("features"), FeatureSettings(INFO, PRETRAINED), ()),
         classes=(0,) * 100,
         n_classes=2,
         folds=FOLDS,

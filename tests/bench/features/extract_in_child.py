@@ -16,7 +16,9 @@ from backbones import WeightsUnavailable, resolve
 from backbones import registry as backbone_registry
 from bench.audio.index import scan
 from bench.clips import Clip
-from bench.features.extract import Extraction, Source, extract
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.machine import peak_rss_mb
 
 
@@ -32,7 +34,8 @@ def main(
     for path in paths:
         (clip,) = scan([Clip(path.stem, path, "x", "y")], cache / "scan.sqlite3").usable
         source = Source(path.stem, path, clip.pcm_sha256, clip.seconds)
-        job = Extraction(name, weights, (source,), cache, threads=threads, frames=tuple(layers))
+        settings = FeatureSettings(info, weights)
+        job = Extraction(settings, (source,), cache, threads=threads, frames=tuple(layers))
         passed: list[float] = []
 
         def on_progress(seconds: float, passed: list[float] = passed) -> None:

@@ -16,9 +16,10 @@ from backbones.registry import Plugin
 from bench import tasks
 from bench.audio.index import scan
 from bench.clips import Clip
-from bench.features import extract as extraction
-from bench.features.extract import Extraction, ExtractionError, Source, extract, pending
+from bench.features.extract import Extraction, extract, pending
 from bench.features.frames import frames_bytes
+from bench.features.key import FeatureSettings
+from bench.features.source import ExtractionError, Source
 from bench.features.store import FeatureSet
 
 RATE = 16_000
@@ -102,8 +103,20 @@ def _clips(folder: Path, lengths: tuple[float, ...]) -> tuple[Source, ...]:
     return tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
 
 
-def _job(sources: tuple[Source, ...], root: Path, frames: tuple[int, ...] = ()) -> Extraction:
-    return Extraction("counting", Weights("none"), sources, root, batch=3, frames=frames)
+def _job(
+    sources: tuple[Source, ...],
+    root: Path,
+    frames: tuple[int, ...] = (),
+    shard_seconds: float = 120.0,
+) -> Extraction:
+    return Extraction(
+        FeatureSettings(INFO, Weights("none")),
+        sources,
+        root,
+        batch=3,
+        frames=frames,
+        shard_seconds=shard_seconds,
+    )
 
 
 def _run(job: Extraction) -> None:
@@ -152,7 +165,7 @@ def test_frames_of_clips_with_statistics_are_added_and_the_statistics_stay(
     _run(first)
     shards = {p: p.read_bytes() for p in first.features().folder.glob("*.safetensors")}
     job = _job(sources, tmp_path / "cache", (1,))
-    assert job.features().key == first.features().key
+    assert job.features().folder == first.features().folder
     todo = pending(job.features(), sources, job.frames)
     assert [s.id for s in todo] == ["clip2", "clip0", "clip1"]  # those without statistics first
     _run(job)
@@ -167,10 +180,11 @@ def test_frames_of_clips_with_statistics_are_added_and_the_statistics_stay(
     assert job.frame_set().layers_of(s.pcm_sha256 for s in sources) == (0, 1)
 
 
-def test_the_key_of_the_features_does_not_depend_on_the_frames_kept(
+def test_the_features_do_not_depend_on_the_frames_kept(
     counting: type[Counting], tmp_path: Path
 ) -> None:
-    assert _job((), tmp_path, (STEM, 1)).features().key == _job((), tmp_path).features().key
+    with_frames, without = _job((), tmp_path, (STEM, 1)), _job((), tmp_path)
+    assert with_frames.features().folder == without.features().folder
 
 
 def test_windows_of_a_long_clip_are_joined_in_order(
@@ -199,11 +213,10 @@ def test_the_mean_of_stored_frames_is_the_stored_mean(
 
 
 def test_an_interrupted_extraction_goes_on_with_the_shards_that_lack(
-    counting: type[Counting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counting: type[Counting], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", 1.0)
     sources = _clips(tmp_path, (0.5, 0.6, 0.7, 0.8))
-    job = _job(sources, tmp_path / "cache", (0, STEM))
+    job = _job(sources, tmp_path / "cache", (0, STEM), shard_seconds=1.0)
 
     def stop(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -236,11 +249,10 @@ def test_frames_written_before_a_kill_are_kept_and_their_clips_pass_again_for_th
 
 
 def test_only_the_clips_of_a_damaged_shard_of_frames_pass_again(
-    counting: type[Counting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counting: type[Counting], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", 1.0)
     sources = _clips(tmp_path, (0.5, 0.6, 0.7, 0.8))
-    job = _job(sources, tmp_path / "cache", (0, 1))
+    job = _job(sources, tmp_path / "cache", (0, 1), shard_seconds=1.0)
     _run(job)
     damaged = job.frame_set().view([sources[3].pcm_sha256], 1)._places[0][0].path
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -272,11 +284,10 @@ def test_frames_that_are_not_finite_are_refused_by_the_name_of_the_clip(
 
 
 def test_no_more_than_the_frames_of_one_shard_are_held(
-    counting: type[Counting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counting: type[Counting], tmp_path: Path
 ) -> None:
     sources = _clips(tmp_path, tuple(2.0 + 0.1 * i for i in range(24)))
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", 12.0)
-    job = _job(sources, tmp_path / "cache", (0, 1, 2))
+    job = _job(sources, tmp_path / "cache", (0, 1, 2), shard_seconds=12.0)
     one_shard = frames_bytes(INFO, 14.0, 3)
     tracemalloc.start()
     try:
@@ -300,7 +311,9 @@ def test_the_estimate_of_the_disk_space_is_enough_and_not_far_off(
     sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
     info = backbone_registry.infos()[name]
     layers = (0,) if name == "logmel" else (0, 1)
-    job = Extraction(name, resolve(info, sample=True), sources, tmp_path / "f", frames=layers)
+    job = Extraction(
+        FeatureSettings(info, resolve(info, sample=True)), sources, tmp_path / "f", frames=layers
+    )
     _run(job)
     sizes = Counter(p.parent.name for p in (job.features().folder / "frames").rglob("*.safe*"))
     assert sizes == {str(layer): 1 for layer in layers}

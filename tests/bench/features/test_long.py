@@ -21,8 +21,9 @@ from backbones.registry import Plugin
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.errors import ClipError
-from bench.features import extract as extraction
-from bench.features.extract import Extraction, ExtractionError, Source, extract, pending
+from bench.features.extract import Extraction, extract, pending
+from bench.features.key import FeatureSettings
+from bench.features.source import ExtractionError, Source
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import Recordings
 from bench.tuning.fits.stored import sequences
@@ -31,6 +32,9 @@ from tests.bench.features.make_long_clips import extract_in_child, generated
 RATE = 16_000
 HOP = 400
 NATIVE = 24_000
+# Whatever lasts more than 5 s is a long clip.
+IN_SLICES = 5.0
+WHOLE = 120.0
 
 INFO = BackboneInfo(
     name="rows",
@@ -102,24 +106,24 @@ def _source(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -
 
 
 def _job(
-    source: Source, root: Path, name: str = "rows", layers: tuple[int, ...] = ()
+    source: Source | tuple[Source, ...],
+    root: Path,
+    name: str = "rows",
+    layers: tuple[int, ...] = (),
+    shard_seconds: float = IN_SLICES,
 ) -> Extraction:
-    return Extraction(name, Weights("none"), (source,), root, batch=3, frames=layers)
+    sources = source if isinstance(source, tuple) else (source,)
+    settings = FeatureSettings(backbone_registry.info(name), Weights("none"))
+    return Extraction(settings, sources, root, batch=3, frames=layers, shard_seconds=shard_seconds)
 
 
 def _run(job: Extraction, on_progress: Callable[[float], None] = lambda seconds: None) -> None:
     extract(job, on_progress)
 
 
-@pytest.fixture
-def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever lasts more than 5 s is a long clip."""
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", 5.0)
-
-
 @pytest.mark.parametrize("name", ["rows", "equal"])
 def test_statistics_of_a_long_clip_are_those_of_all_its_frames_at_once(
-    name: str, in_slices: None, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
     source = _source(tmp_path / "a.wav", _sound(24.0), subtype="FLOAT")
     job = _job(source, tmp_path / "cache", name)
@@ -136,16 +140,14 @@ def test_statistics_of_a_long_clip_are_those_of_all_its_frames_at_once(
 
 @pytest.mark.parametrize(("name", "rate"), [("rows", NATIVE), ("equal", NATIVE), ("rows", RATE)])
 def test_a_long_clip_gives_what_a_short_one_would_have_given(
-    name: str, rate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, rate: int, tmp_path: Path
 ) -> None:
     source = _source(tmp_path / "a.flac", _sound(23.777, rate), rate)
     layers = (STEM, 0, 1)
-    jobs = [_job(source, tmp_path / kind, name, layers) for kind in ("whole", "slices")]
-    _run(jobs[0])
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", 5.0)
-    _run(jobs[1])
+    jobs = [_job(source, tmp_path / str(s), name, layers, s) for s in (WHOLE, IN_SLICES)]
     stored: list[dict[str, np.ndarray]] = []
     for job in jobs:
+        _run(job)
         assert not pending(job.features(), job.sources, layers)
         folder = job.features().folder
         files = {path.relative_to(folder): path for path in folder.rglob("*.safetensors")}
@@ -164,7 +166,7 @@ def test_a_long_clip_gives_what_a_short_one_would_have_given(
     assert places[0].exponent == places[1].exponent > 0
 
 
-def test_progress_goes_on_within_a_long_clip(in_slices: None, tmp_path: Path) -> None:
+def test_progress_goes_on_within_a_long_clip(tmp_path: Path) -> None:
     source = _source(tmp_path / "a.flac", _sound(21.3, NATIVE), NATIVE)
     passed: list[float] = []
     _run(_job(source, tmp_path / "cache"), passed.append)
@@ -173,22 +175,22 @@ def test_progress_goes_on_within_a_long_clip(in_slices: None, tmp_path: Path) ->
     assert sum(passed) == pytest.approx(source.seconds, abs=1e-4)
 
 
-def test_a_long_clip_is_a_shard_of_its_own(in_slices: None, tmp_path: Path) -> None:
+def test_a_long_clip_is_a_shard_of_its_own(tmp_path: Path) -> None:
     lengths = (1.0, 1.5, 7.0, 8.0)
     sources = tuple(_source(tmp_path / f"{seconds}.wav", _sound(seconds)) for seconds in lengths)
-    job = Extraction("rows", Weights("none"), sources, tmp_path / "cache")
+    job = _job(sources, tmp_path / "cache")
     _run(job)
     timings = job.features().timings([source.pcm_sha256 for source in sources])
     assert sorted(t.audio_seconds for t in timings) == [2.5, 7.0, 8.0]
 
 
 def test_a_deadline_within_a_long_clip_gives_it_up_and_keeps_those_before(
-    in_slices: None, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     short = _source(tmp_path / "a.wav", _sound(3.0))
     long = _source(tmp_path / "b.wav", _sound(30.0))
     layers = (0,)
-    job = Extraction("rows", Weights("none"), (short, long), tmp_path / "cache", frames=layers)
+    job = _job((short, long), tmp_path / "cache", layers=layers)
     deadline = time.time() + 3600
     passed: list[float] = []
 
@@ -209,7 +211,7 @@ def test_a_deadline_within_a_long_clip_gives_it_up_and_keeps_those_before(
 
 @pytest.mark.parametrize("seconds", [4.0, 9.0])
 def test_a_file_with_other_sound_than_was_scanned_is_refused(
-    seconds: float, in_slices: None, tmp_path: Path
+    seconds: float, tmp_path: Path
 ) -> None:
     """Its features would stand under the wrong samples for ever."""
     source = _source(tmp_path / "a.wav", _sound(seconds))
@@ -223,7 +225,7 @@ def test_a_file_with_other_sound_than_was_scanned_is_refused(
 
 @pytest.mark.parametrize(("seconds", "reason"), [(8.0, "shorter"), (10.0, "longer")])
 def test_a_long_clip_of_another_length_than_was_scanned_is_refused(
-    seconds: float, reason: str, in_slices: None, tmp_path: Path
+    seconds: float, reason: str, tmp_path: Path
 ) -> None:
     source = _source(tmp_path / "a.wav", _sound(9.0))
     soundfile.write(source.path, _sound(seconds), RATE)
@@ -231,7 +233,7 @@ def test_a_long_clip_of_another_length_than_was_scanned_is_refused(
         _run(_job(source, tmp_path / "cache"))
 
 
-def test_a_long_clip_begins_anew_where_libsndfile_gives_up(in_slices: None, tmp_path: Path) -> None:
+def test_a_long_clip_begins_anew_where_libsndfile_gives_up(tmp_path: Path) -> None:
     """A FLAC that promises a little more than there is, which FFmpeg accepts."""
     samples = _sound(20.0)
     clean = _source(tmp_path / "clean.flac", samples)
@@ -259,7 +261,7 @@ def test_live_frames_of_the_beginning_need_no_more_than_the_beginning(
 ) -> None:
     minutes = 6
     source = _source(tmp_path / "a.wav", _sound(60.0 * minutes))
-    job = _job(source, tmp_path / "cache", layers=(STEM,))
+    job = _job(source, tmp_path / "cache", layers=(STEM,), shard_seconds=WHOLE)
     _run(job)
     augmentation = Augmentation(speed_probability=0, pitch_probability=0)
     recordings = Recordings(job, (source.pcm_sha256,), augmentation)
@@ -303,6 +305,12 @@ def test_a_kill_within_a_long_clip_leaves_nothing_half_done(tmp_path: Path) -> N
     left = {path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert left == {".sqlite3"}
     (clip,) = scan([Clip("a", path, "x", "y")], tmp_path / "cache" / "scan.sqlite3").usable
-    job = _job(Source("a", path, clip.pcm_sha256, clip.seconds), tmp_path / "cache", "logmel", (0,))
+    job = _job(
+        Source("a", path, clip.pcm_sha256, clip.seconds),
+        tmp_path / "cache",
+        "logmel",
+        (0,),
+        shard_seconds=WHOLE,
+    )
     _run(job)
     assert not pending(job.features(), job.sources, job.frames)

@@ -17,7 +17,8 @@ from bench.errors import UserError
 from bench.protocols.fold import LeakError, verify
 from bench.protocols.grouping import components, deal
 from bench.protocols.makers import PROTOCOLS, RAVDESS_FOLDS, describe, find, make_folds
-from bench.tasks.ravdess.task import LABELS, manifest, parse
+from bench.tasks.ravdess.manifest import manifest
+from bench.tasks.ravdess.task import LABELS, parse
 
 RANDOM = ("random-80-20", "random-75-25")
 

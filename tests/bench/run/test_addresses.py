@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import backbones
-from backbones import Weights
 from bench.config.grid import Cell
-from bench.features.extract import Extraction, key_settings
+from bench.features.key import FeatureSettings
 from bench.records import store as records
 from tests.backbones import make_hf
 from tests.conftest import Voxgrid
@@ -40,7 +39,7 @@ def test_features_are_keyed_by_the_files_and_not_by_where_they_are(
 
     def folder(where: Path) -> Path:
         info = backbones.info(f"hf:{where}")
-        return Extraction(info.name, backbones.resolve(info), (), tmp_path).features().folder
+        return FeatureSettings(info, backbones.resolve(info)).folder(tmp_path)
 
     assert folder(copied) == folder(model)
     assert str(copied) not in str(folder(copied).relative_to(tmp_path))
@@ -48,26 +47,6 @@ def test_features_are_keyed_by_the_files_and_not_by_where_they_are(
     changed = settings.read_text().replace('"normalize_vars": true', '"normalize_vars": false')
     settings.write_text(changed)
     assert folder(copied) != folder(model)
-
-
-def test_the_key_of_a_registered_backbone_is_what_it_was() -> None:
-    info = backbones.info("whisper-base")
-    assert key_settings(info, Weights("pretrained", sha="a", config_sha="b"), "float32") == {
-        "backbone": "whisper-base",
-        "backbone_version": 1,
-        "weights_sha": "a",
-        "weights_kind": "pretrained",
-        "random_init": None,
-        "audio": {
-            **key_settings(info, Weights("none"), "float32")["audio"],
-            "rate": 16_000,
-        },
-        "normalised": False,
-        "window": {"policy": "equal", "version": 1, "max_seconds": 30.0},
-        "dtype": "float32",
-        "statistics": 1,
-        "config_sha": "b",
-    }
 
 
 def test_a_folder_runs_and_is_done_the_second_time(

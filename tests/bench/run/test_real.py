@@ -18,7 +18,9 @@ from bench.audio.index import scan
 from bench.clips import Clip, Task
 from bench.config.grid import Cell
 from bench.features import statistics
-from bench.features.extract import Extraction, Source, extract
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.features.store import FeatureSet
 from bench.protocols.makers import make_folds
 from bench.records import store as records
@@ -55,7 +57,8 @@ def _sources(clips: tuple[Clip, ...], folder: Path) -> tuple[Source, ...]:
 
 
 def _extracted(name: str, sources: tuple[Source, ...], root: Path, batch: int) -> FeatureSet:
-    job = Extraction(name, _weights(name), sources, root, batch=batch, threads=2)
+    settings = FeatureSettings(backbone_registry.infos()[name], _weights(name))
+    job = Extraction(settings, sources, root, batch=batch, threads=2)
     extract(job, lambda seconds: None)
     return job.features()
 

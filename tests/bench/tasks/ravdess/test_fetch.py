@@ -11,12 +11,12 @@ import zipfile
 
 import numpy as np
 import pytest
-import requests
 import soundfile
+from rich.console import Console
 
 from bench.errors import DataUnavailable, StorageError, UserError
+from bench.progress import Reporter
 from bench.tasks import resolve
-from bench.tasks.ravdess import fetch
 from bench.tasks.ravdess.fetch import fetch_ravdess
 from bench.tasks.ravdess.task import read
 
@@ -24,7 +24,6 @@ from bench.tasks.ravdess.task import read
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
-    monkeypatch.setattr(fetch, "_silent_hosts", set())
 
 
 def _wav(seed):
@@ -64,6 +63,7 @@ class _Server(http.server.ThreadingHTTPServer):
     stop_after: int | None = None
     status = 200
     ranges = True
+    redirects = 0
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -75,6 +75,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.seen.append(self.headers.get("Range"))
+        if server.redirects:
+            server.redirects -= 1
+            self.send_response(302)
+            self.send_header("Location", server.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if server.status != 200:
             self.send_error(server.status)
             return
@@ -109,8 +116,12 @@ def server(archive):
 @pytest.fixture
 def get(server, archive, published, tmp_path):
     def call(**options):
-        options = {"md5": hashlib.md5(archive).hexdigest(), "published": published} | options
-        fetch_ravdess(tmp_path / "data/ravdess", progress=False, url=server.url, **options)
+        options = {
+            "md5": hashlib.md5(archive).hexdigest(),
+            "published": published,
+            "silent": set(),
+        } | options
+        fetch_ravdess(tmp_path / "data/ravdess", url=server.url, **options)
 
     return call
 
@@ -150,10 +161,10 @@ def test_the_default_folder_is_where_the_task_looks(
     options = {"md5": hashlib.md5(archive).hexdigest(), "published": published, "url": server.url}
     monkeypatch.setenv("VOXGRID_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("VOXGRID_DATA", raising=False)
-    assert fetch_ravdess(progress=False, **options) == tmp_path / "cache/data/ravdess"
+    assert fetch_ravdess(**options) == tmp_path / "cache/data/ravdess"
     assert len(resolve("ravdess").clips) == 4
     monkeypatch.setenv("VOXGRID_DATA", str(tmp_path / "data"))
-    assert fetch_ravdess(progress=False, **options) == tmp_path / "data/ravdess"
+    assert fetch_ravdess(**options) == tmp_path / "data/ravdess"
     assert resolve("ravdess").clips[0].path.is_relative_to(tmp_path / "data")
 
 
@@ -210,15 +221,39 @@ def test_404_is_said_and_leaves_nothing(get, server, tmp_path):
     assert not list((tmp_path / "data").glob("*.part"))
 
 
-def test_a_silent_host_is_asked_once(tmp_path, monkeypatch):
-    asked = []
-    real = requests.get
-    monkeypatch.setattr(requests, "get", lambda *a, **k: asked.append(a) or real(*a, **k))
+def test_a_silent_host_is_asked_once(get, server, tmp_path):
+    silent = set()
     url = "http://127.0.0.1:9/file.zip"
     for message in ("cannot be reached", "is not asked again"):
         with pytest.raises(DataUnavailable, match=rf"{message}.*zenodo\.org"):
-            fetch_ravdess(tmp_path / "data/ravdess", progress=False, url=url)
-    assert len(asked) == 1
+            fetch_ravdess(tmp_path / "data/ravdess", url=url, silent=silent)
+    assert silent == {"127.0.0.1:9"}
+    with pytest.raises(DataUnavailable, match="is not asked again"):
+        get(silent={server.url.split("/")[2]})
+    assert server.seen == []
+
+
+def test_an_archive_that_is_there_is_not_fetched_again(get, server, archive, tmp_path):
+    """As a kill between the download and its unpacking leaves it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/Audio_Speech_Actors_01-24.zip").write_bytes(archive)
+    get()
+    assert (tmp_path / "data/ravdess").is_dir()
+    assert server.seen == []
+
+
+def test_a_redirect_is_followed(get, server):
+    server.redirects = 1
+    get()
+    assert len(server.seen) == 2
+
+
+def test_progress_is_told_in_megabytes(get, archive):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    get(reporter=Reporter(console))
+    megabytes = round(len(archive) / 1e6)
+    assert "download RAVDESS (MB)" in console.file.getvalue()
+    assert f"{megabytes}/{megabytes}" in console.file.getvalue()
 
 
 def test_offline_forbids_the_network(get, server, monkeypatch):
@@ -231,7 +266,7 @@ def test_offline_forbids_the_network(get, server, monkeypatch):
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="VOXGRID_CACHE"):
-        fetch_ravdess(tmp_path / "file/ravdess", progress=False)
+        fetch_ravdess(tmp_path / "file/ravdess")
 
 
 def test_a_full_disk_is_said(get, monkeypatch):

@@ -17,7 +17,8 @@ from bench.audio.index import scan
 from bench.errors import DataUnavailable, UserError
 from bench.protocols.makers import PROTOCOLS
 from bench.tasks import TASKS, find, names, resolve
-from bench.tasks.ravdess.task import LABELS, manifest, parse, read
+from bench.tasks.ravdess.manifest import manifest
+from bench.tasks.ravdess.task import LABELS, parse, read
 
 REAL = Path(os.environ.get("VOXGRID_DATA", "/nonexistent")) / "ravdess"
 

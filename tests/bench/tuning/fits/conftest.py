@@ -9,7 +9,7 @@ import pytest
 from bench import tasks
 from bench.audio.index import scan
 from bench.clips import Clip
-from bench.features.extract import Source
+from bench.features.source import Source
 
 
 def sources_of(clips: tuple[Clip, ...], folder: Path) -> tuple[Source, ...]:

@@ -13,7 +13,9 @@ from backbones import registry as backbone_registry
 from backbones import resolve
 from bench.config.grid import Cell
 from bench.executors.base import Worker
-from bench.features.extract import Extraction, Source, extract
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.planning import pairs
 from bench.protocols.fold import Fold
 from bench.tuning.cell import CellJob, CellOutcome
@@ -39,9 +41,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def job(sample_sources: tuple[Source, ...], tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    weights = resolve(backbone_registry.infos()["wav2vec2"], sample=True)
+    info = backbone_registry.infos()["wav2vec2"]
+    settings = FeatureSettings(info, resolve(info, sample=True))
     root = tmp_path_factory.mktemp("features")
-    made = Extraction("wav2vec2", weights, sample_sources, root, batch=4, frames=LAYERS)
+    made = Extraction(settings, sample_sources, root, batch=4, frames=LAYERS)
     extract(made, lambda seconds: None)
     return made
 

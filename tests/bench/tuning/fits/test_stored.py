@@ -14,7 +14,9 @@ from backbones import STEM, NotTrainable, resolve
 from backbones import registry as backbone_registry
 from bench import tasks
 from bench.clips import Clip
-from bench.features.extract import Extraction, Source, extract
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import LiveSequences, Recordings
 from bench.tuning.fits.stored import (
@@ -34,6 +36,11 @@ CUT = 2
 EVERYTHING = (STEM, 0, 1, 2)
 
 
+def _small(name: str) -> FeatureSettings:
+    info = backbone_registry.infos()[name]
+    return FeatureSettings(info, resolve(info, sample=True))
+
+
 @pytest.fixture(scope="module")
 def recordings(
     sample_sources: tuple[Source, ...], tmp_path_factory: pytest.TempPathFactory
@@ -42,8 +49,7 @@ def recordings(
     root = tmp_path_factory.mktemp("features")
     found = {}
     for name in SMALL:
-        weights = resolve(backbone_registry.infos()[name], sample=True)
-        job = Extraction(name, weights, sample_sources, root, batch=4, frames=EVERYTHING)
+        job = Extraction(_small(name), sample_sources, root, batch=4, frames=EVERYTHING)
         extract(job, lambda seconds: None)
         found[name] = Recordings(job, tuple(s.pcm_sha256 for s in sample_sources))
     return found
@@ -241,8 +247,7 @@ def test_the_layer_that_training_reads_follows_from_the_cut_and_the_blocks() -> 
 def test_a_backbone_without_blocks_gives_live_frames_and_refuses_training(
     sample_sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
-    weights = resolve(backbone_registry.infos()["logmel"], sample=True)
-    job = Extraction("logmel", weights, sample_sources, tmp_path, frames=(0,))
+    job = Extraction(_small("logmel"), sample_sources, tmp_path, frames=(0,))
     extract(job, lambda seconds: None)
     clips = Recordings(job, tuple(s.pcm_sha256 for s in sample_sources))
     stored, _ = sequences(clips, (0,)).batch(np.arange(4))
@@ -262,8 +267,7 @@ def test_a_clip_longer_than_the_window_is_the_same_live_and_stored(
     soundfile.write(tmp_path / "long.wav", long, 16_000)
     (source,) = sources_of((Clip("long", tmp_path / "long.wav", "label", "group"),), tmp_path)
     sha = source.pcm_sha256
-    weights = resolve(backbone_registry.infos()["whisper-base"], sample=True)
-    job = Extraction("whisper-base", weights, (source,), tmp_path, frames=(STEM, 2))
+    job = Extraction(_small("whisper-base"), (source,), tmp_path, frames=(STEM, 2))
     extract(job, lambda seconds: None)
     for layer in (STEM, 2):
         clips = Recordings(job, (sha,))
@@ -283,9 +287,10 @@ def test_real_weights_on_real_clips_give_the_same_frames_stored_and_live(
     name: str, cut: int, tmp_path: Path
 ) -> None:
     sources = sources_of(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
-    weights = resolve(backbone_registry.infos()[name], allow_download=False)
+    info = backbone_registry.infos()[name]
+    settings = FeatureSettings(info, resolve(info, allow_download=False))
     layers = tuple(start_of(cut, blocks) for blocks in (None, 3, 1, 0))
-    job = Extraction(name, weights, sources, tmp_path, frames=layers, threads=2)
+    job = Extraction(settings, sources, tmp_path, frames=layers, threads=2)
     extract(job, lambda seconds: None)
     clips = Recordings(job, tuple(s.pcm_sha256 for s in sources))
     for layer in layers:
