@@ -19,6 +19,7 @@ from bench.features.extract import Extraction
 from bench.planning import estimate
 from bench.planning.estimate import Estimate, History
 from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
+from bench.progress import duration
 from bench.protocols.fold import Fold, Split
 from bench.records import store as records
 from bench.records.benchmarks import Benchmark
@@ -155,7 +156,7 @@ def test_disk_is_four_float32_statistics_per_layer_and_pending_clip(
     [(0.4, "<1 s"), (75, "75 s"), (600, "10 min"), (5400, "1 h 30 min"), (7199, "2 h 0 min")],
 )
 def test_durations_read_as_words(seconds: float, words: str) -> None:
-    assert estimate.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
