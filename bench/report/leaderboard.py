@@ -154,8 +154,8 @@ def _task(done: Sequence[Record], level: int) -> Iterator[Block]:
     matrices = confusion.wanted(done)
     for protocol, own in by_protocol(done).items():
         yield Heading(level, _title(own))
-        about = own[0].folding.summary
-        yield Text(f"{about[:1].upper()}{escape(about[1:])}.")
+        about = escape(own[0].folding.summary)
+        yield Text(f"{about[:1].upper()}{about[1:]}.")
         for note in sorted({note for record in own for note in record.notes}):
             yield Text(f"**Note:** {escape(note)}.")
         yield from rankings(own, letters, level + 1)

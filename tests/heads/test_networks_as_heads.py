@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import optuna
@@ -385,3 +386,27 @@ def test_only_blocks_that_are_there_are_offered():
     assert scopes(0, accelerator=True) == {("classifier", 1)}
     assert scopes(1, accelerator=False) == {("classifier", 1), ("blocks", 1)}
     assert ("blocks", 4) not in scopes(3, accelerator=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"scope": "classifier", "lora_rank": 4}, "the classifier alone"),
+        ({"scope": "top-1", "lora_rank": 4}, "the last block"),
+        ({"scope": "top-4", "lora_rank": 4}, "the last 4 blocks"),
+        ({"scope": "all", "lora_rank": 4}, "all but the feature encoder"),
+        ({"scope": "lora-2", "lora_rank": 4}, "LoRA of rank 4 on the last 2 blocks"),
+        ({"scope": "lora-all", "lora_rank": 4}, "LoRA of rank 4 on all blocks"),
+        ({"trained": "blocks", "blocks": 3}, "the last 3 blocks"),
+        ({"trained": "lora", "blocks": None}, "LoRA of rank 8 on all blocks"),
+        ({}, "the last 2 blocks"),
+    ],
+)
+def test_what_is_trained_reads_the_same_from_a_search_and_from_a_recipe(
+    params: dict[str, Any], words: str
+) -> None:
+    assert FineTuneHead.trains(params, "mean", 12) == words
+
+
+def test_no_more_blocks_are_trained_than_lie_below_the_cut() -> None:
+    assert FineTuneHead.trains({"scope": "top-4"}, "mean", 2) == "the last 2 blocks"

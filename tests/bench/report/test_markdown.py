@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bench.report import markdown
+from bench.report.figures import confusion
 from bench.report.page import Bullets, Heading, Image, Table, Text
 from tests.bench.records.make_records import make_record
 
@@ -24,7 +25,7 @@ def tables(draw: st.DrawFn) -> Table:
 
 
 def _gfm_cells(line: str) -> int:
-    """Cells of a line as GitHub's parser sees them, a backslash with what it escapes."""
+    """Cells of a line for GitHub's parser, which takes a backslash with what it escapes."""
     escaped, bars = False, 0
     for character in line:
         bars += character == "|" and not escaped
@@ -63,8 +64,6 @@ def test_texts_of_records_stay_on_their_line(texts: Sequence[str]) -> None:
 
 
 def test_every_kind_of_block_has_its_markdown() -> None:
-    from bench.report.figures import confusion
-
     (figure,) = confusion.wanted([make_record()]).values()
     page = [
         Heading(2, "a <title>"),

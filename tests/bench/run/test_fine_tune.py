@@ -142,7 +142,8 @@ def test_the_record_says_what_was_augmented_and_what_ran_live(
     (record,) = _records(tmp_path)
     assert record.status == "ok", record.reason
     assert record.training is not None
-    assert record.training.frozen_part == frozen_part
+    assert (record.training.reads, record.training.frozen_part) == ("backbone", frozen_part)
+    assert {fold.trained for fold in record.folds} == {"the last block"}
     assert (record.training.augmentation is not None) == (frozen_part == "both")
 
 
@@ -160,6 +161,8 @@ def test_a_preset_runs_untuned_under_its_own_name(
     for record in found:
         assert record.status == "ok", record.reason
         assert (record.preset, record.backbone, record.trials) == (name, preset.backbone, 1)
+        assert record.published is not None
+        assert record.published.figures["accuracy"] == preset.published.accuracy.percent
         for fold in record.folds:
             assert {key: fold.best_params[key] for key in preset.params} == preset.params
             assert fold.trials.complete == 1
