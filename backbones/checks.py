@@ -28,13 +28,13 @@ from backbones._conformance.golden import (
     write_golden,
 )
 from backbones._conformance.model import MODEL_CHECKS
-from backbones._conformance.outcome import Check, CheckFailed, Measured, NotApplicable
+from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable
 from backbones._conformance.pickles import PICKLE_CHECKS
 from backbones._conformance.precision import PRECISION_CHECKS
 from backbones._conformance.record import RECORD_CHECKS
 from backbones._conformance.sounds import SOUND_CHECKS
 from backbones._conformance.state import STATE_CHECKS
-from backbones._conformance.subject import SECONDS, Subject
+from backbones._conformance.subject import SECONDS, Check, Subject
 from backbones._conformance.training import TRAINING_CHECKS
 from backbones.base import Backbone, BackboneError, Weights, WeightsUnavailable
 

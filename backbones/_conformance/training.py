@@ -18,14 +18,8 @@ from backbones._conformance.compare import (
     percent,
     valid_layers,
 )
-from backbones._conformance.outcome import (
-    Check,
-    CheckFailed,
-    Measured,
-    NotApplicable,
-    require,
-)
-from backbones._conformance.subject import Subject
+from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable, require
+from backbones._conformance.subject import Check, Subject
 from backbones.base import STEM, Frames, NotTrainable
 
 if TYPE_CHECKING:
@@ -110,7 +104,7 @@ def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
             f"the stem of clip {clip} is not zero after its {count} frames",
             measured=f"{wrong} values",
             limit=0,
-            remedy="return zero_padding(hidden, lengths) of backbones._tails",
+            remedy="return zero_padding(hidden, lengths) of backbones._tensors.frames",
         )
     return Measured("0 values in the padding", "0")
 
@@ -156,7 +150,7 @@ def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
             f"tail({start}, {stop}) is given out, though the layers are 0 to {last}",
             measured="no error",
             limit="ValueError",
-            remedy="begin tail with check_part(start, stop, last) of backbones._tails",
+            remedy="begin tail with check_part(start, stop, last) of backbones._tensors.frames",
         )
     return Measured("ValueError", "ValueError")
 
@@ -185,7 +179,7 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
                 f"{name} of the tail is {property_}",
                 measured=found,
                 limit=wanted,
-                remedy="copy the blocks with trainable() of backbones._tails",
+                remedy="copy the blocks with trainable() of backbones._tensors.frames",
             )
     _backward(tail, hidden, lengths)
     for name, parameter in parameters.items():
@@ -226,7 +220,7 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
         f"{worst.where} of encode changes with a training step on a tail",
         measured=percent(worst.change),
         limit=ROUNDING_LIMIT,
-        remedy="give out copies: trainable() of backbones._tails makes them",
+        remedy="give out copies: trainable() of backbones._tensors.frames makes them",
     )
     for number, (first, second) in enumerate(zip(before.hidden, after.hidden, strict=True)):
         require(
@@ -234,7 +228,7 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
             f"layer {number} of encode records a graph since there is a tail",
             measured="requires_grad",
             limit="no graph",
-            remedy="give out copies: trainable() of backbones._tails makes them",
+            remedy="give out copies: trainable() of backbones._tensors.frames makes them",
         )
     return Measured(percent(worst.change), ROUNDING_LIMIT)
 

@@ -15,12 +15,15 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import pytest
 from huggingface_hub import constants
 
 import backbones
 from backbones import BackboneError, BackboneInfo, Weights, WeightsUnavailable, names, weights
-from backbones._hub import settings_folder
+from backbones._hf import hub as hub_access
+from backbones._hf.files import WEIGHT_INDEX
+from backbones._hf.hub import settings_folder
 
 INFO = BackboneInfo(
     name="thing",
@@ -48,7 +51,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VOXGRID_CACHE", str(tmp_path / "voxgrid-cache"))
     monkeypatch.delenv("VOXGRID_WEIGHTS", raising=False)
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
-    weights.reachable.cache_clear()
+    hub_access.reachable.cache_clear()
     return cache
 
 
@@ -71,6 +74,7 @@ def test_local_folder_comes_before_the_hub_cache(tmp_path: Path, hub_cache: Path
     folder = checkpoint(tmp_path / "root" / "thing", b"local")
     found = weights.resolve(INFO, root=tmp_path / "root")
     assert found.path == folder
+    assert found.commit is None
     assert found.kind == "pretrained"
     assert found.id == INFO.weights_id
     assert found.sha == hashlib.sha256(b"local").hexdigest()
@@ -95,9 +99,10 @@ def test_hub_cache_is_used_without_the_network(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = cached(hub_cache)
-    monkeypatch.setattr(weights, "reachable", lambda origin: pytest.fail(f"asked {origin}"))
+    monkeypatch.setattr(httpx, "head", lambda url, **_: pytest.fail(f"asked {url}"))
     found = weights.resolve(INFO)
     assert found.path == folder
+    assert found.commit == "a" * 40
     assert found.sha == hashlib.sha256(b"cached").hexdigest()
 
 
@@ -131,12 +136,12 @@ def test_absence_is_one_sentence_that_says_how_to_get_them(tmp_path: Path) -> No
         "get them with: hf download someone/thing-large --local-dir $VOXGRID_WEIGHTS/thing"
         in message
     )
-    assert weights.availability(INFO, tmp_path) == ("missing", weights.how_to_get(INFO))
+    assert weights.availability(INFO, tmp_path) == ("missing", names.how_to_get(INFO))
 
 
 @pytest.mark.parametrize("variable", ["VOXGRID_OFFLINE", "HF_HUB_OFFLINE"])
 def test_offline_is_respected(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "reachable", lambda origin: pytest.fail(f"asked {origin}"))
+    monkeypatch.setattr(httpx, "head", lambda url, **_: pytest.fail(f"asked {url}"))
     monkeypatch.setenv(variable, "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", variable == "HF_HUB_OFFLINE")
     with pytest.raises(WeightsUnavailable, match=f"{variable} is set"):
@@ -144,8 +149,6 @@ def test_offline_is_respected(variable: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unreachable_host_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-
     asked: list[str] = []
 
     def refuse(url: str, **_: object) -> httpx.Response:
@@ -201,6 +204,7 @@ def test_address_is_downloaded_once(
     found = weights.resolve(info)
     assert found.path == tmp_path / "voxgrid-cache" / "weights" / "thing.nemo"
     assert found.sha == sha
+    assert found.commit is None
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     assert weights.resolve(info) == found
     assert weights.availability(info) == ("found", str(found.path))
@@ -319,6 +323,8 @@ def test_hub_download_takes_one_format_and_is_found_offline_afterwards(
     found = weights.resolve(INFO)
     assert found.path is not None
     assert found.path.is_relative_to(hub_cache)
+    assert INFO.revision == "main"
+    assert found.commit == hub.commit
     assert {file.name for file in found.path.iterdir()} == {
         "config.json",
         "preprocessor_config.json",
@@ -399,8 +405,9 @@ def test_another_process_finds_the_commit_that_was_resolved(
     """Offline, from the cache, even where the hub has moved on."""
     info = backbones.info(published)
     program = (
-        "from backbones import _hub, names; "
-        f"print(_hub.settings_folder(names.parse({published!r})).name)"
+        "from backbones import names; "
+        "from backbones._hf.hub import settings_folder; "
+        f"print(settings_folder(names.parse({published!r})).name)"
     )
     child = subprocess.run(
         [sys.executable, "-c", program],
@@ -419,13 +426,13 @@ def test_weights_in_several_files_are_fetched_with_their_index(
     index = {"weight_map": dict(zip("ab", parts, strict=True))}
     for name, content in parts.items():
         monkeypatch.setitem(HUB_FILES, name, content)
-    monkeypatch.setitem(HUB_FILES, weights.WEIGHT_INDEX, json.dumps(index).encode())
+    monkeypatch.setitem(HUB_FILES, WEIGHT_INDEX, json.dumps(index).encode())
     found = weights.resolve(INFO)
     assert found.path is not None
     assert {file.name for file in found.path.iterdir()} == {
         "config.json",
         "preprocessor_config.json",
-        weights.WEIGHT_INDEX,
+        WEIGHT_INDEX,
         *parts,
     }
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")

@@ -13,7 +13,7 @@ from backbones import Weights
 from bench.config.grid import Cell
 from bench.features.extract import Extraction, key_settings
 from bench.records import store as records
-from tests.backbones import make_hf
+from tests.backbones._hf import make_hf
 from tests.conftest import Voxgrid
 
 ONE_CELL = ("--task", "sample-emotion", "--pooling", "mean", "--head", "logistic_regression")

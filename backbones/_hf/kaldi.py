@@ -12,6 +12,8 @@ import warnings
 import torch
 from transformers.audio_utils import mel_filter_bank, window_function
 
+from backbones._tensors.frames import zero_padding
+
 FRAME_SAMPLES = 400
 HOP_SAMPLES = 160
 FFT_SAMPLES = 512
@@ -72,11 +74,20 @@ class Filterbank:
         return (power @ self._filters).clamp_min(floor).log(), counts
 
 
-def at_least(
-    samples: int, waves: torch.Tensor, lengths: torch.Tensor, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Waves as long as the longest clip, lengths of at least `samples`, both on the device."""
-    lengths = lengths.clamp(min=samples)
-    longest = int(lengths.max())
-    waves = waves[:, :longest].to(device)
-    return torch.nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths.to(device)
+def centred(
+    features: torch.Tensor, counts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features with zero mean per clip and band.
+
+    Args:
+        features: float32 (batch, frames, bands).
+        counts: int64 (batch,), frames of each clip.
+
+    Returns:
+        The features, the squares of their deviations summed over a clip's frames (batch, 1, bands),
+        and the features as they were; the first and the last are zero after each clip's end.
+    """
+    features = zero_padding(features, counts)
+    mean = features.sum(dim=1, keepdim=True) / counts[:, None, None]
+    found = zero_padding(features - mean, counts)
+    return found, found.square().sum(dim=1, keepdim=True), features
