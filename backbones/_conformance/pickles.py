@@ -163,6 +163,3 @@ def _from_unpickling(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-PICKLE_CHECKS = (check_no_pickle_is_executed,)

@@ -119,6 +119,3 @@ def _imported(
     if run.returncode != 0 or not said:
         return run.stderr.strip()[-300:] or f"exit code {run.returncode}", ()
     return None, tuple(name for name in heavy.split() if name in HEAVY)
-
-
-RECORD_CHECKS = (check_metadata_is_complete, check_listing_is_light)

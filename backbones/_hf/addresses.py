@@ -6,7 +6,6 @@ What is refused is refused before torch and transformers are imported, which tak
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ import yaml
 from backbones._hf.checkpoint import architecture, buildable
 from backbones._hf.encoder import Encoder, Traits, Unsupported
 from backbones._hf.families import FAMILIES
-from backbones._hf.files import FEATURE_FILES, MODEL_CARD, settings_digest
+from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
 from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
+
+AGAIN = "get it again"
 
 
 def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
@@ -44,7 +45,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     Files of the hub lie in folders named after their commit: it is what weights are looked up by,
     so that they and the settings are of the same one.
     """
-    settings = _read_json(address, folder / "config.json")
+    settings = read_settings(address.name, folder / "config.json", AGAIN)
     cls = _family(address, settings)
     features = {**cls.defaults, **_features(address, folder, cls)}
     full = {**architecture(settings), "model_type": settings["model_type"]}
@@ -97,16 +98,10 @@ def _rotates(config: Any) -> bool:
 
 
 def _require_positive(traits: Traits) -> None:
-    numbers = {
-        "sample rate": traits["sample_rate"],
-        "number of layers": traits["layers"],
-        "width": traits["width"],
-        "frame rate": traits["frame_rate"],
-        "window": traits["max_seconds"],
-    }
-    for what, value in numbers.items():
-        if value <= 0:
-            raise ValueError(f"a {what} of {value}")
+    for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
+        value = dict(traits)[what]
+        if not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"a {what.replace('_', ' ')} of {value}")
 
 
 def _family(address: Address, settings: Mapping[str, Any]) -> type[Encoder]:
@@ -134,7 +129,7 @@ def _features(address: Address, folder: Path, cls: type[Encoder]) -> dict[str, A
     for name in FEATURE_FILES:
         path = folder / name
         if path.is_file():
-            found = _read_json(address, path)
+            found = read_settings(address.name, path, AGAIN)
             nested = found.get("feature_extractor")
             features = nested if isinstance(nested, dict) else found
             _refuse_code(address, features)
@@ -152,39 +147,20 @@ def _features(address: Address, folder: Path, cls: type[Encoder]) -> dict[str, A
     )
 
 
-def _read_json(address: Address, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackboneError(
-            f"{address.name}: cannot read {path} ({error}); get it again"
-        ) from error
-    if not isinstance(found, dict):
-        raise BackboneError(f"{address.name}: {path} holds no settings; get it again")
-    return found
-
-
 def _licence(address: Address, folder: Path) -> str:
     """The licence in the model card, or where it may be found."""
-    if address.path is None:
-        from huggingface_hub import constants
+    from huggingface_hub import constants, metadata_load
 
+    if address.path is None:
         unknown = f"unknown: see {constants.ENDPOINT}/{address.where}"
     else:
         unknown = f"unknown: no {MODEL_CARD} in the folder names one"
     try:
-        card = (folder / MODEL_CARD).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return unknown
-    before, _, rest = card.partition("---\n")
-    if before.strip():
-        return unknown
-    try:
-        fields = yaml.safe_load(rest.partition("\n---")[0])
+        fields = metadata_load(folder / MODEL_CARD) or {}
     # a date that is none is a ValueError
-    except (yaml.YAMLError, ValueError):
+    except (OSError, yaml.YAMLError, ValueError):
         return unknown
-    found = fields.get("license") if isinstance(fields, dict) else None
+    found = fields.get("license")
     if found == "other":
         found = fields.get("license_name") or found
     if isinstance(found, list):

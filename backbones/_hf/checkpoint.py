@@ -6,7 +6,6 @@ Here every tensor of the encoder comes from the file, or loading stops.
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones._hf.files import weight_file, weight_parts
-from backbones._tensors.checkpoints import refuse
+from backbones._hf.files import read_settings, weight_file, weight_parts
+from backbones._tensors.checkpoints import CONTRADICTIONS, refuse
 from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
 from backbones.names import how_to_get
 
@@ -45,17 +44,6 @@ _NOT_ARCHITECTURE = frozenset(
         "use_kernels",
         "use_return_dict",
     }
-)
-# What a library makes of settings that contradict each other, or of sizes no memory can hold.
-_CONTRADICTIONS = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    LookupError,
-    ArithmeticError,
-    AssertionError,
-    ImportError,
 )
 
 
@@ -98,13 +86,8 @@ class Checkpoint:
                 f"file, but {self.folder} is none; {how_to_get(self.info)}"
             )
         path = self.folder / "config.json"
-        try:
-            settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BackboneError(
-                f"{self.info.name}: cannot read {path} ({error}); {how_to_get(self.info)}"
-            ) from error
-        found = settings.get("model_type") if isinstance(settings, dict) else None
+        settings = read_settings(self.info.name, path, how_to_get(self.info))
+        found = settings.get("model_type")
         if found != model_type:
             raise WeightsMismatch(
                 f"{self.info.name}: {path} describes a model of type {found!r}, not "
@@ -219,7 +202,7 @@ def buildable(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (StrictDataclassError, *_CONTRADICTIONS) as error:
+    except (StrictDataclassError, *CONTRADICTIONS) as error:
         raise BackboneError(
             f"{name}: transformers {transformers.__version__} cannot build what its settings "
             f"describe ({first_line(error)}); get the published ones again"

@@ -176,10 +176,6 @@ class PreNormEncoder(Encoder):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Layer 0 (batch, frames, width) and valid frames (batch,)."""
 
-    @abstractmethod
-    def mask(self, hidden: torch.Tensor, frames: torch.Tensor) -> Any:
-        """The attention mask as a block takes it; None where every frame is valid."""
-
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
         """Encode one batch; see `Backbone.encode`.
 
@@ -189,9 +185,13 @@ class PreNormEncoder(Encoder):
         """
         import torch
 
+        from backbones._hf.tails import attention_mask
+        from backbones._tensors.frames import valid_frames
+
         with torch.no_grad():
             hidden, frames = self.embed(waves, lengths)
-            mask = self.mask(hidden, frames)
+            valid = valid_frames(frames, hidden.shape[1])
+            mask = attention_mask(self.model.config, hidden, valid)
             layers = [hidden]
             for block in self.model.layers:
                 layers.append(block(layers[-1], mask))

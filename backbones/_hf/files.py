@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from backbones.base import BackboneError, first_line
 
@@ -17,6 +18,26 @@ WEIGHT_PARTS = "model-*-of-*.safetensors"
 FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
 SETTINGS_FILES = ("config.json", *FEATURE_FILES)
 MODEL_CARD = "README.md"
+
+
+def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
+    """Read one file of settings.
+
+    Args:
+        name: of the backbone, for messages.
+        path: the file.
+        remedy: how to get it again.
+
+    Raises:
+        BackboneError: it cannot be read, or holds no settings.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{name}: cannot read {path} ({error}); {remedy}") from error
+    return found
 
 
 def settings_digest(folder: Path) -> str:

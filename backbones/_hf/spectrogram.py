@@ -113,12 +113,10 @@ class SpectrogramTransformer(Encoder):
         """
         import torch
 
-        from backbones._hf.kaldi import FRAME_SAMPLES
-        from backbones._tensors.frames import at_least, zero_padding
+        from backbones._tensors.frames import zero_padding
 
-        size, device = int(self.features["max_length"]), self.model.device
-        waves, lengths = at_least(FRAME_SAMPLES, waves, lengths)
-        features, counts = self._filterbank(waves.to(device), lengths.to(device))
+        size = int(self.features["max_length"])
+        features, counts = self._filterbank(waves, lengths)
         counts = counts.clamp(max=size)
         features = zero_padding(features[:, :size], counts)
         features = torch.nn.functional.pad(features, (0, 0, 0, size - features.shape[1]))

@@ -93,23 +93,13 @@ class Speech2Text(PreNormEncoder):
         self, waves: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `PreNormEncoder`."""
-        from backbones._hf.kaldi import FRAME_SAMPLES
-        from backbones._tensors.frames import at_least, valid_frames
+        from backbones._tensors.frames import valid_frames
 
         encoder = self.model
-        waves, lengths = at_least(FRAME_SAMPLES, waves, lengths)
-        features, counts = self._features(waves.to(encoder.device), lengths.to(encoder.device))
+        features, counts = self._features(waves, lengths)
         hidden, counts = self._subsample(features.to(encoder.dtype), counts)
         padding = ~valid_frames(counts, hidden.shape[1])
         return hidden * encoder.embed_scale + encoder.embed_positions(padding.long()), counts
-
-    def mask(self, hidden: torch.Tensor, frames: torch.Tensor) -> Any:
-        """See `PreNormEncoder`."""
-        from backbones._hf.tails import attention_mask
-        from backbones._tensors.frames import valid_frames
-
-        valid = valid_frames(frames, hidden.shape[1])
-        return attention_mask(self.model.config, hidden, valid)
 
     def _features(
         self, waves: torch.Tensor, lengths: torch.Tensor

@@ -82,10 +82,15 @@ class Wav2Vec2Bert(Encoder):
 
     def prepare(self, device: str) -> None:
         """Set up the filterbank."""
-        from backbones._hf.kaldi import Filterbank
+        from backbones._hf.kaldi import FRAME_SAMPLES, HOP_SAMPLES, Filterbank
 
         self._filterbank = Filterbank(
-            self.features["num_mel_bins"], window="povey", scale=2**15, device=device
+            self.features["num_mel_bins"],
+            window="povey",
+            scale=2**15,
+            device=device,
+            # a variance takes two feature frames
+            shortest=FRAME_SAMPLES + (max(2, int(self.features["stride"])) - 1) * HOP_SAMPLES,
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
@@ -118,14 +123,10 @@ class Wav2Vec2Bert(Encoder):
 
         `SeamlessM4TFeatureExtractor`: zero mean and unit (unbiased) variance per clip and band.
         """
-        from backbones._hf.kaldi import FRAME_SAMPLES, HOP_SAMPLES, centred
-        from backbones._tensors.frames import at_least
+        from backbones._hf.kaldi import centred
 
-        stride, device = int(self.features["stride"]), self.model.device
-        # a variance takes two feature frames
-        shortest = FRAME_SAMPLES + (max(2, stride) - 1) * HOP_SAMPLES
-        waves, lengths = at_least(shortest, waves, lengths)
-        features, counts = self._filterbank(waves.to(device), lengths.to(device))
+        stride = int(self.features["stride"])
+        features, counts = self._filterbank(waves, lengths)
         found, squares, _ = centred(features, counts)
         features = found / (squares / (counts[:, None, None] - 1) + 1e-7).sqrt()
         whole = features[:, : features.shape[1] // stride * stride]

@@ -119,13 +119,6 @@ class Whisper(PreNormEncoder):
         x = x.transpose(1, 2) + encoder.embed_positions.weight[: x.shape[2]]
         return x, (frames + 1) // 2
 
-    def mask(self, hidden: torch.Tensor, frames: torch.Tensor) -> torch.Tensor | None:
-        """(batch, 1, 1, frames), True where attention may look; None where all of it is valid."""
-        from backbones._tensors.frames import valid_frames
-
-        valid = valid_frames(frames, hidden.shape[1])
-        return None if bool(valid.all()) else valid[:, None, None]
-
     def log_mel(
         self, waves: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -69,7 +69,8 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
     with readable(address.name, kind):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
-        layers, small = cls.layers(encoder), cls.layers(cls.shrunk(encoder))
+        layers, width, subsampling = cls.sizes(encoder)
+        small = cls.sizes(cls.shrunk(encoder)).layers
         info = BackboneInfo(
             name=address.name,
             summary=f"{cls.title}, as its own settings describe it",
@@ -78,8 +79,8 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
             licence=LICENCE,
             sample_rate=rate,
             layers=layers,
-            width=cls.width(encoder),
-            frame_rate=rate / hop / cls.subsampling(encoder),
+            width=width,
+            frame_rate=rate / hop / subsampling,
             max_seconds=MAX_SECONDS,
             attention_mask=True,
             normalised=False,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from backbones._tensors.checkpoints import CONTRADICTIONS
 from backbones.base import WeightsMismatch, first_line
 
 
@@ -62,15 +63,7 @@ def readable(name: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        LookupError,
-        ArithmeticError,
-        AssertionError,
-        RuntimeError,
-    ) as error:
+    except CONTRADICTIONS as error:
         raise WeightsMismatch(
             f"{name}: no {what} can be made of what its model_config.yaml describes "
             f"({first_line(error)}); get the published archive again"

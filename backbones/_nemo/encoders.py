@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backbones._nemo.archive import read_nemo
 from backbones._nemo.config import readable
@@ -39,6 +39,20 @@ def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
         return getattr(modules, target)(**settings).eval()
 
 
+class Sizes(NamedTuple):
+    """Of an encoder: what the harness has to know.
+
+    Attributes:
+        layers: how many representations `encode` returns.
+        width: features per frame of the last one.
+        subsampling: feature frames that one of its frames stands for.
+    """
+
+    layers: int
+    width: int
+    subsampling: int
+
+
 class NemoEncoder(Backbone):
     """What the encoders of NeMo share: features, building and reading.
 
@@ -65,18 +79,8 @@ class NemoEncoder(Backbone):
 
     @classmethod
     @abstractmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
-        """How many representations `encode` returns."""
-
-    @classmethod
-    @abstractmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """Features per frame of the last layer."""
-
-    @classmethod
-    @abstractmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """Feature frames that one frame of the last layer stands for."""
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
+        """What the arguments of the network say."""
 
     @classmethod
     @abstractmethod
@@ -191,22 +195,14 @@ class ConvAsr(NemoEncoder):
     }
 
     @classmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
         """See `NemoEncoder`."""
-        return len(encoder["jasper"]) + 1
-
-    @classmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder["jasper"][-1]["filters"])
-
-    @classmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return math.prod(
+        blocks = encoder["jasper"]
+        subsampling = math.prod(
             block["stride"][0] ** (1 if block.get("stride_last", False) else block["repeat"])
-            for block in encoder["jasper"]
+            for block in blocks
         )
+        return Sizes(len(blocks) + 1, int(blocks[-1]["filters"]), subsampling)
 
     @classmethod
     def shrunk(cls, encoder: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,19 +255,10 @@ class Conformer(NemoEncoder):
     }
 
     @classmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
         """See `NemoEncoder`."""
-        return int(encoder["n_layers"]) + 1
-
-    @classmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder["d_model"])
-
-    @classmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder.get("subsampling_factor", 4)) if encoder.get("subsampling", True) else 1
+        factor = encoder.get("subsampling_factor", 4) if encoder.get("subsampling", True) else 1
+        return Sizes(int(encoder["n_layers"]) + 1, int(encoder["d_model"]), int(factor))
 
     @classmethod
     def shrunk(cls, encoder: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     import torch
 
 NAMES_SHOWN = 5
+# What a library makes of settings that contradict each other, or of sizes no memory can hold.
+CONTRADICTIONS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+)
 
 
 def load_strictly(
