@@ -21,21 +21,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from backbones import registry, weights
-from backbones._conformance.batching import BATCHING_CHECKS
-from backbones._conformance.golden import (
-    GOLDEN_CHECKS,
-    check_golden_vectors_are_met,
-    write_golden,
+from backbones._conformance import (
+    batching,
+    golden,
+    model,
+    pickles,
+    precision,
+    record,
+    sounds,
+    state,
+    training,
 )
-from backbones._conformance.model import MODEL_CHECKS
-from backbones._conformance.outcome import Check, CheckFailed, Measured, NotApplicable
-from backbones._conformance.pickles import PICKLE_CHECKS
-from backbones._conformance.precision import PRECISION_CHECKS
-from backbones._conformance.record import RECORD_CHECKS
-from backbones._conformance.sounds import SOUND_CHECKS
-from backbones._conformance.state import STATE_CHECKS
-from backbones._conformance.subject import SECONDS, Subject
-from backbones._conformance.training import TRAINING_CHECKS
+from backbones._conformance.golden import check_golden_vectors_are_met, write_golden
+from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable
+from backbones._conformance.subject import SECONDS, Check, Subject
 from backbones.base import Backbone, BackboneError, Weights, WeightsUnavailable
 
 __all__ = [
@@ -56,17 +55,14 @@ __all__ = [
 
 Outcome = Literal["passed", "failed", "skipped"]
 
-CHECKS: tuple[Check, ...] = (
-    *RECORD_CHECKS,
-    *MODEL_CHECKS,
-    *BATCHING_CHECKS,
-    *SOUND_CHECKS,
-    *STATE_CHECKS,
-    *PRECISION_CHECKS,
-    *PICKLE_CHECKS,
-    *GOLDEN_CHECKS,
-    # last: a tail that is no copy leaves the backbone in another state
-    *TRAINING_CHECKS,
+# In the order they are written in, since one may leave nothing for the next to look at. Training is
+# the last: a tail that is no copy leaves the backbone in another state.
+_MODULES = (record, model, batching, sounds, state, precision, pickles, golden, training)
+CHECKS: tuple[Check, ...] = tuple(
+    value
+    for module in _MODULES
+    for name, value in vars(module).items()
+    if name.startswith("check_")
 )
 
 

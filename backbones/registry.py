@@ -259,9 +259,9 @@ def _class_of(target: object) -> type[Backbone]:
 
 def _at(address: names.Address, allow_download: bool) -> type[Backbone]:
     if address.scheme == "nemo":
-        from backbones import _nemo_archives
+        from backbones import _nemo
 
-        return _nemo_archives.backbone_class(address)
+        return _nemo.backbone_class(address)
     from backbones import _hf
 
     return _hf.backbone_class(address, allow_download=allow_download)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones import registry
-from backbones._conformance.outcome import NotApplicable
+from backbones._conformance.outcome import Measured, NotApplicable
 from backbones.base import Backbone, Frames, Weights
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ class Subject:
         if not self.info.normalised:
             return wave
         return (wave - wave.mean()) / (wave.var(unbiased=False) + 1e-7).sqrt()
+
+
+Check = Callable[[Subject], Measured]
 
 
 def pad(waves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

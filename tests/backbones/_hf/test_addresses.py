@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 
 import backbones
 from backbones import Backbone, BackboneError, Weights, WeightsMismatch
-from backbones._families import MODEL_TYPES
+from backbones._hf.families import FAMILIES
 from backbones.checks import check_backbone
-from tests.backbones import make_hf
-from tests.backbones.make_hf import CHECKPOINTS
+from tests.backbones._hf import make_hf
+from tests.backbones._hf.make_hf import CHECKPOINTS
 
 Saved = Callable[[str], Path]
 
@@ -98,13 +98,13 @@ def test_every_supported_model_type_is_tested_here(saved: Saved) -> None:
     types = {
         json.loads((saved(name) / "config.json").read_text())["model_type"] for name in CHECKPOINTS
     }
-    assert types == set(MODEL_TYPES)
+    assert types == set(FAMILIES)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
 def test_every_supported_model_type_is_named_for_the_reader(page: str) -> None:
-    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
-    assert [kind for kind in MODEL_TYPES if f"`{kind}`" not in text] == []
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    assert [kind for kind in FAMILIES if f"`{kind}`" not in text] == []
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

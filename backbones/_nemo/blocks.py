@@ -1,6 +1,6 @@
 """The blocks of QuartzNet as modules, for encoding and for training.
 
-Imports torch, so the plugin imports it inside methods.
+Imports torch, so it is imported inside methods.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, relu
+from torch.nn.functional import relu
 
-from backbones._tails import trainable, valid_frames, zero_padding
+from backbones._tensors.frames import trainable, valid_frames, zero_padding
 from backbones.base import Frames
 
 
@@ -62,7 +62,7 @@ class Conv(nn.Module):
     def _over_time(self, x: torch.Tensor, depthwise: torch.Tensor) -> torch.Tensor:
         # (batch, frames, width) in memory is what a channels-last (batch, width, 1, frames)
         # looks like, and that is the layout with a fast depthwise kernel
-        image = conv2d(
+        image = nn.functional.conv2d(
             x.transpose(1, 2).unsqueeze(2),
             depthwise,
             stride=(1, self.stride),

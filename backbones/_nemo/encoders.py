@@ -1,21 +1,21 @@
-"""Encoders of NeMo for any archive: convolutional ones (Citrinet …) and conformers.
+"""Encoders of NeMo: convolutional ones (Citrinet …) and conformers.
 
 NeMo builds the network and computes the features, as the archive's own configuration says.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from backbones._hub import first_line
-from backbones._nemo import read_nemo
-from backbones._tensors import load_strictly
-from backbones.base import Backbone, BackboneError, Frames, WeightsMismatch
-from backbones.quartznet import quiet_modules
+from backbones._nemo.archive import read_nemo
+from backbones._nemo.config import readable
+from backbones._tensors.checkpoints import load_strictly
+from backbones.base import Backbone, BackboneError, Dtype, Frames
 
 if TYPE_CHECKING:
     import torch
@@ -25,125 +25,139 @@ FEATURES = "AudioToMelSpectrogramPreprocessor"
 SHORTEST_FRAMES = 2
 
 
-@contextmanager
-def readable(name: str, what: str) -> Iterator[None]:
-    """Turn what comes of settings that are unknown or contradict each other into a sentence.
-
-    Args:
-        name: of the backbone.
-        what: is being made of the settings.
-
-    Raises:
-        WeightsMismatch: instead of what a library, or arithmetic, raises.
-    """
-    try:
-        yield
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        LookupError,
-        ArithmeticError,
-        AssertionError,
-        RuntimeError,
-    ) as error:
-        raise WeightsMismatch(
-            f"{name}: no {what} can be made of what its model_config.yaml describes "
-            f"({first_line(error)}); get the published archive again"
-        ) from error
-
-
 def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
     """One of NeMo's modules, in evaluation mode.
 
     Raises:
         WeightsMismatch: NeMo cannot build it from these settings.
     """
-    modules = quiet_modules()
+    # NeMo reports at import time that its usage telemetry is off
+    logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
+    from nemo.collections.asr import modules
+
     with readable(name, target):
         return getattr(modules, target)(**settings).eval()
 
 
-class NemoEncoder(Backbone):
-    """What the encoders of NeMo's archives share: features, building and reading."""
+class Sizes(NamedTuple):
+    """Of an encoder: what the harness has to know.
 
+    Attributes:
+        layers: how many representations `encode` returns.
+        width: features per frame of the last one.
+        subsampling: feature frames that one of its frames stands for.
+    """
+
+    layers: int
+    width: int
+    subsampling: int
+
+
+class NemoEncoder(Backbone):
+    """What the encoders of NeMo share: features, building and reading.
+
+    Attributes:
+        title: what it is called in a summary.
+        target: NeMo's class of the network.
+        dtypes: what it may compute in. A processor's convolutions over time are slow or worse in
+            half precision.
+        thread_safe: as in `BackboneInfo`.
+        trainable: as in `BackboneInfo`.
+        honoured: settings that have to have one of these values; the first is NeMo's own.
+        full: arguments of the network.
+        features: arguments of what computes the features.
+    """
+
+    title: ClassVar[str]
     target: ClassVar[str]
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32",)
     thread_safe: ClassVar[bool] = True
+    trainable: ClassVar[bool] = False
     honoured: ClassVar[Mapping[str, tuple[Any, ...]]]
     full: ClassVar[Mapping[str, Any]]
-    small: ClassVar[Mapping[str, Any]]
     features: ClassVar[Mapping[str, Any]]
 
     @classmethod
     @abstractmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
-        """How many representations `encode` returns."""
-
-    @classmethod
-    @abstractmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """Features per frame of the last layer."""
-
-    @classmethod
-    @abstractmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """Feature frames that one frame of the last layer stands for."""
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
+        """What the arguments of the network say."""
 
     @classmethod
     @abstractmethod
     def shrunk(cls, encoder: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that make the same architecture tiny."""
 
+    def of_archive(self, config: Mapping[str, Any], source: Path) -> Mapping[str, Any]:
+        """Arguments of the network whose tensors are in an archive.
+
+        Args:
+            config: of the archive.
+            source: the archive, for messages.
+        """
+        return self.full
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Build the network with NeMo and fill it.
 
+        Args:
+            device: a torch device name.
+            dtype: what the network computes in; the features are always computed in float32.
+
         Raises:
-            BackboneError: another dtype than float32.
-            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+            BackboneError: `info.dtypes` does not have this one.
+            WeightsMismatch: the archive holds another network, or one of its tensors is missing,
+                unexpected or of the wrong shape.
         """
         import torch
 
         if dtype not in self.info.dtypes:
-            raise BackboneError(f"{self.info.name}: runs in float32 only; leave out dtype {dtype}")
-        full = self.weights.kind == "pretrained" or self.weights.size == "full"
+            raise BackboneError(
+                f"{self.info.name}: runs in {' or '.join(self.info.dtypes)} only; leave out dtype "
+                f"{dtype}"
+            )
+        tensors: Mapping[str, torch.Tensor] = {}
+        settings = self.full
+        path = self.weights.path
+        if path is not None:
+            config, tensors = read_nemo(path)
+            settings = self.of_archive(config, path)
+        elif self.weights.size == "small":
+            settings = self.shrunk(self.full)
+        # dither is noise for training; pad_to would add frames that are not the clip's; it is
+        # normalised later, since layer 0 may be what there is before
+        features = {**self.features, "normalize": None, "dither": 0.0, "pad_to": 0}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
-            network = built(self.info.name, self.target, self.full if full else self.small)
-            # dither is noise for training; pad_to would add frames that are not the clip's; it is
-            # normalised later, since layer 0 may be what there is before
-            features = {**self.features, "normalize": None, "dither": 0.0, "pad_to": 0}
-            preprocessor = built(self.info.name, FEATURES, features)
-        if self.weights.kind == "pretrained":
-            path = self.weights.path
-            assert path is not None
-            _, tensors = read_nemo(path)
-            load_strictly(
-                network,
-                # other parts of the model: decoders, joint networks, features
-                {name: t for name, t in tensors.items() if name.startswith("encoder.")},
-                source=f"{self.info.name}: {path}",
-                prefix="encoder.",
-            )
-        self._preprocessor = preprocessor.to(device)
+            network = built(self.info.name, self.target, settings)
+            self._preprocessor = built(self.info.name, FEATURES, features).to(device)
+        if path is not None:
+            source = f"{self.info.name}: {path}"
+            load_strictly(network, tensors, source=source, prefix="encoder.")
+        self._parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.keep(network, device, dtype)
+
+    def keep(self, network: Any, device: str, dtype: str) -> None:
+        """Keep of the filled network what encoding takes."""
         self._network: Any = network.to(device).requires_grad_(False)
 
     def parameter_count(self) -> int:
-        """Parameters of the loaded encoder."""
-        return sum(p.numel() for p in self._network.parameters())
+        """Parameters of the loaded encoder, batch normalisation included."""
+        return self._parameters
 
-    def _log_mel(
+    @property
+    def shortest(self) -> int:
+        """Samples that a clip has at least; silence fills up."""
+        featurizer = self._preprocessor.featurizer
+        # with `exact_pad`, a window has to fit
+        return max(SHORTEST_FRAMES * featurizer.hop_length, featurizer.n_fft)
+
+    def log_mel(
         self, waves: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, bands, mel frames) before normalisation, and valid mel frames."""
-        import torch
+        from backbones._tensors.frames import at_least
 
-        shortest = SHORTEST_FRAMES * self._preprocessor.featurizer.hop_length
-        # with `exact_pad`, a window has to fit
-        shortest = max(shortest, self._preprocessor.featurizer.n_fft)
-        lengths = lengths.clamp(min=shortest)
-        longest = int(lengths.max())
-        waves = waves[:, :longest]
-        waves = torch.nn.functional.pad(waves, (0, longest - waves.shape[1]))
+        waves, lengths = at_least(self.shortest, waves, lengths)
         device = self._preprocessor.featurizer.fb.device
         mel, frames = self._preprocessor(input_signal=waves.to(device), length=lengths.to(device))
         return mel[..., : int(frames.max())], frames
@@ -152,7 +166,7 @@ class NemoEncoder(Backbone):
         """(batch, bands, mel frames) as the network was trained on, zero after each clip's end."""
         from nemo.collections.asr.parts.preprocessing.features import normalize_batch
 
-        from backbones._tails import valid_frames
+        from backbones._tensors.frames import valid_frames
 
         kind = self.features.get("normalize", "per_feature")
         if kind in ("per_feature", "all_features"):
@@ -167,6 +181,7 @@ class ConvAsr(NemoEncoder):
     each at its own frame rate. Convolutions and squeeze-and-excitation are masked by NeMo.
     """
 
+    title = "ConvASREncoder of NeMo"
     target = "ConvASREncoder"
     # NeMo's masks are cut from a table that grows with the longest clip so far
     thread_safe = False
@@ -180,22 +195,14 @@ class ConvAsr(NemoEncoder):
     }
 
     @classmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
         """See `NemoEncoder`."""
-        return len(encoder["jasper"]) + 1
-
-    @classmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder["jasper"][-1]["filters"])
-
-    @classmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return math.prod(
+        blocks = encoder["jasper"]
+        subsampling = math.prod(
             block["stride"][0] ** (1 if block.get("stride_last", False) else block["repeat"])
-            for block in encoder["jasper"]
+            for block in blocks
         )
+        return Sizes(len(blocks) + 1, int(blocks[-1]["filters"]), subsampling)
 
     @classmethod
     def shrunk(cls, encoder: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +224,7 @@ class ConvAsr(NemoEncoder):
         import torch
 
         with torch.no_grad():
-            mel, frames = self._log_mel(waves, lengths)
+            mel, frames = self.log_mel(waves, lengths)
             hidden, valid = [mel.transpose(1, 2)], [frames]
             states, counts = [self._normalised(mel, frames)], frames
             self._network.update_max_sequence_length(mel.shape[2], mel.device)
@@ -234,6 +241,7 @@ class Conformer(NemoEncoder):
     Layer 0 is what enters the first block, after subsampling; layer n the output of block n.
     """
 
+    title = "ConformerEncoder of NeMo"
     target = "ConformerEncoder"
     honoured: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         # with others, padding reaches a clip's frames, or NeMo takes its features in another order
@@ -247,19 +255,10 @@ class Conformer(NemoEncoder):
     }
 
     @classmethod
-    def layers(cls, encoder: Mapping[str, Any]) -> int:
+    def sizes(cls, encoder: Mapping[str, Any]) -> Sizes:
         """See `NemoEncoder`."""
-        return int(encoder["n_layers"]) + 1
-
-    @classmethod
-    def width(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder["d_model"])
-
-    @classmethod
-    def subsampling(cls, encoder: Mapping[str, Any]) -> int:
-        """See `NemoEncoder`."""
-        return int(encoder.get("subsampling_factor", 4)) if encoder.get("subsampling", True) else 1
+        factor = encoder.get("subsampling_factor", 4) if encoder.get("subsampling", True) else 1
+        return Sizes(int(encoder["n_layers"]) + 1, int(encoder["d_model"]), int(factor))
 
     @classmethod
     def shrunk(cls, encoder: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,7 +278,7 @@ class Conformer(NemoEncoder):
 
         network = self._network
         with torch.no_grad():
-            mel, frames = self._log_mel(waves, lengths)
+            mel, frames = self.log_mel(waves, lengths)
             network.update_max_seq_length(seq_length=mel.shape[2], device=mel.device)
             x, counts = self._subsampled(self._normalised(mel, frames), frames)
             x, positions = network.pos_enc(x=x, cache_len=0)
@@ -309,6 +308,3 @@ class Conformer(NemoEncoder):
         x, counts = before(x=mel, lengths=frames)
         counts = counts.to(torch.int64)
         return x[:, : int(counts.max())], counts
-
-
-ENCODERS: Mapping[str, type[NemoEncoder]] = {cls.target: cls for cls in (ConvAsr, Conformer)}

@@ -6,18 +6,21 @@ What is refused is refused before torch and transformers are imported, which tak
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from backbones._families import MODEL_TYPES, Family, Traits, Unsupported, family, rotates
-from backbones._hub import FEATURE_FILES, MODEL_CARD, settings_digest, settings_folder
-from backbones._huggingface import CONTRADICTIONS, architecture, unbuildable
+from backbones._hf.checkpoint import architecture, buildable
+from backbones._hf.encoder import Encoder, Traits, Unsupported
+from backbones._hf.families import FAMILIES
+from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
+from backbones._hf.hub import settings_folder
 from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
+
+AGAIN = "get it again"
 
 
 def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
@@ -42,75 +45,75 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     Files of the hub lie in folders named after their commit: it is what weights are looked up by,
     so that they and the settings are of the same one.
     """
-    settings = _read_json(address, folder / "config.json")
+    settings = read_settings(address.name, folder / "config.json", AGAIN)
     cls = _family(address, settings)
-    features = _features(address, folder, cls)
+    features = {**cls.defaults, **_features(address, folder, cls)}
+    full = {**architecture(settings), "model_type": settings["model_type"]}
+    members: dict[str, Any] = {
+        "full": full,
+        "features": features,
+        "settings_sha": digest,
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+    }
+    made: type[Encoder] = type(cls.__name__, (cls,), members)
     import torch
 
-    full = {**architecture(settings), "model_type": settings["model_type"]}
-    config = _config(address, full, cls)
-    found = {**cls.defaults, **features}
     try:
-        traits = cls.traits(config, found)
-        shrunk = cls.shrunk(config)
-        with torch.device("meta"):
-            network = cls.network(config)
-        small_layers = cls.traits(_config(address, {**full, **shrunk}, cls), found)["layers"]
+        with buildable(address.name):
+            config = made.configured(full)
+            traits = made.traits(config, features)
+            _require_positive(traits)
+            with torch.device("meta"):
+                network = made.library(full["model_type"])(config)
+            small = made.traits(made.configured(made.settings("small")), features)["layers"]
     except Unsupported as error:
         raise BackboneError(
             f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
             "plugin for it (CONTRIBUTING.md) or pick another model"
         ) from error
-    except CONTRADICTIONS as error:
-        raise unbuildable(address.name, error) from error
-    _require_positive(address, traits)
-    info = BackboneInfo(
+    rotates = _rotates(config)
+    made.info = BackboneInfo(
         name=address.name,
         summary=f"{settings['model_type']} encoder, as its own settings describe it",
         weights_id=address.where,
         revision="local" if address.revision is None else folder.name,
         licence=_licence(address, folder),
         parameters=sum(p.numel() for p in network.parameters()),
-        small_layers=None if small_layers == traits["layers"] else small_layers,
-        dtypes=("float32",) if rotates(config) else cls.dtypes,
-        thread_safe=not rotates(config),
+        small_layers=None if small == traits["layers"] else small,
+        dtypes=("float32",) if rotates else cls.dtypes,
+        thread_safe=not rotates,
         **traits,
     )
-    members = {
-        "info": info,
-        "full": full,
-        "small": {**full, **shrunk},
-        "features": found,
-        "settings_sha": digest,
-        "__module__": cls.__module__,
-        "__doc__": cls.__doc__,
-    }
-    return type(cls.__name__, (cls,), members)
+    return made
 
 
-def _require_positive(address: Address, traits: Traits) -> None:
-    numbers = {
-        "sample rate": traits["sample_rate"],
-        "number of layers": traits["layers"],
-        "width": traits["width"],
-        "frame rate": traits["frame_rate"],
-        "window": traits["max_seconds"],
-    }
-    for what, value in numbers.items():
-        if value <= 0:
-            raise unbuildable(address.name, ValueError(f"a {what} of {value}"))
+def _rotates(config: Any) -> bool:
+    """Whether positions are rotations.
+
+    The library keeps the angles of the last length on the module, where two threads would take
+    each other's, and in the network's dtype, too coarse for positions in any but float32.
+    """
+    return getattr(config, "position_embeddings_type", None) == "rotary"
 
 
-def _family(address: Address, settings: Mapping[str, Any]) -> type[Family]:
-    kind = settings.get("model_type")
-    if kind not in MODEL_TYPES:
+def _require_positive(traits: Traits) -> None:
+    for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
+        value = dict(traits)[what]
+        if not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"a {what.replace('_', ' ')} of {value}")
+
+
+def _family(address: Address, settings: Mapping[str, Any]) -> type[Encoder]:
+    kind = str(settings.get("model_type") or "")
+    if kind not in FAMILIES:
         what = f"a model of type '{kind}'" if kind else "no model that names its type"
         raise BackboneError(
             f"{address.name} is {what}, and voxgrid reads encoders of sound of these types: "
-            f"{', '.join(MODEL_TYPES)}; pick one of them or write a plugin (CONTRIBUTING.md)"
+            f"{', '.join(FAMILIES)}; pick one of them or write a plugin (CONTRIBUTING.md)"
         )
     _refuse_code(address, settings)
-    return family(kind)
+    return FAMILIES[kind]
 
 
 def _refuse_code(address: Address, settings: Mapping[str, Any]) -> None:
@@ -121,23 +124,12 @@ def _refuse_code(address: Address, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _config(address: Address, settings: Mapping[str, Any], cls: type[Family]) -> Any:
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import CONFIG_MAPPING
-
-    try:
-        config = CONFIG_MAPPING[settings["model_type"]]
-        return config.from_dict({**settings, **cls.inference})
-    except (StrictDataclassError, *CONTRADICTIONS) as error:
-        raise unbuildable(address.name, error) from error
-
-
-def _features(address: Address, folder: Path, cls: type[Family]) -> dict[str, Any]:
+def _features(address: Address, folder: Path, cls: type[Encoder]) -> dict[str, Any]:
     """Settings of the feature extractor, saved by itself or within a processor."""
     for name in FEATURE_FILES:
         path = folder / name
         if path.is_file():
-            found = _read_json(address, path)
+            found = read_settings(address.name, path, AGAIN)
             nested = found.get("feature_extractor")
             features = nested if isinstance(nested, dict) else found
             _refuse_code(address, features)
@@ -155,39 +147,20 @@ def _features(address: Address, folder: Path, cls: type[Family]) -> dict[str, An
     )
 
 
-def _read_json(address: Address, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackboneError(
-            f"{address.name}: cannot read {path} ({error}); get it again"
-        ) from error
-    if not isinstance(found, dict):
-        raise BackboneError(f"{address.name}: {path} holds no settings; get it again")
-    return found
-
-
 def _licence(address: Address, folder: Path) -> str:
     """The licence in the model card, or where it may be found."""
-    if address.path is None:
-        from huggingface_hub import constants
+    from huggingface_hub import constants, metadata_load
 
+    if address.path is None:
         unknown = f"unknown: see {constants.ENDPOINT}/{address.where}"
     else:
         unknown = f"unknown: no {MODEL_CARD} in the folder names one"
     try:
-        card = (folder / MODEL_CARD).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return unknown
-    before, _, rest = card.partition("---\n")
-    if before.strip():
-        return unknown
-    try:
-        fields = yaml.safe_load(rest.partition("\n---")[0])
+        fields = metadata_load(folder / MODEL_CARD) or {}
     # a date that is none is a ValueError
-    except (yaml.YAMLError, ValueError):
+    except (OSError, yaml.YAMLError, ValueError):
         return unknown
-    found = fields.get("license") if isinstance(fields, dict) else None
+    found = fields.get("license")
     if found == "other":
         found = fields.get("license_name") or found
     if isinstance(found, list):

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._families import MAX_SECONDS, Family, Traits, Unsupported, kaldi_rate
-from backbones._huggingface import load_model
-from backbones._wav2vec2 import INFERENCE
+from backbones._hf.encoder import (
+    MAX_SECONDS,
+    TINY_BLOCKS,
+    Encoder,
+    Traits,
+    Unsupported,
+    kaldi_rate,
+)
+from backbones._hf.waveform import INFERENCE
 from backbones.base import Frames
 
 if TYPE_CHECKING:
     import torch
 
 
-class Wav2Vec2Bert(Family):
+class Wav2Vec2Bert(Encoder):
     """Layer 0 is the projected features, layer n the output of block n.
 
     Blocks look back in their convolutions and are masked elsewhere, so that padding changes
@@ -30,23 +36,29 @@ class Wav2Vec2Bert(Family):
         "num_mel_bins": 80,
         "stride": 2,
     }
-    # both change the last layer's output only, for a decoder
     inference: ClassVar[Mapping[str, Any]] = {
         **INFERENCE,
-        "add_adapter": False,
+        # like the adapter, it changes the last layer's output only
         "use_intermediate_ffn_before_adapter": False,
     }
+    ignored = (
+        "masked_spec_embed",
+        "adapter.",
+        "intermediate_ffn.",
+        # a table that older versions of transformers saved; it is computed here
+        "encoder.embed_positions.",
+    )
 
     @classmethod
-    def network(cls, config: Any) -> torch.nn.Module:
-        """See `Family`."""
+    def library(cls, model_type: str) -> Any:
+        """See `Encoder`."""
         from transformers import Wav2Vec2BertModel
 
-        return Wav2Vec2BertModel(config)
+        return Wav2Vec2BertModel
 
     @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """See `Family`."""
+        """See `Encoder`."""
         wanted, found = config.feature_projection_input_dim, 1
         for key in ("num_mel_bins", "stride"):
             found *= int(features[key])
@@ -65,39 +77,20 @@ class Wav2Vec2Bert(Family):
 
     @classmethod
     def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """See `Family`."""
-        return {
-            "hidden_size": 48,
-            "num_hidden_layers": min(2, config.num_hidden_layers),
-            "num_attention_heads": 2,
-            "intermediate_size": 96,
-        }
+        """See `Encoder`."""
+        return {**TINY_BLOCKS, "num_hidden_layers": min(2, config.num_hidden_layers)}
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the encoder and read its weights; see `Backbone.load`."""
-        from transformers import Wav2Vec2BertModel
+    def prepare(self, device: str) -> None:
+        """Set up the filterbank."""
+        from backbones._hf.kaldi import FRAME_SAMPLES, HOP_SAMPLES, Filterbank
 
-        from backbones._kaldi import Filterbank
-
-        self._model: Any = load_model(
-            self.info,
-            self.weights,
-            model=Wav2Vec2BertModel,
-            full=self.full,
-            small=self.small,
-            inference=self.inference,
-            ignored=(
-                "masked_spec_embed",
-                "adapter.",
-                "intermediate_ffn.",
-                # a table that older versions of transformers saved; it is computed here
-                "encoder.embed_positions.",
-            ),
-            device=device,
-            dtype=dtype,
-        )
         self._filterbank = Filterbank(
-            self.features["num_mel_bins"], window="povey", scale=2**15, device=device
+            self.features["num_mel_bins"],
+            window="povey",
+            scale=2**15,
+            device=device,
+            # a variance takes two feature frames
+            shortest=FRAME_SAMPLES + (max(2, int(self.features["stride"])) - 1) * HOP_SAMPLES,
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
@@ -109,10 +102,12 @@ class Wav2Vec2Bert(Family):
         """
         import torch
 
-        model = self._model
+        from backbones._tensors.frames import valid_frames
+
+        model = self.model
         with torch.no_grad():
             features, counts = self._stacked(waves, lengths)
-            mask = torch.arange(features.shape[1], device=counts.device) < counts[:, None]
+            mask = valid_frames(counts, features.shape[1])
             output = model(
                 features.to(model.dtype),
                 attention_mask=None if bool(mask.all()) else mask.long(),
@@ -121,10 +116,6 @@ class Wav2Vec2Bert(Family):
         layers = (*output.hidden_states[:-1], output.last_hidden_state)
         return Frames.same_lengths(layers, counts.to(lengths.device))
 
-    def parameter_count(self) -> int:
-        """Parameters of the loaded encoder."""
-        return sum(p.numel() for p in self._model.parameters())
-
     def _stacked(
         self, waves: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,20 +123,11 @@ class Wav2Vec2Bert(Family):
 
         `SeamlessM4TFeatureExtractor`: zero mean and unit (unbiased) variance per clip and band.
         """
-        from backbones._kaldi import FRAME_SAMPLES, HOP_SAMPLES, at_least
+        from backbones._hf.kaldi import centred
 
         stride = int(self.features["stride"])
-        # a variance takes two feature frames
-        shortest = FRAME_SAMPLES + (max(2, stride) - 1) * HOP_SAMPLES
-        waves, lengths = at_least(shortest, waves, lengths, self._model.device)
         features, counts = self._filterbank(waves, lengths)
-        import torch
-
-        own = torch.arange(features.shape[1], device=counts.device) < counts[:, None]
-        valid, number = own[..., None], counts[:, None, None]
-        mean = (features * valid).sum(dim=1, keepdim=True) / number
-        centred = (features - mean) * valid
-        variance = centred.square().sum(dim=1, keepdim=True) / (number - 1)
-        features = centred / (variance + 1e-7).sqrt()
+        found, squares, _ = centred(features, counts)
+        features = found / (squares / (counts[:, None, None] - 1) + 1e-7).sqrt()
         whole = features[:, : features.shape[1] // stride * stride]
         return whole.reshape(len(whole), -1, stride * whole.shape[2]), counts // stride

@@ -1,8 +1,8 @@
-"""Strict copying of checkpoint tensors into a model: nothing missing, nothing unexplained."""
+"""What a checkpoint may hold: every tensor of the network, nothing unexplained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from backbones.base import WeightsMismatch
@@ -11,15 +11,21 @@ if TYPE_CHECKING:
     import torch
 
 NAMES_SHOWN = 5
+# What a library makes of settings that contradict each other, or of sizes no memory can hold.
+CONTRADICTIONS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+)
 
 
 def load_strictly(
-    module: torch.nn.Module,
-    tensors: Mapping[str, torch.Tensor],
-    *,
-    source: str,
-    prefix: str,
-    ignored: Iterable[str] = (),
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str, prefix: str
 ) -> None:
     """Copy `tensors` into `module`, refusing anything that does not fit exactly.
 
@@ -30,37 +36,53 @@ def load_strictly(
         module: the network to fill; its state dict names what is wanted.
         tensors: the checkpoint, name → tensor.
         source: the file the tensors come from, for messages.
-        prefix: what the checkpoint puts before the names of `module`, such as `encoder.`.
-        ignored: prefixes of tensors that belong to other parts of the original model.
+        prefix: of the network's tensors in the checkpoint, such as `encoder.`; those without it
+            belong to other parts of the original model.
 
     Raises:
         WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
     """
     wanted = {prefix + name: tensor.shape for name, tensor in module.state_dict().items()}
-    found = {k: v for k, v in tensors.items() if not k.startswith(tuple(ignored))}
-    problems = {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - wanted.keys()),
-        "of the wrong shape": [
-            f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name])}"
-            for name in sorted(wanted.keys() & found.keys())
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    refuse(
+        source,
+        missing=wanted.keys() - found.keys(),
+        unexpected=found.keys() - wanted.keys(),
+        misshaped={
+            name: (found[name].shape, wanted[name])
+            for name in wanted.keys() & found.keys()
             if found[name].shape != wanted[name]
-        ],
-    }
-    refuse(source, problems)
+        },
+    )
     module.load_state_dict({name.removeprefix(prefix): found[name] for name in wanted})
 
 
-def refuse(source: str, problems: Mapping[str, list[str]]) -> None:
-    """Refuse a checkpoint unless every list of problems is empty.
+def refuse(
+    source: str,
+    *,
+    missing: set[str],
+    unexpected: set[str],
+    misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
+) -> None:
+    """Refuse a checkpoint in which anything is wrong.
 
     Args:
         source: the file the tensors come from.
-        problems: what is wrong → the tensors it is wrong with.
+        missing: tensors that it lacks.
+        unexpected: tensors that nothing here knows.
+        misshaped: tensors of another shape → the shape found, and the one wanted.
 
     Raises:
         WeightsMismatch: naming the first few of each.
     """
+    problems = {
+        "missing": sorted(missing),
+        "unexpected": sorted(unexpected),
+        "of the wrong shape": [
+            f"{name} {tuple(found)} instead of {tuple(wanted)}"
+            for name, (found, wanted) in sorted(misshaped.items())
+        ],
+    }
     if any(problems.values()):
         listed = "; ".join(
             f"{len(names)} {problem} ({_shortened(names)})"

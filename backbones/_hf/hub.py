@@ -1,27 +1,35 @@
-"""Models of the Hugging Face hub and in folders, known by an address: their settings.
+"""The Hugging Face hub and its local cache: settings and weights, of one commit each.
 
-What can be known of a model without its weights: a few kilobytes, from a folder, from the hub's
-local cache or from the hub.
+Settings are what can be known of a model without its weights: a few kilobytes.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from pathlib import Path
 
-from backbones.base import BackboneError, WeightsUnavailable
+from backbones._hf.files import (
+    FEATURE_FILES,
+    MODEL_CARD,
+    SETTINGS_FILES,
+    WEIGHT_FILES,
+    WEIGHT_INDEX,
+    WEIGHT_PARTS,
+    weight_parts,
+)
+from backbones.base import BackboneError, WeightsUnavailable, first_line
 from backbones.names import Address
 
-# Of a checkpoint in several files: which tensor is in which.
-WEIGHT_INDEX = "model.safetensors.index.json"
-WEIGHT_FILES = ("model.safetensors", WEIGHT_INDEX, "pytorch_model.bin")
-# The last one holds the feature extractor's settings where a processor was saved as a whole.
-FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
-SETTINGS_FILES = ("config.json", *FEATURE_FILES)
-MODEL_CARD = "README.md"
 CONNECT_SECONDS = 3.0
+
+
+class NotFetched(Exception):
+    """A download that did not come about; the message is the reason, in half a sentence."""
+
+
+class NoNetwork(NotFetched):
+    """Nothing can be downloaded, or nothing may be."""
 
 
 def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
@@ -31,6 +39,9 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
         address: of scheme `hf`.
         allow_download: False never touches the network.
 
+    Returns:
+        The folder; that of a repository is called by the commit of its settings.
+
     Raises:
         BackboneError: there is no such folder, or no such repository.
         WeightsUnavailable: the repository's settings are not on this machine and cannot be had.
@@ -39,7 +50,7 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
     if folder is not None:
         if not (folder / "config.json").is_file():
             what = "has no config.json" if folder.is_dir() else "is no folder"
-            raise BackboneError(f"{address.name}: {folder} {what}; {how_to_get_address(address)}")
+            raise BackboneError(f"{address.name}: {folder} {what}; {address.how_to_get}")
         return folder
     cached, complete = _cached_settings(address)
     if cached is not None and complete:
@@ -52,32 +63,70 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
         return cached
 
 
-def settings_digest(folder: Path) -> str:
-    """Return the hex digest of all settings in a folder: of the network and of its features."""
-    digest = hashlib.sha256()
-    for name in SETTINGS_FILES:
-        if (folder / name).is_file():
-            digest.update(f"{name} {sha256(folder / name)}\n".encode())
-    return digest.hexdigest()
+def cached_weights(repository: str, revision: str | None) -> Path | None:
+    """Find the folder of a repository's commit in the local cache that holds settings and weights.
+
+    Not snapshot_download(local_files_only=True): it returns a folder that an interrupted download
+    left without its weight file, and refuses one that was fetched in part on purpose.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in WEIGHT_FILES:
+        found = [
+            try_to_load_from_cache(repository, file, revision=revision)
+            for file in ("config.json", name)
+        ]
+        if all(isinstance(file, str) for file in found):
+            try:
+                weight_parts(Path(str(found[1])))
+            except BackboneError:
+                continue  # a download that was interrupted, and that goes on
+            return Path(str(found[0])).parent
+    return None
 
 
-def sha256(file: Path) -> str:
-    """Return the hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def download_weights(repository: str, revision: str | None) -> Path:
+    """Fetch settings and weights of a repository, in one format.
+
+    Returns:
+        Their folder, called by the commit that a branch was at.
+
+    Raises:
+        NotFetched: with the reason.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
+    try:
+        files = HfApi().list_repo_files(repository, revision=revision)
+        # one format only: most repositories hold the same weights twice
+        wanted = next((name for name in WEIGHT_FILES if name in files), None)
+        if wanted is None:
+            raise NotFetched(f"{repository} has none of {', '.join(WEIGHT_FILES)}")
+        parts = [WEIGHT_PARTS] if wanted == WEIGHT_INDEX else []
+        patterns = [*SETTINGS_FILES, wanted, *parts]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    # an HTTP status of the hub and a full disk are both an OSError
+    except (OSError, _hub_error()) as error:
+        raise NotFetched(f"the download failed: {first_line(error)}") from error
 
 
-def how_to_get_address(address: Address) -> str:
-    """Return the clause that tells a person how to get a model by its address."""
-    if address.path is not None:
-        return (
-            "point it at a folder that holds config.json, preprocessor_config.json and "
-            "model.safetensors, as save_pretrained writes them"
-            if address.scheme == "hf"
-            else "point it at a .nemo archive"
-        )
-    pinned = f" --revision {address.revision}" if address.revision != "main" else ""
-    return f"get them with: hf download {address.where}{pinned}"
+def require_network(origin: str, *, hub_offline: bool = False) -> None:
+    """Refuse a download that cannot succeed, or that the user forbids.
+
+    Args:
+        origin: scheme and host, such as `https://huggingface.co`.
+        hub_offline: whether the hub's own setting forbids it.
+
+    Raises:
+        NoNetwork: with the reason.
+    """
+    if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+        raise NoNetwork("VOXGRID_OFFLINE is set")
+    if hub_offline:
+        raise NoNetwork("HF_HUB_OFFLINE is set")
+    if not reachable(origin):
+        raise NoNetwork(f"{origin} does not answer")
 
 
 @functools.cache
@@ -96,23 +145,13 @@ def reachable(origin: str) -> bool:
     return answer.status_code < 500
 
 
-def hub_error() -> type[Exception]:
+def _hub_error() -> type[Exception]:
     """What a request to the hub raises where the connection fails."""
     try:
         import httpx2 as hub_http  # what huggingface_hub speaks since 2.0
     except ImportError:
         import httpx as hub_http  # type: ignore[no-redef]
     return hub_http.HTTPError
-
-
-def offline() -> bool:
-    """Whether the user forbids any use of the network."""
-    return os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
 
 
 def _cached_settings(address: Address) -> tuple[Path | None, bool]:
@@ -140,22 +179,10 @@ def _download_settings(address: Address, allow_download: bool) -> Path:
     name, repository, page = address.name, address.where, f"{constants.ENDPOINT}/{address.where}"
     here = Path(repository).is_dir()
     hint = f"write hf:./{repository} for the folder here, or " if here else ""
-
-    def unavailable(reason: str) -> WeightsUnavailable:
-        return WeightsUnavailable(
-            f"{name}: its settings are not on this machine and {reason}; "
-            f"{hint}{how_to_get_address(address)}"
-        )
-
-    if not allow_download:
-        raise unavailable("downloads are not allowed")
-    if offline():
-        raise unavailable("VOXGRID_OFFLINE is set")
-    if constants.HF_HUB_OFFLINE:
-        raise unavailable("HF_HUB_OFFLINE is set")
-    if not reachable(constants.ENDPOINT):
-        raise unavailable(f"{constants.ENDPOINT} does not answer")
     try:
+        if not allow_download:
+            raise NoNetwork("downloads are not allowed")
+        require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
         folder = Path(
             snapshot_download(
                 repository,
@@ -178,8 +205,13 @@ def _download_settings(address: Address, allow_download: bool) -> Path:
             f"{name}: {repository} has no revision '{address.revision}': pick a branch, tag or "
             f"commit listed at {page}/commits/main"
         ) from error
-    except (OSError, hub_error()) as error:
-        raise unavailable(f"the download failed ({first_line(error)})") from error
+    except (NotFetched, OSError, _hub_error()) as error:
+        reason = first_line(error)
+        if not isinstance(error, NotFetched):
+            reason = f"the download failed ({reason})"
+        raise WeightsUnavailable(
+            f"{name}: its settings are not on this machine and {reason}; {hint}{address.how_to_get}"
+        ) from error
     if not (folder / "config.json").is_file():
         raise BackboneError(
             f"{name}: {repository} has no config.json, so it is no model of transformers: pick "

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import AutoConfig, WhisperFeatureExtractor, WhisperModel
 
 from backbones.base import Weights, WeightsMismatch
-from backbones.whisper_base import INFO, SMALL, WhisperBase
+from backbones.whisper_base import INFO, WhisperBase
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = WhisperConfig(
-        **SMALL,
+    config = AutoConfig.for_model(
+        **WhisperBase.settings("small"),
         decoder_layers=1,
         decoder_ffn_dim=8,
         decoder_attention_heads=2,
@@ -74,7 +74,7 @@ def test_thirty_seconds_equal_the_transformers_encoder(model, folder):
 @pytest.mark.parametrize("seconds", [0.5, 1.2345, 3.0])
 def test_features_are_those_of_the_thirty_second_window(folder, seconds):
     waves, lengths = batch([seconds, seconds + 1])
-    mel, frames = loaded(folder)._log_mel(waves, lengths)
+    mel, frames = loaded(folder).log_mel(waves, lengths)
     for row, n in enumerate(frames.tolist()):
         expected = features(waves[row, : lengths[row]])[0, :, :n]
         torch.testing.assert_close(mel[row, :, :n], expected, atol=1e-5, rtol=1e-4)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import backbones
 from backbones import Backbone, BackboneError, Weights, WeightsMismatch
-from backbones.speech2text import SMALL as SPEECH2TEXT_SMALL
+from backbones.speech2text import Speech2TextSmall
 from backbones.wav2vec2 import Wav2Vec2
 from backbones.xlsr import Xlsr
 
@@ -25,17 +25,17 @@ def published(name: str) -> Model:
     """A small model of the class whose checkpoint is published, decoder or quantizer included."""
     torch.manual_seed(0)
     if name == "speech2text":
-        config = transformers.Speech2TextConfig(
-            **SPEECH2TEXT_SMALL,
+        config = transformers.AutoConfig.for_model(
+            **Speech2TextSmall.settings("small"),
             decoder_layers=1,
             decoder_attention_heads=2,
             decoder_ffn_dim=16,
             vocab_size=20,
         )
         return transformers.Speech2TextForConditionalGeneration(config).eval()
-    small = {"wav2vec2": Wav2Vec2, "xlsr": Xlsr}[name].small
+    cls: type[Wav2Vec2 | Xlsr] = {"wav2vec2": Wav2Vec2, "xlsr": Xlsr}[name]
     extras = {"codevector_dim": 8, "proj_codevector_dim": 8, "num_codevectors_per_group": 4}
-    config = transformers.Wav2Vec2Config(**{**small, **extras})
+    config = transformers.AutoConfig.for_model(**cls.settings("small"), **extras)
     return transformers.Wav2Vec2ForPreTraining(config).eval()
 
 
@@ -197,19 +197,21 @@ def test_checkpoint_in_the_hub_cache_loads_offline(
     monkeypatch: pytest.MonkeyPatch,
     wave: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
-    info = backbones.infos()["xlsr"]
+    info = backbones.infos()["speech2text"]
     assert info.weights_id is not None
+    assert info.revision == "main"
     repository = tmp_path / "hub" / f"models--{info.weights_id.replace('/', '--')}"
     commit = "c" * 40
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(commit)
-    save_as_safetensors(published("xlsr"), repository / "snapshots" / commit)
+    save_as_safetensors(published("speech2text"), repository / "snapshots" / commit)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     monkeypatch.delenv("VOXGRID_WEIGHTS", raising=False)
     weights = backbones.resolve(info)
     assert weights.path == repository / "snapshots" / commit
-    backbone = backbones.create("xlsr", weights)
+    assert weights.commit == commit
+    backbone = backbones.create("speech2text", weights)
     backbone.load()
     assert bool(backbone.encode(*wave).hidden[-1].isfinite().all())
 
@@ -241,7 +243,7 @@ def test_published_size_has_the_announced_layers_and_parameters(name: str) -> No
 def test_xlsr_configuration_has_the_announced_parameters() -> None:
     """Counted without allocating 1.3 GB."""
     with torch.device("meta"):
-        config = transformers.Wav2Vec2Config(**Xlsr.full, mask_time_prob=0.0)
+        config = Xlsr.configured(Xlsr.full)
         model = transformers.Wav2Vec2Model(config)
     assert sum(p.numel() for p in model.parameters()) == Xlsr.info.parameters
     assert config.num_hidden_layers + 1 == Xlsr.info.layers

@@ -9,20 +9,17 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from backbones._hub import first_line
-from backbones._nemo import read_member, section, target_of
-from backbones._nemo_encoders import ENCODERS, FEATURES, NemoEncoder, built, readable
+from backbones._nemo.archive import read_config, read_member
+from backbones._nemo.config import readable, section, target_of
+from backbones._nemo.encoders import FEATURES, Conformer, ConvAsr, NemoEncoder, built
+from backbones._nemo.quartznet import FoldedQuartzNet, checked_config
 from backbones.base import Backbone, BackboneError, BackboneInfo, WeightsMismatch
 from backbones.names import Address
-from backbones.quartznet import INFO as QUARTZNET
-from backbones.quartznet import QuartzNet, checked_config
 
+ENCODERS: Mapping[str, type[NemoEncoder]] = {cls.target: cls for cls in (ConvAsr, Conformer)}
 MAX_SECONDS = 30.0
 # Where a setting is not given: what NeMo does then.
 SAMPLE_RATE, WINDOW_STRIDE = 16_000, 0.01
@@ -50,73 +47,47 @@ def backbone_class(address: Address) -> type[Backbone]:
 @functools.lru_cache(maxsize=64)
 def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
     """`digest` is what makes an archive that has changed another one."""
-    try:
-        config = yaml.safe_load(read_member(path, "model_config.yaml"))
-    except yaml.YAMLError as error:
-        raise WeightsMismatch(
-            f"{path} has no readable model_config.yaml ({first_line(error)}); get the published "
-            "archive again"
-        ) from error
-    if not isinstance(config, dict):
-        raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
+    config = read_config(path)
     kind = target_of(config, "encoder")
     if kind not in ENCODERS:
         raise BackboneError(
             f"{address.name}: its encoder is a {kind or 'thing without a name'}, and voxgrid runs "
             f"{' and '.join(ENCODERS)}; pick another model or write a plugin (CONTRIBUTING.md)"
         )
-    quartznet = _quartznet(address, config, path) if kind == "ConvASREncoder" else None
-    return quartznet or _class(ENCODERS[kind], address, config, path)
-
-
-def _quartznet(address: Address, config: Mapping[str, Any], path: Path) -> type[Backbone] | None:
-    """The class of a QuartzNet, which has a faster and trainable one; None for other encoders."""
-    try:
-        with readable(address.name, "ConvASREncoder"):
-            encoder = checked_config(config, source=path)
-    except WeightsMismatch:
-        return None  # whatever is wrong with it as an encoder of its kind is said of that
-    info = replace(
-        QUARTZNET,
-        name=address.name,
-        summary="QuartzNet encoder, as its own settings describe it",
-        weights_id=address.where,
-        revision="local",
-        licence=LICENCE,
-        width=encoder["jasper"][-1]["filters"],
-        parameters=_count(address, "ConvASREncoder", encoder),
-    )
-    members = {"info": info, "untrained": encoder, "__module__": QuartzNet.__module__}
-    return type("QuartzNetArchive", (QuartzNet,), members)
-
-
-def _class(
-    cls: type[NemoEncoder], address: Address, config: Mapping[str, Any], path: Path
-) -> type[Backbone]:
-    encoder = section(config, "encoder", cls.target, path)
-    features = section(config, "preprocessor", FEATURES, path)
+    cls = ENCODERS[kind]
+    encoder: Mapping[str, Any] = section(config, "encoder", kind, path)
+    features: Mapping[str, Any] = section(config, "preprocessor", FEATURES, path)
+    if cls is ConvAsr:
+        # a QuartzNet has a faster and trainable class
+        try:
+            with readable(address.name, kind):
+                encoder = checked_config(config, source=path)
+            cls, features = FoldedQuartzNet, FoldedQuartzNet.features
+        except WeightsMismatch:
+            pass  # whatever is wrong with it as an encoder of its kind is said below
     _refuse(address, features, encoder, cls)
-    with readable(address.name, cls.target):
+    with readable(address.name, kind):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
-        layers, small = cls.layers(encoder), cls.shrunk(encoder)
+        layers, width, subsampling = cls.sizes(encoder)
+        small = cls.sizes(cls.shrunk(encoder)).layers
         info = BackboneInfo(
             name=address.name,
-            summary=f"{cls.target} of NeMo, as its own settings describe it",
+            summary=f"{cls.title}, as its own settings describe it",
             weights_id=address.where,
             revision="local",
             licence=LICENCE,
             sample_rate=rate,
             layers=layers,
-            width=cls.width(encoder),
-            frame_rate=rate / hop / cls.subsampling(encoder),
+            width=width,
+            frame_rate=rate / hop / subsampling,
             max_seconds=MAX_SECONDS,
             attention_mask=True,
             normalised=False,
-            parameters=_count(address, cls.target, encoder),
-            small_layers=cls.layers(small) if cls.layers(small) != layers else None,
-            # a processor's convolutions over time are slow or worse in half precision
-            dtypes=("float32",),
+            parameters=_count(address, kind, encoder),
+            trainable=cls.trainable,
+            small_layers=small if small != layers else None,
+            dtypes=cls.dtypes,
             thread_safe=cls.thread_safe,
         )
         if min(info.sample_rate, info.layers, info.width, info.frame_rate) <= 0:
@@ -124,7 +95,6 @@ def _class(
     members = {
         "info": info,
         "full": encoder,
-        "small": small,
         "features": features,
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,

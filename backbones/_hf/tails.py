@@ -1,46 +1,18 @@
-"""Parts of a loaded encoder as modules of their own, to be trained.
+"""Parts of a loaded encoder of transformers as modules of their own, to be trained.
 
 Imports torch, so plugins import it inside methods.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
+from backbones._tensors.frames import check_part, trainable, valid_frames
 from backbones.base import STEM, Frames
-
-
-def check_part(start: int, stop: int, last: int) -> None:
-    """Refuse a part that an encoder whose last layer is `last` does not have.
-
-    Raises:
-        ValueError: naming what was asked for and what there is.
-    """
-    if not STEM <= start < stop <= last:
-        raise ValueError(
-            f"no part makes layer {stop} from layer {start}: the layers are 0 to {last}, "
-            f"a part starts at one of them or at the stem ({STEM}) and stops at a later one"
-        )
-
-
-def trainable(module: nn.Module) -> Any:
-    """Copy a frozen module on its device: in float32, every parameter requires gradients."""
-    return copy.deepcopy(module).float().requires_grad_(True)
-
-
-def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """Boolean (batch, frames): True for a clip's own frames."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
-
-
-def zero_padding(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(batch, frames, width) with zeros after each clip's end; the input is left alone."""
-    return hidden.masked_fill(~valid_frames(lengths, hidden.shape[1])[..., None], 0.0)
 
 
 class TransformerTail(nn.Module):
@@ -89,7 +61,7 @@ class TransformerTail(nn.Module):
         if self.front is not None:
             hidden = self.front(hidden, valid)
             layers.append(hidden)
-        mask = self._attention_mask(hidden, valid)
+        mask = attention_mask(self.config, hidden, valid)
         hidden = self.dropout(hidden)
         for block in self.blocks:
             hidden = block(hidden, mask)
@@ -98,14 +70,19 @@ class TransformerTail(nn.Module):
             layers[-1] = self.norm(hidden)
         return Frames.same_lengths(layers, lengths)
 
-    def _attention_mask(self, hidden: torch.Tensor, valid: torch.Tensor) -> Any:
-        from transformers.masking_utils import create_bidirectional_mask
 
-        return create_bidirectional_mask(
-            config=self.config,
-            inputs_embeds=hidden,
-            attention_mask=None if bool(valid.all()) else valid,
-        )
+def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> Any:
+    """The mask a block takes, as the library makes it; None where every frame is valid.
+
+    Args:
+        config: the encoder's configuration.
+        hidden: (batch, frames, width), what enters the first block.
+        valid: boolean (batch, frames).
+    """
+    from transformers.masking_utils import create_bidirectional_mask
+
+    mask = None if bool(valid.all()) else valid
+    return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=mask)
 
 
 def pre_norm_tail(encoder: Any, start: int, stop: int) -> TransformerTail:

@@ -12,8 +12,8 @@ import torch
 import backbones
 from backbones import Backbone, BackboneError, Weights
 from backbones.checks import check_backbone
-from tests.backbones import make_nemo
-from tests.backbones.make_nemo import ENCODERS, FEATURES
+from tests.backbones._nemo import make_nemo
+from tests.backbones._nemo.make_nemo import ENCODERS, FEATURES
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ import pytest
 import torch
 import yaml
 
+from backbones._nemo.encoders import built
+from backbones._nemo.quartznet import FEATURE_SETTINGS, quartznet_config
 from backbones.base import Weights, WeightsMismatch
-from backbones.quartznet import FEATURES, INFO, QuartzNet, build, quartznet_config
+from backbones.quartznet import INFO, QuartzNet
 
 MODULES = "nemo.collections.asr.modules."
 SECONDS = (1.0, 0.63, 0.31)
@@ -18,7 +20,7 @@ SECONDS = (1.0, 0.63, 0.31)
 def trained():
     """A small network of NeMo's whose batch normalisation is not the identity."""
     torch.manual_seed(1)
-    network = build(quartznet_config("small"))[1]
+    network = built("a test", "ConvASREncoder", quartznet_config("small"))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -39,7 +41,10 @@ def tensors(trained):
 
 def new_style(encoder):
     return {
-        "preprocessor": {"_target_": MODULES + "AudioToMelSpectrogramPreprocessor", **FEATURES},
+        "preprocessor": {
+            "_target_": MODULES + "AudioToMelSpectrogramPreprocessor",
+            **FEATURE_SETTINGS,
+        },
         "encoder": {"_target_": MODULES + "ConvASREncoder", **encoder},
     }
 
@@ -98,7 +103,9 @@ def test_forward_equals_nemos_own(tmp_path, trained, tensors, style, mode, prefi
 
     from nemo.collections.asr.modules import AudioToMelSpectrogramPreprocessor
 
-    preprocessor = AudioToMelSpectrogramPreprocessor(**FEATURES, dither=0.0, pad_to=0).eval()
+    preprocessor = AudioToMelSpectrogramPreprocessor(
+        **FEATURE_SETTINGS, dither=0.0, pad_to=0
+    ).eval()
     with torch.no_grad():
         mel, mel_lengths = preprocessor(input_signal=waves, length=lengths)
         states, counts, expected = [mel], mel_lengths, []

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._families import Family, Traits, Unsupported, kaldi_rate
-from backbones._huggingface import load_model
+from backbones._hf.encoder import TINY_BLOCKS, Encoder, Traits, Unsupported, kaldi_rate
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 TOKENS = 2
 
 
-class SpectrogramTransformer(Family):
+class SpectrogramTransformer(Encoder):
     """Frames are the patches of one place in time, averaged over frequency.
 
     The network has as many positions as its fixed input has patches, and was trained on clips
@@ -40,18 +39,17 @@ class SpectrogramTransformer(Family):
         "mean": -4.2677393,
         "std": 4.5689974,
     }
-    inference: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
-    def network(cls, config: Any) -> torch.nn.Module:
-        """See `Family`."""
+    def library(cls, model_type: str) -> Any:
+        """See `Encoder`."""
         from transformers import ASTModel
 
-        return ASTModel(config)
+        return ASTModel
 
     @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """See `Family`; the longest window is the network's fixed input."""
+        """See `Encoder`; the longest window is the network's fixed input."""
         for key in ("num_mel_bins", "max_length"):
             if features[key] != getattr(config, key):
                 raise Unsupported(
@@ -73,31 +71,13 @@ class SpectrogramTransformer(Family):
 
     @classmethod
     def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """See `Family`."""
-        return {
-            "hidden_size": 48,
-            "num_hidden_layers": min(2, config.num_hidden_layers),
-            "num_attention_heads": 2,
-            "intermediate_size": 96,
-        }
+        """See `Encoder`."""
+        return {**TINY_BLOCKS, "num_hidden_layers": min(2, config.num_hidden_layers)}
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the encoder and read its weights; see `Backbone.load`."""
-        from transformers import ASTModel
+    def prepare(self, device: str) -> None:
+        """Set up the filterbank."""
+        from backbones._hf.kaldi import Filterbank
 
-        from backbones._kaldi import Filterbank
-
-        self._model: Any = load_model(
-            self.info,
-            self.weights,
-            model=ASTModel,
-            full=self.full,
-            small=self.small,
-            inference=self.inference,
-            ignored=(),
-            device=device,
-            dtype=dtype,
-        )
         self._filterbank = Filterbank(
             self.features["num_mel_bins"], window="hann", scale=1.0, device=device
         )
@@ -110,7 +90,7 @@ class SpectrogramTransformer(Family):
         """
         import torch
 
-        model = self._model
+        model = self.model
         with torch.no_grad():
             spectrogram, counts = self._spectrogram(waves, lengths)
             output = model(spectrogram.to(model.dtype), output_hidden_states=True)
@@ -124,10 +104,6 @@ class SpectrogramTransformer(Family):
         places = ((counts - config.patch_size) // config.time_stride + 1).clamp(min=1)
         return Frames.same_lengths([x.to(model.dtype) for x in layers], places.to(lengths.device))
 
-    def parameter_count(self) -> int:
-        """Parameters of the loaded encoder."""
-        return sum(p.numel() for p in self._model.parameters())
-
     def _spectrogram(
         self, waves: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,14 +113,12 @@ class SpectrogramTransformer(Family):
         """
         import torch
 
-        from backbones._kaldi import FRAME_SAMPLES, at_least
+        from backbones._tensors.frames import zero_padding
 
         size = int(self.features["max_length"])
-        waves, lengths = at_least(FRAME_SAMPLES, waves, lengths, self._model.device)
         features, counts = self._filterbank(waves, lengths)
-        features, counts = features[:, :size], counts.clamp(max=size)
-        padding = torch.arange(features.shape[1], device=counts.device) >= counts[:, None]
-        features = features.masked_fill(padding[..., None], 0.0)
+        counts = counts.clamp(max=size)
+        features = zero_padding(features[:, :size], counts)
         features = torch.nn.functional.pad(features, (0, 0, 0, size - features.shape[1]))
         if self.features["do_normalize"]:
             features = (features - self.features["mean"]) / (self.features["std"] * 2)

@@ -12,6 +12,8 @@ import warnings
 import torch
 from transformers.audio_utils import mel_filter_bank, window_function
 
+from backbones._tensors.frames import at_least, zero_padding
+
 FRAME_SAMPLES = 400
 HOP_SAMPLES = 160
 FFT_SAMPLES = 512
@@ -29,9 +31,19 @@ class Filterbank:
         scale: what samples in [-1, 1] are multiplied with first; Kaldi's own is that of 16-bit
             integers.
         device: torch device.
+        shortest: samples that a clip counts as having at least, one frame or more; silence fills
+            up.
     """
 
-    def __init__(self, mels: int, *, window: str, scale: float, device: str) -> None:
+    def __init__(
+        self,
+        mels: int,
+        *,
+        window: str,
+        scale: float,
+        device: str,
+        shortest: int = FRAME_SAMPLES,
+    ) -> None:
         with warnings.catch_warnings():
             # 128 bands leave the lowest ones empty, as the networks that take them were trained
             warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
@@ -49,6 +61,7 @@ class Filterbank:
         self._filters = torch.from_numpy(filters).float().to(device)
         self._window = torch.from_numpy(values).float().to(device)
         self._scale = scale
+        self._shortest = shortest
 
     def __call__(
         self, waves: torch.Tensor, lengths: torch.Tensor
@@ -56,12 +69,14 @@ class Filterbank:
         """Features of one batch.
 
         Args:
-            waves: (batch, samples) at 16 kHz, of at least one frame.
-            lengths: int64 (batch,), samples of each clip, at least those of one frame.
+            waves: (batch, samples) at 16 kHz.
+            lengths: int64 (batch,), samples of each clip.
 
         Returns:
-            float32 (batch, frames, mels), and frames per clip (batch,).
+            float32 (batch, frames, mels), and frames per clip (batch,), on the filterbank's device.
         """
+        waves, lengths = at_least(self._shortest, waves, lengths)
+        waves, lengths = (x.to(self._window.device) for x in (waves, lengths))
         counts = (lengths - FRAME_SAMPLES) // HOP_SAMPLES + 1
         frames = (waves.float() * self._scale).unfold(1, FRAME_SAMPLES, HOP_SAMPLES)
         frames = frames - frames.mean(dim=2, keepdim=True)
@@ -72,11 +87,20 @@ class Filterbank:
         return (power @ self._filters).clamp_min(floor).log(), counts
 
 
-def at_least(
-    samples: int, waves: torch.Tensor, lengths: torch.Tensor, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Waves as long as the longest clip, lengths of at least `samples`, both on the device."""
-    lengths = lengths.clamp(min=samples)
-    longest = int(lengths.max())
-    waves = waves[:, :longest].to(device)
-    return torch.nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths.to(device)
+def centred(
+    features: torch.Tensor, counts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features with zero mean per clip and band.
+
+    Args:
+        features: float32 (batch, frames, bands).
+        counts: int64 (batch,), frames of each clip.
+
+    Returns:
+        The features, the squares of their deviations summed over a clip's frames (batch, 1, bands),
+        and the features as they were; the first and the last are zero after each clip's end.
+    """
+    features = zero_padding(features, counts)
+    mean = features.sum(dim=1, keepdim=True) / counts[:, None, None]
+    found = zero_padding(features - mean, counts)
+    return found, found.square().sum(dim=1, keepdim=True), features
