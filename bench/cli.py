@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.check import check
+from bench.commands.list import list_
 from bench.commands.new import new_app
-from bench.commands.shell import fail, interruptible, reporter
+from bench.commands.shell import fail, interruptible, known_control, reporter
 from bench.errors import DataUnavailable, UserError, VoxgridError
 from bench.fetch import fetch_app
 
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 app.add_typer(fetch_app, name="fetch")
 app.add_typer(new_app, name="new")
+app.command(name="list")(list_)
+app.command()(check)
 
 Many = list[str] | None
 _TASK = typer.Option("--task", help="Task; repeatable. Default: grid.toml.")
@@ -87,12 +90,6 @@ def _config(
     return choose(settings)
 
 
-def _control(value: str | None) -> Any:
-    if value not in (None, "random-init"):
-        raise UserError(f"--control knows only 'random-init', not '{value}'")
-    return value
-
-
 def _plan(
     config: GridConfig, control: str | None, preset: str | None, progress: Reporter, download: bool
 ) -> Plan:
@@ -101,7 +98,7 @@ def _plan(
 
     return make_plan(
         config,
-        control=_control(control),
+        control=known_control(control),
         preset=presets.find(preset) if preset else None,
         allow_download=download,
         reporter=progress,
@@ -201,24 +198,6 @@ def plan(
     render(made, settings)
 
 
-@app.command(name="list")
-def list_(
-    kind: Annotated[
-        str | None,
-        typer.Argument(help="tasks, protocols, backbones, poolings, heads or presets; or all."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
-) -> None:
-    """List tasks, protocols, backbones, poolings and heads, and what is available here."""
-    from bench.commands import list as inventory
-
-    found = inventory.collect(kind)
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-    else:
-        inventory.render(found)
-
-
 @app.command()
 def leaderboard(
     results: ResultsOption = None,
@@ -240,74 +219,6 @@ def leaderboard(
         return
     target = report.update(settings.results, settings.leaderboard)
     typer.echo(f"wrote {target}")
-
-
-@app.command()
-@interruptible
-def check(
-    asked: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Backbones, heads or tasks; default: all registered backbones.",
-            metavar="[NAME]...",
-        ),
-    ] = None,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="With real weights, not a small random network.")
-    ] = False,
-    control: Annotated[
-        str | None,
-        typer.Option(help="'random-init': with random weights at the published size."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
-    write_golden: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where nothing else failed, write what the weights give into this folder. "
-            "It belongs next to the plugin's file, under the name 'golden'."
-        ),
-    ] = None,
-) -> None:
-    """Check that backbones (or heads, or tasks) keep the contract: padding, lengths and more."""
-    from rich.console import Console
-
-    from bench.commands import checking, conformance, suites
-
-    names, left_out = conformance.registered()
-    others: list[checking.Subject] = []
-    if asked:
-        (names, others), left_out = checking.split(asked), []
-    if pretrained and control:
-        raise UserError("--pretrained and --control ask for different weights: leave out one")
-    if others and (pretrained or control or write_golden is not None):
-        raise UserError(f"{others[0].name} is a {others[0].kind}: leave out the options of weights")
-    console = Console()
-    found = []
-    for examination in conformance.examinations(
-        names, pretrained=pretrained, control=_control(control)
-    ):
-        if asked and examination.skipped:
-            raise UserError(f"{examination.name} cannot be checked: {examination.skipped}")
-        if write_golden is not None:
-            examination = conformance.with_golden(examination, write_golden)
-        found.append(examination)
-        if not as_json:
-            conformance.render(examination, console)
-    examined = [suites.examine(other) for other in others]
-    if as_json:
-        listing = conformance.as_json(found, left_out)
-        listing["passed"] &= all(each.passed for each in examined)
-        typer.echo(json.dumps(listing | suites.as_json(examined), indent=1))
-    else:
-        for each in examined:
-            suites.render(each, console)
-    if names or not others:
-        typer.echo(conformance.summary(found, left_out, len(names)), err=as_json)
-    if others:
-        typer.echo(suites.summary(examined), err=as_json)
-    passed = [each.passed for each in found] + [each.passed for each in examined]
-    if left_out or not all(passed):
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -98,8 +98,7 @@ def check_listing_is_light(subject: Subject) -> Measured:
 @functools.cache  # several backbones may come from one module
 def _imported(module: str, path: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     code = (
-        f"import sys; sys.path[:] = {list(path)!r}; import {module}; import backbones; "
-        f"backbones.infos(); "
+        f"import sys; sys.path[:] = {list(path)!r}; import {module}; "
         f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
     )
     try:

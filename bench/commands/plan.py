@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones import registry as backbone_registry
+from backbones.extras import missing_extra
 from bench import machine as measure
 from bench import paths
 from bench.config.spec import GridConfig
@@ -178,7 +178,7 @@ def _downloads(rows: list[_Row], config: GridConfig) -> Iterator[str]:
         for row in rows
         if row.backbone.reason is not None
         and row.backbone.info.needs_weights
-        and backbone_registry.missing_extra(row.backbone.info) is None
+        and missing_extra(row.backbone.info) is None
     }
     if wanted:
         yield (

@@ -310,7 +310,7 @@ def find(name: str) -> Preset:
         UserError: there is none; says which was meant.
     """
     if name not in PRESETS:
-        raise UserError(f"unknown preset '{name}': {nearest(name, list(PRESETS))}")
+        raise UserError(f"unknown preset '{name}': {nearest(name, PRESETS)}")
     return PRESETS[name]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from backbones import Backbone, BackboneInfo, Weights, names
-from backbones import registry as backbone_registry
 from bench.audio import decode, window
 from bench.audio.batch import Wave
 from bench.features import statistics
@@ -25,6 +24,7 @@ from bench.features.source import ExtractionError, Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.machine import hardware, peak_rss_mb, return_free_memory
+from bench.plugins import BACKBONES
 
 __all__ = [
     "Extraction",
@@ -71,7 +71,7 @@ class Extraction:
 
     def features(self) -> FeatureSet:
         """The feature set this extraction fills."""
-        info = backbone_registry.info(self.backbone)
+        info = BACKBONES.get(self.backbone).info
         return FeatureSet(
             self.root, self.backbone, key_settings(info, self.weights, self.dtype, self.device)
         )
@@ -159,7 +159,7 @@ def extract(
     import torch
 
     torch.set_num_threads(job.threads)
-    backbone = backbone_registry.create(job.backbone, job.weights)
+    backbone = BACKBONES.create(job.backbone, job.weights)
     backbone.load(job.device, job.dtype)
     extract_with(backbone, job, on_progress, deadline)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from backbones import STEM, BackboneError
-from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
+from backbones.extras import missing_extra
 from bench import paths
 from bench.config.grid import Cell, Control, expand
 from bench.config.presets import Preset
@@ -17,12 +17,12 @@ from bench.features.store import digest
 from bench.machine import usable_cores
 from bench.planning import pairs
 from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.records import store as records
 from bench.tuning import layers
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.vectors import Draw
-from heads import registry as head_registry
 
 # Raise it when the way cells are tuned or tested changes their scores.
 TUNING_VERSION = 1
@@ -88,8 +88,8 @@ def _plan_backbone(
     allow_download: bool,
     reporter: Reporter,
 ) -> PlannedBackbone:
-    info = backbone_registry.info(name)
-    missing = backbone_registry.missing_extra(info)
+    info = BACKBONES.get(name).info
+    missing = missing_extra(info)
     if missing:
         return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
     if config.dtype not in info.dtypes:
@@ -234,7 +234,7 @@ def fingerprint(
         ],
         "pooling": cell.pooling,
         "head": cell.head,
-        "head_version": head_registry.get(cell.head, made.wants).info.version,
+        "head_version": HEADS.fitted_on(cell.head, made.wants).info.version,
         "seed": config.seed,
         "cell": str(cell),
         "tuning": TUNING_VERSION,

@@ -13,8 +13,8 @@ from bench.config.spec import GridConfig
 from bench.errors import UserError
 from bench.planning.plan import PlannedTask
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
-from bench.protocols.makers import Split
+from bench.protocols import table as protocols
+from bench.protocols.fold import Split
 
 
 def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask:

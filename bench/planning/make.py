@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from backbones import BackboneError
-from backbones import registry as backbone_registry
 from bench import tasks
 from bench.clips import Task
 from bench.config.grid import Control
@@ -14,10 +13,9 @@ from bench.features.pooling import POOLINGS, get_pooling
 from bench.planning import cells as cell_plans
 from bench.planning.folded import plan_task
 from bench.planning.plan import Plan, TaskPlan
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
-from heads import HeadError
-from heads import registry as head_registry
+from bench.protocols import table as protocols
 
 
 def choose(config: GridConfig) -> GridConfig:
@@ -29,7 +27,6 @@ def choose(config: GridConfig) -> GridConfig:
     Raises:
         UserError: a name is unknown; the message offers the nearest.
     """
-    known = list(tasks.names())
     for pooling in (*config.poolings, *config.fine_tune.poolings):
         get_pooling(pooling)
     for protocol in config.protocols:
@@ -38,17 +35,17 @@ def choose(config: GridConfig) -> GridConfig:
         tasks.find(task)
     try:
         for backbone in config.backbones:
-            backbone_registry.get(backbone, allow_download=config.download)
-        for head in config.heads:
-            head_registry.wants(head)
-    except (BackboneError, HeadError) as error:
+            BACKBONES.get(backbone, allow_download=config.download)
+    except BackboneError as error:
         raise UserError(str(error)) from error
+    for head in config.heads:
+        HEADS.get(head)
     return config.model_copy(
         update={
-            "tasks": config.tasks or tuple(known),
-            "backbones": config.backbones or tuple(backbone_registry.infos()),
+            "tasks": config.tasks or tuple(tasks.names()),
+            "backbones": config.backbones or tuple(BACKBONES.names()),
             "poolings": config.poolings or tuple(POOLINGS),
-            "heads": config.heads or tuple(info.name for info in head_registry.infos()),
+            "heads": config.heads or tuple(HEADS.names()),
         }
     )
 

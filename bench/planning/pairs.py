@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from backbones import BackboneInfo
 from bench.features.pooling import POOLINGS, get_pooling
-from heads import registry as head_registry
+from bench.plugins import HEADS
 from heads.base import Wants
 
 
 def wants(pooling: str, head: str) -> Wants:
     """What a head is fitted on under a pooling: the most that both allow."""
-    kinds = head_registry.wants(head)
+    kinds = HEADS.get(head)
     if "backbone" in kinds:
         return "backbone"
     return "frames" if get_pooling(pooling).learnt else "vectors"
@@ -25,11 +25,9 @@ def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
             f"{head} trains the backbone, and {backbone.name} has no part to train ({nothing}): "
             "use another backbone, or another head"
         )
-    if kind not in head_registry.wants(head):
+    if kind not in HEADS.get(head):
         learners = sorted(
-            info.name
-            for info in head_registry.infos()
-            if head_registry.wants(info.name) & {"frames", "backbone"}
+            name for name in HEADS.names() if HEADS.get(name).keys() & {"frames", "backbone"}
         )
         fixed = ", ".join(name for name, other in POOLINGS.items() if not other.learnt)
         return (

@@ -10,7 +10,7 @@ from bench.audio.index import ScannedClip
 from bench.clips import Exclusion, Task
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
-from bench.protocols.makers import Split
+from bench.protocols.fold import Split
 from bench.tuning.fits.vectors import Draw
 from heads.base import Wants
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.protocols import makers as protocols
+from bench.protocols import table as protocols
 from bench.records import store as records
 from bench.records.store import Record
 from bench.report.figures import confusion, curves
@@ -179,7 +179,7 @@ def _task(page: _Page, found: Sequence[Record], mark: str) -> Iterator[str]:
         own = [r for r in done if r.protocol == protocol]
         yield f"{mark} {_title(protocol, done[0].task)}"
         if protocol in protocols.PROTOCOLS:
-            about = protocols.describe(protocol)
+            about = protocols.PROTOCOLS[protocol].summary
             yield f"{about[0].upper()}{about[1:]}."
         for note in sorted({note for record in own for note in record.notes}):
             yield f"**Note:** {note}."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from bench.protocols.makers import PROTOCOLS
+from bench.protocols.table import PROTOCOLS
 from bench.records.store import Record, Scores
 from bench.report.markdown import DASH, decimal, folded, percent, plural, table
-from bench.tasks import TASKS
+from bench.tasks import TASKS, find
 
 LONG = 20
 TOP = 10
@@ -97,7 +97,7 @@ def sizes_the_leak(protocol: str) -> bool:
 
 def groups(task: str) -> str:
     """What a task's clips are grouped by, such as `speakers`; `groups` where it is not known."""
-    return f"{TASKS[task].group}s" if task in TASKS else "groups"
+    return f"{find(task).group}s" if task in TASKS.names() else "groups"
 
 
 def machines(found: Iterable[Record]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from bench.config.grid import Cell
 from bench.executors.local import Emit
 from bench.features.store import FeatureSet
-from bench.protocols.makers import Fold
+from bench.protocols.fold import Fold
 from bench.tuning import outcomes
 from bench.tuning.fits.vectors import Classes, Draw, Problem, VectorProblem
 from bench.tuning.search import FoldOutcome, Search, open_storage, tune_fold

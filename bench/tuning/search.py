@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.errors import VoxgridError
 from bench.features.store import digest
-from bench.protocols.makers import Fold
+from bench.protocols.fold import Fold
 from bench.tuning.fits.vectors import Draw, Layer, Problem, Tested, Validated, Watch
 from heads import FitDiverged, OutOfMemory
 from heads.sequences import Epoch

@@ -18,9 +18,9 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
-import backbones
 from backbones import BackboneError, BackboneInfo, Weights, WeightsUnavailable, names, weights
 from backbones._hub import settings_folder
+from bench.plugins import BACKBONES
 
 INFO = BackboneInfo(
     name="thing",
@@ -382,7 +382,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_settings_and_weights_are_of_one_commit(
     hub: type[Hub], published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = backbones.info(published)
+    info = BACKBONES.get(published).info
     assert info.revision == "b" * 40
     # somebody publishes another version between the two
     monkeypatch.setattr(Hub, "commit", "c" * 40)
@@ -390,14 +390,14 @@ def test_settings_and_weights_are_of_one_commit(
     path = weights.resolve(info).path
     assert path is not None
     assert path.name == info.revision
-    assert backbones.info(published) == info
+    assert BACKBONES.get(published).info == info
 
 
 def test_another_process_finds_the_commit_that_was_resolved(
     hub: type[Hub], hub_cache: Path, published: str
 ) -> None:
     """Offline, from the cache, even where the hub has moved on."""
-    info = backbones.info(published)
+    info = BACKBONES.get(published).info
     program = (
         "from backbones import _hub, names; "
         f"print(_hub.settings_folder(names.parse({published!r})).name)"

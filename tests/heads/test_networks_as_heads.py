@@ -13,15 +13,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 
-from heads import HeadContext, HeadError, Training, registry
+from bench.plugins import HEADS
+from heads import HeadContext, HeadError, Training
 from heads.fine_tune import FineTuneHead
 from heads.mlp import PooledMLPHead
 from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
 
 KINDS = [
-    (info.name, wants)
-    for info in registry.infos()
-    for wants in sorted(registry.wants(info.name) - {"vectors"})
+    (name, wants)
+    for name in HEADS.names()
+    for wants in sorted(HEADS.get(name).keys() - {"vectors"})
 ]
 SMALL = {
     ("mlp", "frames"): {"epochs": 6, "hidden": 16, "batch_size": 16, "learning_rate": 1e-2},
@@ -34,7 +35,7 @@ every_head = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(ki
 
 def small(kind: tuple[str, str], random_state: int = 0, **params):
     name, wants = kind
-    return registry.create(name, SMALL[kind] | params, random_state, 1, wants=wants)
+    return HEADS.fitted_on(name, wants)(**SMALL[kind] | params, random_state=random_state, n_jobs=1)
 
 
 def data(kind: tuple[str, str], clips: int = 90, **how):
@@ -204,13 +205,13 @@ def test_augmentation_reaches_training_batches_only(kind):
 @every_head
 def test_every_suggestion_constructs_the_head_and_names_no_pooling(kind):
     name, wants = kind
-    cls = registry.get(name, wants)
+    cls = HEADS.fitted_on(name, wants)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()
         params = cls.suggest(trial, CONTEXT)
         assert not {"pooling", "refit_epochs", "random_state", "n_jobs"} & set(params)
-        head = registry.create(name, {**params, "pooling": "max"}, 5, 1, wants=wants)
+        head = cls(**{**params, "pooling": "max"}, random_state=5, n_jobs=1)
         assert head.get_params() | params == head.get_params()
         assert cls.suggest(optuna.trial.FixedTrial(trial.params), CONTEXT) == params
         kinds = (int, float, str, bool, type(None))

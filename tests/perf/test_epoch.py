@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbones import registry as backbone_registry
 from bench import machine as measure
 from bench import tasks
 from bench.audio.index import scan
 from bench.config.grid import Cell
 from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, Source, extract
-from bench.protocols.makers import Fold
+from bench.plugins import BACKBONES
+from bench.protocols.fold import Fold
 from bench.tuning.fits.sources import BackboneSource
 from bench.tuning.fits.vectors import Draw, Validated, Watch
 from heads.sequences import Epoch
@@ -53,7 +53,7 @@ def training(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         task = tasks.resolve("sample-emotion", cache=folder, allow_download=False)
     spread = task.clips[:: max(1, len(task.clips) // CLIPS)][:CLIPS]
     usable = scan(spread, folder / "scan.sqlite3").usable
-    info = backbone_registry.infos()[request.param]
+    info = BACKBONES.get(request.param).info
     cut = info.layers // 2
     job = Extraction(
         backbone=info.name,

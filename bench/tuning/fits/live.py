@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbones import STEM, Backbone, BackboneInfo, Weights
-from backbones import registry as backbone_registry
 from bench.audio import window
 from bench.audio.batch import Wave, batches, normalise
 from bench.audio.decode import Sound, through
 from bench.features.extract import Extraction
+from bench.plugins import BACKBONES
 from bench.tuning.fits.augment import LONGEST, Augmentation
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class LiveBackbone:
 
 @lru_cache(maxsize=1)
 def _loaded(live: LiveBackbone) -> Backbone:
-    backbone = backbone_registry.create(live.name, live.weights)
+    backbone = BACKBONES.create(live.name, live.weights)
     backbone.load(live.device, live.dtype)
     return backbone
 

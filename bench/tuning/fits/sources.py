@@ -14,13 +14,13 @@ from optuna.trial import Trial
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
 from bench.features.store import FeatureView
-from bench.protocols.makers import Fold
+from bench.plugins import HEADS
+from bench.protocols.fold import Fold
 from bench.tuning import layers
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.stored import BackboneClips, Recordings, sequences
 from bench.tuning.fits.vectors import Classes, Draw, Layer, Tested, Validated, Watch, spread
 from heads import HeadContext
-from heads import registry as head_registry
 from heads.base import Wants
 from heads.sequences import Sequences, Training
 
@@ -140,9 +140,8 @@ class _Trained(ABC):
 
     def _head(self, params: dict[str, Any], seed: int) -> Any:
         given = {**params, "pooling": self._cell.pooling}
-        return head_registry.create(
-            self._cell.head, given, random_state=seed, n_jobs=self._threads, wants=self.wants
-        )
+        head = HEADS.fitted_on(self._cell.head, self.wants)
+        return head(**given, random_state=seed, n_jobs=self._threads)
 
     def _training(self, watch: Watch, validation: tuple[Any, NDArray[Any]] | None) -> Training:
         device = self._job.device if self.wants == "backbone" else "cpu"
@@ -176,13 +175,13 @@ class FramesProblem(_Trained):
         if len(self._mixable) > 1:
             kind = trial.suggest_categorical("layers", ["single", "weighted"])
             layer = "weighted" if kind == "weighted" else layer
-        head = head_registry.get(self._cell.head, self.wants)
+        head = HEADS.fitted_on(self._cell.head, self.wants)
         return Draw(layer, head.suggest(trial, self._context(layer, fold)))
 
     def first(self, fold: Fold) -> dict[str, Any]:
         """The middle layer alone, and what the head proposes."""
         position = len(self._source.layers) // 2
-        head = head_registry.get(self._cell.head, self.wants)
+        head = HEADS.fitted_on(self._cell.head, self.wants)
         proposed = head.first(self._context(self._source.layers[position], fold))
         return {"layer": position, "layers": "single", **proposed}
 
@@ -218,7 +217,7 @@ class BackboneProblem(_Trained):
         """Draw where the backbone is cut, and the head's parameters."""
         last = self.layers - 1
         layer = trial.suggest_int("layer", 1, last) if last > 1 else last
-        head = head_registry.get(self._cell.head, self.wants)
+        head = HEADS.fitted_on(self._cell.head, self.wants)
         params = head.suggest(trial, self._context(layer, fold))
         if params.get("blocks") is not None:
             # the space is the same for every cut; a low cut has fewer blocks below it
@@ -228,7 +227,7 @@ class BackboneProblem(_Trained):
     def first(self, fold: Fold) -> dict[str, Any]:
         """A cut in the middle, whose layers transfer best as a rule, and what the head proposes."""
         middle = self.layers // 2
-        head = head_registry.get(self._cell.head, self.wants)
+        head = HEADS.fitted_on(self._cell.head, self.wants)
         return {"layer": middle, **head.first(self._context(middle, fold))}
 
     def _context(self, layer: int, fold: Fold) -> HeadContext:

@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bench.features.store import FeatureView
-from bench.protocols.makers import Fold
+from bench.plugins import HEADS
+from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from heads import HeadContext
-from heads import registry as head_registry
 from heads.sequences import Epoch
 
 Vectors = NDArray[np.float32]
@@ -142,7 +142,7 @@ class VectorProblem:
             features=self._vectors(layer).shape[1],
             classes=self.n_classes,
         )
-        return Draw(layer, head_registry.get(self.head).suggest(trial, context))
+        return Draw(layer, HEADS.fitted_on(self.head).suggest(trial, context))
 
     def first(self, fold: Fold) -> dict[str, Any]:
         """Nothing: fits on vectors are cheap enough to begin anywhere."""
@@ -173,7 +173,8 @@ class VectorProblem:
         return self.features.vectors(layer, self.pooling)
 
     def _model(self, draw: Draw, seed: int) -> Pipeline:
-        head = head_registry.create(self.head, draw.params, random_state=seed, n_jobs=self.threads)
+        cls = HEADS.fitted_on(self.head)
+        head = cls(**draw.params, random_state=seed, n_jobs=self.threads)
         return make_pipeline(StandardScaler(), head)
 
     def _probabilities(self, model: Pipeline, vectors: Vectors) -> NDArray[np.float64]:

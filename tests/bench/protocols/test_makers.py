@@ -16,7 +16,8 @@ from bench.clips import Clip
 from bench.errors import UserError
 from bench.protocols.fold import LeakError, verify
 from bench.protocols.grouping import components, deal
-from bench.protocols.makers import PROTOCOLS, RAVDESS_FOLDS, describe, find, make_folds
+from bench.protocols.makers import RAVDESS_FOLDS
+from bench.protocols.table import PROTOCOLS, find, make_folds
 from bench.tasks.ravdess.task import LABELS, manifest, parse
 
 RANDOM = ("random-80-20", "random-75-25")
@@ -271,7 +272,7 @@ def test_too_few_groups_is_said():
 
 def test_an_unknown_protocol_is_corrected():
     with pytest.raises(UserError, match="did you mean 'speaker-6fold'"):
-        describe("speaker-6folds")
+        find("speaker-6folds")
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -282,8 +283,9 @@ def test_the_protocols_of_a_task_keep_its_groups_apart_unless_asked_otherwise(na
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_has_one_line(name):
-    assert describe(name)
-    assert "\n" not in describe(name)
+    assert find(name).name == name
+    assert find(name).summary
+    assert "\n" not in find(name).summary
 
 
 def test_components_link_through_either_key():

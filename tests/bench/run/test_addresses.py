@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import backbones
 from backbones import Weights
+from backbones.weights import resolve
 from bench.config.grid import Cell
 from bench.features.extract import Extraction, key_settings
+from bench.plugins import BACKBONES
 from bench.records import store as records
 from tests.backbones import make_hf
 from tests.conftest import Voxgrid
@@ -39,8 +40,8 @@ def test_features_are_keyed_by_the_files_and_not_by_where_they_are(
     copied = shutil.copytree(model, tmp_path / "elsewhere")
 
     def folder(where: Path) -> Path:
-        info = backbones.info(f"hf:{where}")
-        return Extraction(info.name, backbones.resolve(info), (), tmp_path).features().folder
+        info = BACKBONES.get(f"hf:{where}").info
+        return Extraction(info.name, resolve(info), (), tmp_path).features().folder
 
     assert folder(copied) == folder(model)
     assert str(copied) not in str(folder(copied).relative_to(tmp_path))
@@ -51,7 +52,7 @@ def test_features_are_keyed_by_the_files_and_not_by_where_they_are(
 
 
 def test_the_key_of_a_registered_backbone_is_what_it_was() -> None:
-    info = backbones.info("whisper-base")
+    info = BACKBONES.get("whisper-base").info
     assert key_settings(info, Weights("pretrained", sha="a", config_sha="b"), "float32") == {
         "backbone": "whisper-base",
         "backbone_version": 1,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.config.grid import Cell
-from bench.protocols.makers import Fold
+from bench.protocols.fold import Fold
 from bench.scoring import score
 from bench.tuning import search as tuning
 from bench.tuning.fits.vectors import VectorProblem

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from optuna.trial import Trial
 
 from backbones import Weights
-from backbones import registry as backbone_registry
 from bench.features.pooling import POOLINGS
 from bench.planning import pairs
-from bench.protocols.makers import Fold
+from bench.plugins import BACKBONES, HEADS
+from bench.protocols.fold import Fold
 from bench.tuning import layers, outcomes
 from bench.tuning.fits import vectors as problems
 from bench.tuning.fits.vectors import Draw, Validated, Watch
@@ -30,7 +30,6 @@ from bench.tuning.search import (
     tune_fold,
 )
 from heads import FitDiverged
-from heads import registry as head_registry
 from heads.sequences import Epoch
 
 FOLD = Fold(0, np.arange(4), np.arange(4, 6), np.arange(6, 8), ("a",))
@@ -184,7 +183,7 @@ def test_a_damaged_outcome_counts_as_none(
 
 
 @given(
-    name=st.sampled_from([n for n, i in backbone_registry.infos().items() if i.trainable]),
+    name=st.sampled_from([n for n in BACKBONES.names() if BACKBONES.get(n).info.trainable]),
     seconds=st.floats(1.0, 1e6),
     gigabytes=st.floats(0.01, 100.0),
 )
@@ -193,7 +192,7 @@ def test_kept_layers_are_spread_evenly_and_fit_the_disk(
 ) -> None:
     from bench.features.frames import frames_bytes
 
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     kept = layers.kept(info, Weights("pretrained"), seconds, gigabytes)
     assert list(kept) == sorted(set(kept))
     assert set(kept) <= set(range(info.layers))
@@ -205,14 +204,14 @@ def test_kept_layers_are_spread_evenly_and_fit_the_disk(
 
 
 @pytest.mark.parametrize("pooling", list(POOLINGS))
-@pytest.mark.parametrize("head", [info.name for info in head_registry.infos()])
-@pytest.mark.parametrize("backbone", list(backbone_registry.infos()))
+@pytest.mark.parametrize("head", HEADS.names())
+@pytest.mark.parametrize("backbone", list(BACKBONES.names()))
 def test_a_pair_either_has_a_head_class_or_a_reason(backbone: str, pooling: str, head: str) -> None:
-    info = backbone_registry.infos()[backbone]
+    info = BACKBONES.get(backbone).info
     reason = pairs.skip(info, pooling, head)
     if reason is None:
         kind = pairs.wants(pooling, head)
-        assert head_registry.get(head, kind).wants == kind
+        assert HEADS.fitted_on(head, kind).wants == kind
         assert kind != "backbone" or info.trainable
     else:
         assert head in reason

@@ -10,12 +10,13 @@ import pytest
 import soundfile
 import torch
 
-from backbones import STEM, NotTrainable, resolve
-from backbones import registry as backbone_registry
+from backbones import STEM, NotTrainable
+from backbones.weights import resolve
 from bench import tasks
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.features.extract import Extraction, Source, extract
+from bench.plugins import BACKBONES
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import LiveSequences, Recordings
 from bench.tuning.fits.stored import (
@@ -57,7 +58,7 @@ def recordings(
     root = tmp_path_factory.mktemp("features")
     found = {}
     for name in SMALL:
-        weights = resolve(backbone_registry.infos()[name], sample=True)
+        weights = resolve(BACKBONES.get(name).info, sample=True)
         job = Extraction(name, weights, sample_sources, root, batch=4, frames=EVERYTHING)
         extract(job, lambda seconds: None)
         found[name] = Recordings(job, tuple(s.pcm_sha256 for s in sample_sources))
@@ -250,7 +251,7 @@ def test_the_layer_that_training_reads_follows_from_the_cut_and_the_blocks() -> 
 def test_a_backbone_without_blocks_gives_live_frames_and_refuses_training(
     sample_sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
-    weights = resolve(backbone_registry.infos()["logmel"], sample=True)
+    weights = resolve(BACKBONES.get("logmel").info, sample=True)
     job = Extraction("logmel", weights, sample_sources, tmp_path, frames=(0,))
     extract(job, lambda seconds: None)
     clips = Recordings(job, tuple(s.pcm_sha256 for s in sample_sources))
@@ -271,7 +272,7 @@ def test_a_clip_longer_than_the_window_is_the_same_live_and_stored(
     soundfile.write(tmp_path / "long.wav", long, 16_000)
     (source,) = _sources((Clip("long", tmp_path / "long.wav", "label", "group"),), tmp_path)
     sha = source.pcm_sha256
-    weights = resolve(backbone_registry.infos()["whisper-base"], sample=True)
+    weights = resolve(BACKBONES.get("whisper-base").info, sample=True)
     job = Extraction("whisper-base", weights, (source,), tmp_path, frames=(STEM, 2))
     extract(job, lambda seconds: None)
     for layer in (STEM, 2):
@@ -292,7 +293,7 @@ def test_real_weights_on_real_clips_give_the_same_frames_stored_and_live(
     name: str, cut: int, tmp_path: Path
 ) -> None:
     sources = _sources(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
-    weights = resolve(backbone_registry.infos()[name], allow_download=False)
+    weights = resolve(BACKBONES.get(name).info, allow_download=False)
     layers = tuple(start_of(cut, blocks) for blocks in (None, 3, 1, 0))
     job = Extraction(name, weights, sources, tmp_path, frames=layers, threads=2)
     extract(job, lambda seconds: None)
