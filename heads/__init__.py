@@ -1,4 +1,4 @@
-"""Classifier heads: one file per head, found by `heads.registry`."""
+"""Classifier heads, one file each. Importing this loads none of them."""
 
 from heads.base import FitDiverged, Head, HeadContext, HeadError, HeadInfo, OutOfMemory, Reads
 from heads.sequences import Epoch, Sequences, TrainableClips, TrainedHead, Training

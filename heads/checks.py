@@ -4,7 +4,7 @@ Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests::
 
     from heads.checks import parametrize_with_checks
 
-    @parametrize_with_checks(["my_head"])
+    @parametrize_with_checks([MyHead])
     def test_my_head(head, check):
         check(head)
 
@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heads import registry
 from heads._fitting_checks import FITTING_CHECKS
 from heads._search_checks import SEARCH_CHECKS
 from heads._subject import CheckFailed, HeadSubject, require
@@ -75,18 +74,15 @@ class CheckResult:
         return self.problem is None
 
 
-def check_head(head: str | type[Head]) -> Iterator[CheckResult]:
-    """Run every check on a head, yielding each outcome as it is known.
-
-    Args:
-        head: name of a registered head, which stands for all its classes; or a class.
+def check_head(head: type[Head]) -> Iterator[CheckResult]:
+    """Run every check on a class, yielding each outcome as it is known.
 
     Yields:
-        One result per check and class, then one per check of scikit-learn's.
+        One result per check, then one per check of scikit-learn's.
     """
-    for subject in _subjects(head):
-        yield from results_of(subject)
-        yield from scikit_learn_results(subject)
+    subject = HeadSubject(head)
+    yield from results_of(subject)
+    yield from scikit_learn_results(subject)
 
 
 def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
@@ -172,29 +168,21 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
 
 
 def parametrize_with_checks(
-    heads: Sequence[str | type[Head]],
+    heads: Sequence[type[Head]],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Pytest decorator: one test per head, class and check, with arguments `head` and `check`.
+    """Pytest decorator: one test per class and check, with arguments `head` and `check`.
 
     scikit-learn's own checks are not among them; it has a decorator of the same name.
 
     Args:
-        heads: names of registered heads, or classes.
+        heads: the classes.
     """
     import pytest
 
-    subjects = [subject for head in heads for subject in _subjects(head)]
+    subjects = [HeadSubject(head) for head in heads]
     cases = [
         pytest.param(subject, check, id=f"{subject!r}-{check.__name__}")
         for subject in subjects
         for check in checks_of(subject)
     ]
     return pytest.mark.parametrize(("head", "check"), cases)
-
-
-def _subjects(head: str | type[Head]) -> list[HeadSubject]:
-    if not isinstance(head, str):
-        return [HeadSubject(head)]
-    order = ("vectors", "frames", "backbone")
-    kinds = registry.reads(head)
-    return [HeadSubject(registry.get(head, reads)) for reads in order if reads in kinds]

@@ -100,8 +100,7 @@ def _imported(
     module: str, path: tuple[str, ...], seconds: float
 ) -> tuple[str | None, tuple[str, ...]]:
     code = (
-        f"import sys; sys.path[:] = {list(path)!r}; import {module}; import backbones; "
-        f"backbones.infos(); "
+        f"import sys; sys.path[:] = {list(path)!r}; import {module}; "
         f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
     )
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones import registry as backbone_registry
+from backbones.extras import missing_extra
 from bench import machine, paths
 from bench.commands.options import with_settings
 from bench.commands.shell import interruptible, reporter
@@ -201,7 +201,7 @@ def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:
         for row in rows
         if isinstance(row.backbone, SkippedBackbone)
         and row.backbone.info.needs_weights
-        and backbone_registry.missing_extra(row.backbone.info) is None
+        and missing_extra(row.backbone.info) is None
     }
     if wanted:
         yield (

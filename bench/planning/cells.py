@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backbones import BackboneError
-from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
+from backbones.extras import missing_extra
 from bench import paths
 from bench.config import presets
 from bench.config.grid import Cell, expand
@@ -27,6 +27,7 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.records import store as records
 from bench.tuning.cell import CellJob
@@ -36,7 +37,6 @@ from bench.tuning.fits.frames import FrameFits
 from bench.tuning.fits.vectors import VectorFits
 from bench.tuning.storage import StudyStore
 from heads import Reads
-from heads import registry as head_registry
 
 # Raise it when what trials store changes: older studies then begin anew instead of being misread.
 STUDY_VERSION = 3
@@ -88,8 +88,8 @@ def _cells(
 def _resolve(
     name: str, folded: FoldedTask, spec: RunSpec, reporter: Reporter, download: bool
 ) -> ReadyBackbone | SkippedBackbone:
-    info = backbone_registry.info(name)
-    missing = backbone_registry.missing_extra(info)
+    info = BACKBONES.get(name).info
+    missing = missing_extra(info)
     if missing:
         return SkippedBackbone(info, f"{name}: {missing}")
     if spec.dtype not in info.dtypes:
@@ -183,7 +183,7 @@ class _Maker:
             self.spec,
             feature_key=backbone.extraction.settings.key,
             reads=reads,
-            head_version=head_registry.get(cell.head, reads).version,
+            head_version=HEADS.reading(cell.head, reads).version,
             layers=backbone.kept,
             recipe=recipe,
         )

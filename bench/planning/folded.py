@@ -13,8 +13,8 @@ from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.plan import FoldedTask
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
-from bench.protocols.makers import Split
+from bench.protocols import table as protocols
+from bench.protocols.fold import Split
 
 
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from backbones import STEM, BackboneInfo, Weights
 from bench.config.spec import RunSpec
 from bench.features.frames import frames_bytes
+from bench.plugins import HEADS
 from bench.tuning.fits.base import Draw
 from heads import Reads
-from heads import registry as head_registry
 
 _GIGABYTE = 1e9
 
@@ -49,7 +49,7 @@ def read(
     if recipe is not None and recipe.layer != "weighted":
         if reads == "frames":
             return (recipe.layer,)
-        fixed = head_registry.get(head, reads).build(
+        fixed = HEADS.reading(head, reads).build(
             recipe.params, pooling="mean", random_state=0, n_jobs=1
         )
         start = fixed.reads_from(recipe.layer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from backbones import BackboneError
-from backbones import registry as backbone_registry
 from bench import tasks
 from bench.clips import Task
 from bench.config.spec import RunSpec
@@ -12,11 +11,10 @@ from bench.features.pooling import POOLINGS, get_pooling
 from bench.planning.cells import plan_task
 from bench.planning.folded import fold_task
 from bench.planning.plan import Plan, TaskPlan
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
+from bench.protocols import table as protocols
 from bench.tuning.storage import JournalStudies
-from heads import HeadError
-from heads import registry as head_registry
 
 # Below the results folder.
 STUDIES = ".studies"
@@ -79,16 +77,16 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
         tasks.find(task)
     try:
         for backbone in spec.backbones:
-            backbone_registry.get(backbone, allow_download=download)
+            BACKBONES.get(backbone, allow_download=download)
         for head in spec.heads:
-            head_registry.reads(head)
-    except (BackboneError, HeadError) as error:
+            HEADS.get(head)
+    except BackboneError as error:
         raise UserError(str(error)) from error
     every = {
         "tasks": tasks.names(),
-        "backbones": backbone_registry.infos(),
+        "backbones": BACKBONES.names(),
         "poolings": POOLINGS,
-        "heads": [info.name for info in head_registry.infos()],
+        "heads": HEADS.names(),
     }
     return spec.altered(
         **{key: tuple(dict.fromkeys(getattr(spec, key) or all_)) for key, all_ in every.items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from backbones import BackboneInfo
 from bench.features.pooling import POOLINGS, get_pooling
-from heads import registry as head_registry
+from bench.plugins import HEADS
 from heads.base import Reads
 
 
 def reads(pooling: str, head: str) -> Reads:
     """What a head is fitted on under a pooling: a live backbone only where nothing cheaper does."""
-    kinds = head_registry.reads(head)
+    kinds = HEADS.get(head)
     frozen: Reads = "frames" if get_pooling(pooling).learnt else "vectors"
     return "backbone" if frozen not in kinds and "backbone" in kinds else frozen
 
@@ -24,11 +24,9 @@ def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
             f"{head} trains the backbone, and {backbone.name} has no part to train ({nothing}): "
             "use another backbone, or another head"
         )
-    if kind not in head_registry.reads(head):
+    if kind not in HEADS.get(head):
         learners = sorted(
-            info.name
-            for info in head_registry.infos()
-            if head_registry.reads(info.name) & {"frames", "backbone"}
+            name for name in HEADS.names() if HEADS.get(name).keys() & {"frames", "backbone"}
         )
         fixed = ", ".join(name for name, other in POOLINGS.items() if not other.learnt)
         return (

@@ -24,7 +24,8 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
-from bench.protocols import makers as protocols
+from bench.plugins import HEADS
+from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
 from bench.records.benchmarks import Benchmark
 from bench.records.schema import (
@@ -46,7 +47,6 @@ from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
 from heads import Epoch
-from heads import registry as head_registry
 
 
 def skipped(cell: Skipped, task: TaskPlan, row: BackbonePlan, spec: RunSpec) -> Record:
@@ -268,7 +268,7 @@ def _fold(
     classes: int,
 ) -> FoldRecord:
     """What a fold gave; `truth` and `predicted` are class indices of its test clips."""
-    head = head_registry.get(cell.cell.head, cell.reads)
+    head = HEADS.reading(cell.cell.head, cell.reads)
     cut = result.layer if isinstance(result.layer, int) else None
     return FoldRecord(
         test_groups=list(fold.test_groups),

@@ -13,12 +13,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from heads import registry
+from bench.plugins import HEADS
 from heads._threads import torch_threads
 from heads.base import FitDiverged, Head, HeadContext
 from heads.mlp import MLPHead
 
-NAMES = [info.name for info in registry.infos() if "vectors" in registry.reads(info.name)]
+NAMES = [name for name in HEADS.names() if "vectors" in HEADS.get(name)]
 CONTEXT = HeadContext(clips=96, features=24, classes=3)
 EMOTIONS = np.array(["calm", "happy", "sad"])
 
@@ -33,7 +33,7 @@ every_head = pytest.mark.parametrize("name", NAMES)
 
 
 def built(name: str, params: dict, random_state: int = 0, n_jobs: int = 1) -> Head:
-    cls = registry.get(name)
+    cls = HEADS.reading(name, "vectors")
     return cls.build(params, pooling="mean", random_state=random_state, n_jobs=n_jobs)
 
 
@@ -52,7 +52,7 @@ def separable(clips: int = 96, features: int = 24) -> tuple[np.ndarray, np.ndarr
 
 def sampled_params(name: str, count: int, seed: int = 0) -> list[dict]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [registry.get(name).suggest(study.ask(), CONTEXT) for _ in range(count)]
+    return [HEADS.reading(name, "vectors").suggest(study.ask(), CONTEXT) for _ in range(count)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -220,7 +220,7 @@ def test_suggestions_fit_and_the_median_one_learns(name):
 def test_suggestions_can_be_replayed_from_stored_parameters(name):
     for params in sampled_params(name, 5):
         replay = optuna.trial.FixedTrial(params)
-        assert registry.get(name).suggest(replay, CONTEXT) == params
+        assert HEADS.reading(name, "vectors").suggest(replay, CONTEXT) == params
 
 
 def test_mlp_search_reaches_strong_dropout():

@@ -14,15 +14,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 
-from heads import HeadContext, HeadError, Training, registry
+from bench.plugins import HEADS
+from heads import HeadContext, HeadError, Training
 from heads.fine_tune import FineTuneHead
 from heads.mlp import PooledMLPHead
 from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
 
 KINDS = [
-    (info.name, reads)
-    for info in registry.infos()
-    for reads in sorted(registry.reads(info.name) - {"vectors"})
+    (name, reads)
+    for name in HEADS.names()
+    for reads in sorted(HEADS.get(name).keys() - {"vectors"})
 ]
 SMALL = {
     ("mlp", "frames"): {"epochs": 6, "hidden": 16, "batch_size": 16, "learning_rate": 1e-2},
@@ -35,7 +36,7 @@ every_head = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(ki
 
 def small(kind: tuple[str, str], random_state: int = 0, **params):
     name, reads = kind
-    return registry.get(name, reads)(**SMALL[kind] | params, random_state=random_state)
+    return HEADS.reading(name, reads)(**SMALL[kind] | params, random_state=random_state)
 
 
 def data(kind: tuple[str, str], clips: int = 90, **how):
@@ -205,7 +206,7 @@ def test_augmentation_reaches_training_batches_only(kind):
 @every_head
 def test_every_suggestion_constructs_the_head_and_names_no_pooling(kind):
     name, reads = kind
-    cls = registry.get(name, reads)
+    cls = HEADS.reading(name, reads)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()

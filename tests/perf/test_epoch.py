@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbones import registry as backbone_registry
 from bench import machine as measure
 from bench import tasks
 from bench.audio.index import scan
@@ -24,6 +23,7 @@ from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
+from bench.plugins import BACKBONES
 from bench.protocols.fold import Fold
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fitted, Labels, Watch
@@ -55,7 +55,7 @@ def training(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         task = tasks.resolve("sample-emotion", cache=folder, allow_download=False)
     spread = task.clips[:: max(1, len(task.clips) // CLIPS)][:CLIPS]
     usable = scan(spread, folder / "scan.sqlite3").usable
-    info = backbone_registry.infos()[request.param]
+    info = BACKBONES.get(request.param).info
     cut = info.layers // 2
     job = Extraction(
         settings=FeatureSettings(info, weights_of(info.name)),

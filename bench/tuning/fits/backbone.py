@@ -9,13 +9,13 @@ from optuna.trial import Trial
 
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
+from bench.plugins import HEADS
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.base import Draw, Labels
 from bench.tuning.fits.live import Recordings
 from bench.tuning.fits.stored import BackboneClips
 from bench.tuning.fits.trained import TrainedFit
 from heads import HeadContext
-from heads import registry as head_registry
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class BackboneFit(TrainedFit):
     """A head that trains the backbone, where the backbone runs."""
 
     def __init__(self, cell: Cell, labels: Labels, threads: int, source: BackboneFits) -> None:
-        head = head_registry.get(cell.head, "backbone")
+        head = HEADS.reading(cell.head, "backbone")
         super().__init__(cell, labels, threads, source.job, head, source.job.settings.device)
         self._source = source
         augmentation = Augmentation() if source.augment else None

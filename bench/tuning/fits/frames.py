@@ -9,12 +9,12 @@ from optuna.trial import Trial
 
 from bench.config.grid import Cell
 from bench.features.extract import Extraction
+from bench.plugins import HEADS
 from bench.tuning.fits.base import Draw, Labels, Layer
 from bench.tuning.fits.live import Recordings
 from bench.tuning.fits.stored import frames_within, sequences
 from bench.tuning.fits.trained import TrainedFit
 from heads import HeadContext, Sequences
-from heads import registry as head_registry
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FrameFit(TrainedFit):
     """A head on frames, trained on the processor."""
 
     def __init__(self, cell: Cell, labels: Labels, threads: int, source: FrameFits) -> None:
-        head = head_registry.get(cell.head, "frames")
+        head = HEADS.reading(cell.head, "frames")
         super().__init__(cell, labels, threads, source.job, head, device="cpu")
         self._source = source
         self._mixable = tuple(layer for layer in self.view.mixable() if layer in source.layers)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from bench.config.grid import Cell
 from bench.features.key import FeatureSettings
 from bench.features.store import FeatureSet, FeatureView
+from bench.plugins import HEADS
 from bench.tuning.fits.base import (
     Draw,
     Fit,
@@ -26,7 +27,6 @@ from bench.tuning.fits.base import (
     spread,
 )
 from heads import HeadContext
-from heads import registry as head_registry
 
 Vectors = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ class VectorFit(Fit):
         self._features = features
         self._labels = labels
         self._pooling = pooling
-        self._head = head_registry.get(head, "vectors")
+        self._head = HEADS.reading(head, "vectors")
         self._threads = threads
 
     def draw(self, trial: Trial, clips: int) -> Draw:

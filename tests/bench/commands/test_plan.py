@@ -40,6 +40,7 @@ from bench.tuning.fits.vectors import VectorFits
 from bench.tuning.storage import JournalStudies
 from heads import Reads
 from tests.bench.records.make_records import HARDWARE, make_record
+from tests.conftest import Voxgrid
 
 INFO = BackboneInfo(
     name="xlsr",
@@ -243,3 +244,18 @@ def test_a_plan_with_all_done_says_so_and_promises_no_time(
     printed = capsys.readouterr().out
     assert "Nothing to do." in printed
     assert "In all" not in printed
+
+
+def test_dtype_that_a_backbone_does_not_state_is_a_skipped_row(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text('dtype = "bfloat16"\n')
+    asked = ("--task", "sample-emotion", "--pooling", "mean", "--head", "logistic_regression")
+    done = voxgrid("plan", *asked, "--backbone", "whisper-base", "--backbone", "logmel")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert (
+        "whisper-base: skipped: its vectors in bfloat16 are too far from those in float32" in said
+    )
+    assert "one of float32, float16" in said
+    assert "logmel: skipped" not in said

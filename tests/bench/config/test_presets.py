@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backbones import registry as backbone_registry
 from bench import tasks
 from bench.config import presets
 from bench.config.presets import Preset, Published
@@ -21,9 +20,9 @@ from bench.config.spec import RunSpec, load
 from bench.errors import UserError
 from bench.features.pooling import get_pooling
 from bench.planning import pairs
-from bench.protocols import makers as protocols
+from bench.plugins import BACKBONES, HEADS
+from bench.protocols import table as protocols
 from heads import Head
-from heads import registry as head_registry
 
 PRESETS = presets.all_presets()
 ALL = [pytest.param(preset, id=name) for name, preset in PRESETS.items()]
@@ -39,7 +38,7 @@ def percents(preset: Preset) -> tuple[str | None, ...]:
 def head_class(preset: Preset) -> type[Head]:
     kinds = {pairs.reads(pooling, preset.head) for pooling in preset.poolings}
     assert len(kinds) == 1
-    return head_registry.get(preset.head, kinds.pop())
+    return HEADS.reading(preset.head, kinds.pop())
 
 
 def test_the_published_figures_are_those_of_the_five_systems() -> None:
@@ -75,7 +74,7 @@ def test_what_is_documented_of_training_is_what_runs() -> None:
 @pytest.mark.parametrize("preset", ALL)
 def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
     assert PRESETS[preset.name] is preset
-    info = backbone_registry.infos()[preset.backbone]
+    info = BACKBONES.get(preset.backbone).info
     assert [pairs.skip(info, pooling, preset.head) for pooling in preset.poolings] == [
         None for _ in preset.poolings
     ]

@@ -8,22 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbones import Weights
-from backbones import registry as backbone_registry
 from bench.features.frames import frames_bytes
 from bench.features.pooling import POOLINGS
 from bench.planning import frames, pairs
-from heads import registry as head_registry
+from bench.plugins import BACKBONES, HEADS
 
 
 @given(
-    name=st.sampled_from([n for n, i in backbone_registry.infos().items() if i.trainable]),
+    name=st.sampled_from([n for n in BACKBONES.names() if BACKBONES.get(n).info.trainable]),
     seconds=st.floats(1.0, 1e6),
     gigabytes=st.floats(0.01, 100.0),
 )
 def test_kept_layers_are_spread_evenly_and_fit_the_disk(
     name: str, seconds: float, gigabytes: float
 ) -> None:
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     kept = frames.kept(info, Weights("pretrained"), seconds, gigabytes)
     assert list(kept) == sorted(set(kept))
     assert set(kept) <= set(range(info.layers))
@@ -35,14 +34,14 @@ def test_kept_layers_are_spread_evenly_and_fit_the_disk(
 
 
 @pytest.mark.parametrize("pooling", list(POOLINGS))
-@pytest.mark.parametrize("head", [info.name for info in head_registry.infos()])
-@pytest.mark.parametrize("backbone", list(backbone_registry.infos()))
+@pytest.mark.parametrize("head", HEADS.names())
+@pytest.mark.parametrize("backbone", BACKBONES.names())
 def test_a_pair_either_has_a_head_class_or_a_reason(backbone: str, pooling: str, head: str) -> None:
-    info = backbone_registry.infos()[backbone]
+    info = BACKBONES.get(backbone).info
     reason = pairs.skip(info, pooling, head)
     if reason is None:
         kind = pairs.reads(pooling, head)
-        assert head_registry.get(head, kind).reads == kind
+        assert HEADS.reading(head, kind).reads == kind
         assert kind != "backbone" or info.trainable
     else:
         assert head in reason

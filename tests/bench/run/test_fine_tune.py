@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from backbones import registry as backbone_registry
 from bench.config.presets import PRESETS
+from bench.plugins import BACKBONES
 from bench.records import store as records
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like
 from tests.conftest import Voxgrid
@@ -33,7 +33,7 @@ def test_every_backbone_is_fine_tuned_or_a_row_that_says_why_not(
     done = voxgrid("run", *TRAINING, "--trials", "1")
     assert done.returncode == 0, done.stderr
     found = {record.backbone: record for record in _records(tmp_path)}
-    infos = backbone_registry.infos()
+    infos = {name: BACKBONES.get(name).info for name in BACKBONES.names()}
     assert set(found) == set(infos)
     assert {name for name, info in infos.items() if info.trainable} == {
         "wav2vec2", "xlsr", "speech2text", "quartznet", "whisper-base",

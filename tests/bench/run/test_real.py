@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from backbones import Weights
-from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
+from backbones.extras import missing_extra
 from bench import tasks
 from bench.audio import decode
 from bench.audio.index import scan
@@ -22,7 +22,8 @@ from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
 from bench.features.store import FeatureSet
-from bench.protocols.makers import make_folds
+from bench.plugins import BACKBONES
+from bench.protocols.table import make_folds
 from bench.records import store as records
 from bench.scoring import score
 from bench.tuning.fits.base import Labels
@@ -39,12 +40,12 @@ needs_clips = pytest.mark.skipif(
 )
 # one actor of each published fold
 ACTORS = ("01", "04", "08", "03", "02", "06")
-BACKBONES = ("quartznet", "whisper-base", "wav2vec2", "xlsr", "speech2text", "logmel", "egemaps")
+NAMES = ("quartznet", "whisper-base", "wav2vec2", "xlsr", "speech2text", "logmel", "egemaps")
 
 
 def _weights(name: str) -> Weights:
     """Real weights where they are, else the published architecture's small random network."""
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     state, _ = backbone_weights.availability(info)
     if state == "missing":
         return backbone_weights.resolve(info, sample=True)
@@ -57,18 +58,18 @@ def _sources(clips: tuple[Clip, ...], folder: Path) -> tuple[Source, ...]:
 
 
 def _extracted(name: str, sources: tuple[Source, ...], root: Path, batch: int) -> FeatureSet:
-    settings = FeatureSettings(backbone_registry.infos()[name], _weights(name))
+    settings = FeatureSettings(BACKBONES.get(name).info, _weights(name))
     job = Extraction(settings, sources, root, batch=batch, threads=2)
     extract(job, lambda seconds: None)
     return job.features()
 
 
 @needs_clips
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_real_clip_has_the_same_vectors_alone_and_in_a_padded_batch(
     name: str, tmp_path: Path
 ) -> None:
-    if backbone_registry.missing_extra(backbone_registry.infos()[name]):
+    if missing_extra(BACKBONES.get(name).info):
         pytest.skip("its extra is not installed")
     clips = tasks.resolve("ravdess").clips[5:1440:180]
     sources = _sources(clips, tmp_path)
@@ -90,7 +91,7 @@ def test_statistics_of_a_stored_clip_are_those_of_its_own_frames(tmp_path: Path)
     clips = tasks.resolve("ravdess").clips[:3]
     sources = _sources(clips, tmp_path)
     features = _extracted("logmel", sources, tmp_path / "features", batch=3)
-    backbone = backbone_registry.create("logmel", Weights("none"))
+    backbone = BACKBONES.create("logmel", Weights("none"))
     backbone.load()
     for source in sources:
         wave = torch.from_numpy(decode.load(source.path).samples)[None]
@@ -125,9 +126,10 @@ def test_the_grid_runs_on_real_clips_with_the_real_weights_that_are_here(
         for r in records.read_all(tmp_path / "results")
         if r.protocol != "random-80-20"
     }
-    for name, info in backbone_registry.infos().items():
+    for name in BACKBONES.names():
+        info = BACKBONES.get(name).info
         state, _ = backbone_weights.availability(info)
-        unavailable = state == "missing" or backbone_registry.missing_extra(info)
+        unavailable = state == "missing" or missing_extra(info)
         assert stored[name].status == ("skipped" if unavailable else "ok")
         if not unavailable and info.needs_weights:
             assert stored[name].weights.kind == "pretrained"

@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbones import registry as backbone_registry
-from backbones import resolve
+from backbones.weights import resolve
 from bench.config.grid import Cell
 from bench.executors.base import Worker
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
 from bench.planning import pairs
+from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning.cell import CellJob, CellOutcome
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.storage import JournalStudies
-from heads import registry
 from tests.heads.elsewhere import Elsewhere
 from tests.heads.silent import Silent
 
@@ -29,19 +28,16 @@ LAYERS = (0, 1, 2)
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed() -> Iterator[None]:
     """The modules of the heads, entered as their package would."""
-    modules = {Elsewhere.__module__, Silent.__module__}
-    points = [EntryPoint(module, module, registry.GROUP) for module in sorted(modules)]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    registry._discovered.cache_clear()
-    yield
-    registry._discovered.cache_clear()
+    modules = sorted({Elsewhere.__module__, Silent.__module__})
+    with HEADS.including(*(EntryPoint(module, module, HEADS.group) for module in modules)):
+        yield
 
 
 @pytest.fixture(scope="module")
 def job(sample_sources: tuple[Source, ...], tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    info = backbone_registry.infos()["wav2vec2"]
+    info = BACKBONES.get("wav2vec2").info
     settings = FeatureSettings(info, resolve(info, sample=True))
     root = tmp_path_factory.mktemp("features")
     made = Extraction(settings, sample_sources, root, batch=4, frames=LAYERS)

@@ -10,13 +10,14 @@ import pytest
 import soundfile
 import torch
 
-from backbones import STEM, NotTrainable, resolve
-from backbones import registry as backbone_registry
+from backbones import STEM, NotTrainable
+from backbones.weights import resolve
 from bench import tasks
 from bench.clips import Clip
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
+from bench.plugins import BACKBONES
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import LiveSequences, Recordings
 from bench.tuning.fits.stored import (
@@ -37,7 +38,7 @@ EVERYTHING = (STEM, 0, 1, 2)
 
 
 def _small(name: str) -> FeatureSettings:
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     return FeatureSettings(info, resolve(info, sample=True))
 
 
@@ -287,7 +288,7 @@ def test_real_weights_on_real_clips_give_the_same_frames_stored_and_live(
     name: str, cut: int, tmp_path: Path
 ) -> None:
     sources = sources_of(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     settings = FeatureSettings(info, resolve(info, allow_download=False))
     layers = tuple(start_of(cut, blocks) for blocks in (None, 3, 1, 0))
     job = Extraction(settings, sources, tmp_path, frames=layers, threads=2)

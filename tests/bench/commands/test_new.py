@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.commands import scaffold
+from bench.commands import new
 from bench.errors import StorageError, UserError
 from tests.conftest import Voxgrid
 
@@ -68,7 +68,11 @@ def test_a_file_in_a_checkout_is_a_backbone_that_passes_its_own_test(
     tested = pytest_in(root, "tests", path=root, environment=environment)
     assert tested.returncode == 0, tested.stdout + tested.stderr
     listing = subprocess.run(
-        [sys.executable, "-c", "import backbones; print(backbones.get('my-2nd.ear').__module__)"],
+        [
+            sys.executable,
+            "-c",
+            "from bench.plugins import BACKBONES; print(BACKBONES.get('my-2nd.ear').__module__)",
+        ],
         env=environment | {"PYTHONPATH": str(root)},
         cwd=root,
         capture_output=True,
@@ -109,8 +113,8 @@ def test_the_page_for_contributors_shows_what_is_written() -> None:
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
         if "class MyBackbone" in block
     )
-    called = scaffold.names("my-backbone")
-    assert shown == scaffold.render("backbone.py.txt", called, "backbones.my_backbone")
+    called = new.names("my-backbone")
+    assert shown == new.render("backbone.py.txt", called, "backbones.my_backbone")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_the_page_for_contributors_shows_what_is_written() -> None:
     ],
 )
 def test_every_spelling_follows_from_the_name(name: str, stem: str, class_name: str) -> None:
-    called = scaffold.names(name)
+    called = new.names(name)
     assert (called.stem, called.class_name) == (stem, class_name)
     assert called.stem.isidentifier()
     assert called.distribution == "voxgrid-" + stem.replace("_", "-")
@@ -132,13 +136,13 @@ def test_every_spelling_follows_from_the_name(name: str, stem: str, class_name: 
 @given(st.from_regex(r"[a-z][a-z0-9._-]{0,35}", fullmatch=True))
 def test_what_an_accepted_name_gives_is_python(name: str) -> None:
     try:
-        called = scaffold.names(name)
+        called = new.names(name)
     except UserError:
         return
     assert called.stem.isidentifier()
     assert called.class_name.isidentifier()
     for template in ("backbone.py.txt", "test_backbone.py.txt"):
-        text = scaffold.render(template, called, f"backbones.{called.stem}")
+        text = new.render(template, called, f"backbones.{called.stem}")
         compile(text, template, "exec")
         assert max(map(len, text.splitlines())) <= 100  # of this checkout's style
 
@@ -164,31 +168,31 @@ def test_what_an_accepted_name_gives_is_python(name: str) -> None:
 )
 def test_a_malformed_name_is_refused_with_the_rule(name: str) -> None:
     with pytest.raises(UserError, match="begin with a lower-case letter"):
-        scaffold.names(name)
+        new.names(name)
 
 
 @pytest.mark.parametrize("name", ["class", "none", "frames", "backbone", "backbone-info"])
 def test_a_name_that_means_something_else_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="add a word"):
-        scaffold.names(name)
+        new.names(name)
 
 
 def test_a_registered_name_is_refused() -> None:
     with pytest.raises(UserError, match="already is a backbone called 'xlsr'"):
-        scaffold.names("xlsr")
+        new.names("xlsr")
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    scaffold.as_package("mine", tmp_path)
+    new.as_package("mine", tmp_path)
     plugin = tmp_path / "voxgrid-mine" / "voxgrid_mine" / "backbone.py"
     plugin.write_text("edited\n")
     with pytest.raises(UserError, match="voxgrid-mine is there already"):
-        scaffold.as_package("mine", tmp_path)
+        new.as_package("mine", tmp_path)
     root = checkout(tmp_path / "checkout")
     test = root / "tests" / "backbones" / "test_mine.py"
     test.write_text("edited\n")
     with pytest.raises(UserError, match=r"test_mine\.py is there already"):
-        scaffold.in_checkout("mine", root)
+        new.in_checkout("mine", root)
     assert plugin.read_text() == test.read_text() == "edited\n"
     assert not (root / "backbones" / "mine.py").exists()
 
@@ -204,4 +208,4 @@ def test_outside_a_checkout_the_other_way_is_named(tmp_path: Path, voxgrid: Voxg
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):
-        scaffold.as_package("mine", tmp_path / "file")
+        new.as_package("mine", tmp_path / "file")
