@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from backbones._conformance.compare import (
@@ -26,7 +27,7 @@ LONG = 1.1
 
 
 def check_lengths_fit_the_frames(subject: Subject) -> Measured:
-    """Valid frame counts are int64, one per clip, and within the frames."""
+    """Layers are (batch, frames, width); valid frame counts int64, per clip, within the frames."""
     layers = zip(subject.together.hidden, subject.together.lengths, strict=True)
     for number, (hidden, lengths) in enumerate(layers):
         require_frames(hidden, lengths, len(subject.lengths), f"layer {number}")
@@ -93,10 +94,9 @@ def _around_the_edges(subject: Subject) -> list[int]:
         few = count(encode(low))
         if count(encode(high)) == few:
             continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if count(encode(middle)) == few else (low, middle)
-        wanted |= {low, high, high + subject.hop - 1, high + subject.hop}
+        edges = range(low, high)
+        high = low + bisect_right(edges, few, key=lambda samples: count(encode(samples)))
+        wanted |= {high - 1, high, high + subject.hop - 1, high + subject.hop}
     return sorted(n for n in wanted if n <= subject.longest)
 
 

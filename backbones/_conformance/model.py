@@ -7,6 +7,7 @@ import json
 from backbones._conformance import reach
 from backbones._conformance.outcome import Measured, NotApplicable, require
 from backbones._conformance.subject import Subject
+from backbones.base import Size
 
 FRAME_RATE_TOLERANCE = 0.05
 # One frame of rounding at each end.
@@ -35,18 +36,10 @@ def check_model_is_in_evaluation_mode(subject: Subject) -> Measured:
 
 
 def check_layers_match_metadata(subject: Subject) -> Measured:
-    """`encode` returns as many layers as announced, each (batch, frames, width)."""
-    info, frames = subject.info, subject.together
-    for number, hidden in enumerate(frames.hidden):
-        require(
-            hidden.ndim == 3,
-            f"layer {number} has the wrong shape",
-            measured=tuple(hidden.shape),
-            limit="(batch, frames, width)",
-            remedy="return one vector per frame and clip",
-        )
-    size = "full" if subject.full_size else "small"
-    layers = info.layers_of("full" if subject.full_size else "small")
+    """`encode` returns as many layers as announced."""
+    frames = subject.together
+    size: Size = "full" if subject.full_size else "small"
+    layers = subject.info.layers_of(size)
     require(
         len(frames.hidden) == layers,
         f"the network of size '{size}' returns another number of layers than INFO says",
