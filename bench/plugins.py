@@ -152,11 +152,7 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._package)
         marker = re.compile(rf"\b{self._marker}\b".encode())
         for path in _modules_with(marker, self._package, package.__path__):
-            yield path.rpartition(".")[2], path, functools.partial(self._import, path)
-
-    def _import(self, path: str) -> ModuleType | None:
-        module = importlib.import_module(path)
-        return module if hasattr(module, self._marker) else None
+            yield path.rpartition(".")[2], path, functools.partial(importlib.import_module, path)
 
     def _others(self) -> Iterator[_Candidate]:
         points = [*self._entry_points(group=self.group), *self._included]
@@ -170,8 +166,9 @@ class Registry(Generic[T]):
         for key, origin, load in candidates:
             try:
                 target = load()
-                if target is None:
-                    continue
+                own = getattr(target, "__name__", None) == origin
+                if own and not hasattr(target, self._marker):
+                    continue  # a module that only speaks of the marker
                 name, value = self._read(target)
                 if not isinstance(name, str) or not _NAME.fullmatch(name):
                     raise InvalidPlugin(
@@ -215,7 +212,8 @@ def _modules_with(marker: re.Pattern[bytes], package: str, folders: Iterable[str
         if found.name.rpartition(".")[2].startswith("_"):
             continue
         spec: Any = found.module_finder.find_spec(found.name, None)
-        if marker.search(Path(spec.origin).read_bytes()):
+        unread = spec is None or not Path(spec.origin).is_file()  # importing it says why
+        if unread or marker.search(Path(spec.origin).read_bytes()):
             yield found.name
         if found.ispkg:
             yield from _modules_with(marker, found.name, spec.submodule_search_locations)
@@ -229,16 +227,13 @@ class Backbones(Registry[type[Backbone]]):
 
         Args:
             name: of a plugin, or an address: `hf:REPOSITORY`, `hf:REPOSITORY@REVISION`,
-                `hf:./FOLDER` or `nemo:FILE.nemo`. What an address names is read from its own
-                settings.
-            allow_download: False keeps off the network, from where the settings of a repository
-                (a few kilobytes) may have to come.
+                `hf:./FOLDER` or `nemo:FILE.nemo`, of which the model's own settings say all.
+            allow_download: whether these (a few kilobytes) may come from the network.
 
         Raises:
             UserError: there is none of that name, or it was left out.
             BackboneError: there is nothing at an address, or it is no encoder voxgrid can run.
-            WeightsUnavailable: the settings of a repository are not on this machine and cannot be
-                had.
+            WeightsUnavailable: the settings of a repository cannot be had.
         """
         address = names.parse(name)
         if address is None:

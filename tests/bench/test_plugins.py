@@ -192,6 +192,14 @@ def test_what_was_left_out_is_warned_of_once(
     assert [each.category for each in recwarn] == [PluginWarning]
 
 
+def test_a_file_that_cannot_be_read_is_left_out_with_its_reason(kind: Kind, package: Path) -> None:
+    (package / "gone.py").symlink_to(package / "nowhere.py")
+    (package / "good.py").write_text(kind.source.format(name="good"))
+    found = own(kind)
+    with pytest.warns(PluginWarning, match=r"'gone' left out: dropins\.gone: "):
+        assert found.names() == ["good"]
+
+
 def test_an_interrupt_is_not_taken_for_a_broken_plugin(kind: Kind, package: Path) -> None:
     (package / "bad.py").write_text(f"{kind.marker} = 1\nraise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):

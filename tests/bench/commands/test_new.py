@@ -53,13 +53,13 @@ def checkout(folder: Path) -> Path:
 
 
 def test_a_file_in_a_checkout_is_a_backbone_that_passes_its_own_test(
-    tmp_path: Path, voxgrid: Voxgrid, environment: dict[str, str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
     root = checkout(tmp_path / "checkout")
-    done = voxgrid("new", "backbone", "my-2nd.ear", "--to", str(root))
-    assert done.returncode == 0, done.stderr
-    assert f"wrote {root / 'backbones' / 'my_2nd_ear.py'}" in done.stdout
-    assert commands(done.stdout) == [
+    new.backbone("my-2nd.ear", to=root)
+    said = capsys.readouterr().out
+    assert f"wrote {root / 'backbones' / 'my_2nd_ear.py'}" in said
+    assert commands(said) == [
         # this is not the checkout that runs the command
         f"pip install -e {root} && voxgrid check my-2nd.ear",
         f"pytest {root / 'tests' / 'backbones' / 'test_my_2nd_ear.py'}",
@@ -83,12 +83,11 @@ def test_a_file_in_a_checkout_is_a_backbone_that_passes_its_own_test(
 
 
 def test_a_package_of_its_own_passes_its_own_test(
-    tmp_path: Path, voxgrid: Voxgrid, environment: dict[str, str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
-    done = voxgrid("new", "backbone", "my-backbone", "--package", "--to", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    new.backbone("my-backbone", to=tmp_path, package=True)
     folder = tmp_path / "voxgrid-my-backbone"
-    assert commands(done.stdout) == [
+    assert commands(capsys.readouterr().out) == [
         f"pip install -e {folder}",
         "voxgrid check my-backbone",
         "voxgrid run --task sample-emotion --backbone my-backbone",
