@@ -18,7 +18,6 @@ from bench.config.spec import GridConfig
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import PlannedBackbone, PlannedCell, TaskPlan
 from bench.protocols import makers as protocols
-from bench.records.benchmarks import Benchmark
 from bench.records.schema import (
     EpochRecord,
     Excluded,
@@ -62,7 +61,6 @@ def finished(
     features: FeatureSet,
     *,
     cache_hit: bool,
-    benchmarks: Sequence[Benchmark],
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
@@ -73,7 +71,6 @@ def finished(
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
-        benchmarks: what `tox -e perf` measured of the backbone, on any machine.
     """
     predictions = _predictions(planned.cell, plan, outcome)
     labels = plan.planned.task.labels
@@ -93,7 +90,7 @@ def finished(
                 _fold(planned, plan, position, outcome, truth, predicted, fold_of)
                 for position in range(len(outcome.folds))
             ],
-            "throughput": _throughput(timings, planned, outcome, config, benchmarks),
+            "throughput": _throughput(timings, planned, outcome, config),
             "training": _training(planned, outcome, config),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
             "provenance": _provenance(planned, features.key, cache_hit),
@@ -321,11 +318,10 @@ def _throughput(
     planned: PlannedCell,
     outcome: CellOutcome,
     config: GridConfig,
-    benchmarks: Sequence[Benchmark],
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
-    throughput = Throughput(
+    return Throughput(
         backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),
         end_to_end_rtfx=round(audio / sum(t.total_seconds for t in timings), 3),
         audio_seconds=round(audio, 3),
@@ -338,23 +334,3 @@ def _throughput(
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
     )
-    return _benchmarked(throughput, benchmarks)
-
-
-def with_benchmark(record: Record, benchmarks: Sequence[Benchmark]) -> Record:
-    """A finished record with the figures of a later `tox -e perf` on the same hardware."""
-    if record.throughput is None:
-        return record
-    return record.model_copy(update={"throughput": _benchmarked(record.throughput, benchmarks)})
-
-
-def _benchmarked(throughput: Throughput, benchmarks: Sequence[Benchmark]) -> Throughput:
-    for own in benchmarks:
-        if own.hardware == throughput.hardware:
-            figures = {
-                "benchmark_batch1_rtfx": own.batch1_rtfx,
-                "benchmark_best_rtfx": own.best_rtfx,
-                "benchmark_best_batch": own.best_batch,
-            }
-            return throughput.model_copy(update=figures)
-    return throughput

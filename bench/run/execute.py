@@ -19,9 +19,7 @@ from bench.features.store import FeatureSet
 from bench.machine import usable_cores
 from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, TaskPlan
 from bench.progress import Reporter
-from bench.records import benchmarks
 from bench.records import store as records
-from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.run import compose
 from bench.tuning.cell import (
@@ -79,7 +77,6 @@ class _Run:
         config: of the run.
         reporter: where progress goes.
         deadline: `time.time()` to stop at, or None.
-        benchmarks: what `tox -e perf` measured.
         summary: counted up as cells end.
     """
 
@@ -87,7 +84,6 @@ class _Run:
     config: GridConfig
     reporter: Reporter
     deadline: float | None
-    benchmarks: Sequence[Benchmark]
     summary: Summary = field(default_factory=Summary)
 
     @property
@@ -111,9 +107,8 @@ def execute(plan: Plan, config: GridConfig, reporter: Reporter) -> Summary:
     """
     summary = Summary()
     deadline = time.time() + parse_duration(config.budget) if config.budget else None
-    measured = benchmarks.read(config.results)
     for task_plan in plan.tasks:
-        run = _Run(task_plan, config, reporter, deadline, measured, summary)
+        run = _Run(task_plan, config, reporter, deadline, summary)
         # backbone by backbone, so that a run cut short leaves whole rows behind
         for backbone in task_plan.backbones.values():
             _run_backbone(run, backbone)
@@ -154,7 +149,6 @@ def _run_backbone(run: _Run, backbone: PlannedBackbone) -> None:
     for planned in cells:
         if planned.state == "done":
             run.summary.done_before += 1
-            _refresh_throughput(run, planned, backbone)
         elif planned.state == "skipped":
             run.summary.skipped += 1
             reason = planned.reason or ""
@@ -281,7 +275,6 @@ def _settle(
         done.result,
         features,
         cache_hit=cache_hit,
-        benchmarks=_benchmarks_of(run, backbone),
     )
     # predictions first: a record on disk means that its predictions are there
     path = records.predictions_path(run.config.results, planned.cell)
@@ -338,19 +331,3 @@ def _source(
         cached=settings.cache,
         augment=settings.augment,
     )
-
-
-def _benchmarks_of(run: _Run, backbone: PlannedBackbone) -> list[Benchmark]:
-    """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
-    weights = backbone.weights
-    if weights is None or weights.size != "full":
-        return []  # the small models of the sample tasks are not what was benchmarked
-    own = (backbone.info.name, weights.kind, run.plan.planned.task.name)
-    return [b for b in run.benchmarks if (b.backbone, b.weights, b.task) == own]
-
-
-def _refresh_throughput(run: _Run, planned: PlannedCell, backbone: PlannedBackbone) -> None:
-    """Add the figures of a `tox -e perf` run after the record was written."""
-    record = records.read(records.record_path(run.config.results, planned.cell))
-    if record is not None:
-        run.store(compose.with_benchmark(record, _benchmarks_of(run, backbone)))
