@@ -135,8 +135,6 @@ class Throughput(_Strict):
         tuning_hardware: what trials and refits ran on, with `tuning_threads`: the processor but
             for heads that train the backbone.
         tuning_seconds: sum over all trials and refits, those of earlier runs included.
-        benchmark_batch1_rtfx, benchmark_best_rtfx, benchmark_best_batch: from `tox -e perf`, None
-            until it has been run on the encoder's hardware.
     """
 
     backbone_rtfx: float
@@ -150,9 +148,6 @@ class Throughput(_Strict):
     tuning_hardware: str
     tuning_threads: int
     tuning_seconds: float
-    benchmark_batch1_rtfx: float | None = None
-    benchmark_best_rtfx: float | None = None
-    benchmark_best_batch: int | None = None
 
 
 class TrainingRecord(_Strict):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.records import store
+from bench.records import benchmarks, store
+from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.report import markdown
 from bench.report.figures import confusion, curves, files
@@ -63,11 +64,16 @@ class Leaderboard:
 
     @classmethod
     def of(cls, results: Path, path: Path) -> Leaderboard:
-        """Make the page from the records; the same records always give the same page."""
+        """Make the page from the records; the same records always give the same page.
+
+        Raises:
+            UserError: a file of `tox -e perf` beside the records is something else.
+        """
         read = {file: store.read(file) for file in store.record_files(results)}
         damaged = [_link(file, path) for file, record in read.items() if record is None]
         found = [record for record in read.values() if record is not None]
-        return cls(results, path, list(_page(_link(results, path), found, damaged)))
+        speeds = benchmarks.read(results)
+        return cls(results, path, list(_page(_link(results, path), found, damaged, speeds)))
 
     @property
     def text(self) -> str:
@@ -108,7 +114,9 @@ def _link(target: Path, page: Path) -> str:
     return Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix()
 
 
-def _page(results: str, found: Sequence[Record], damaged: Sequence[str]) -> Iterator[Block]:
+def _page(
+    results: str, found: Sequence[Record], damaged: Sequence[str], speeds: Sequence[Benchmark]
+) -> Iterator[Block]:
     real = [r for r in found if not r.sample]
     sample = [r for r in found if r.sample]
     yield Heading(1, "Leaderboard")
@@ -129,7 +137,7 @@ def _page(results: str, found: Sequence[Record], damaged: Sequence[str]) -> Iter
     if any(r.preset for r in real):
         yield Heading(2, published.TITLE)
         yield from published.systems(real, 3)
-    yield from _common(real, 2)
+    yield from _common(real, speeds, 2)
     if sample:
         yield Heading(2, "Sample tasks")
         yield Text(_SAMPLE)
@@ -137,7 +145,7 @@ def _page(results: str, found: Sequence[Record], damaged: Sequence[str]) -> Iter
         if any(r.preset for r in sample):
             yield Heading(3, f"{published.TITLE} on generated clips")
             yield from published.on_generated_clips(sample, 4)
-        yield from _common(sample, 3)
+        yield from _common(sample, speeds, 3)
 
 
 def _tasks(found: Sequence[Record], level: int) -> Iterator[Block]:
@@ -204,11 +212,11 @@ def _title(own: Sequence[Record]) -> str:
     return f"{own[0].protocol} ({what})"
 
 
-def _common(found: Sequence[Record], level: int) -> Iterator[Block]:
+def _common(found: Sequence[Record], speeds: Sequence[Benchmark], level: int) -> Iterator[Block]:
     """What concerns all tasks of a kind."""
     tuned = [r for r in found if r.preset is None]
     titled = {
-        "What each backbone costs": sections.cost(finished(tuned)),
+        "What each backbone costs": sections.cost(finished(tuned), speeds),
         "Skipped and failed": sections.gaps(tuned),
         "Left out clips": sections.left_out(found),
         "What it was measured on": sections.measured_on(found),

@@ -27,7 +27,6 @@ from bench.planning.plan import (
 from bench.plugins import HEADS
 from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
-from bench.records.benchmarks import Benchmark
 from bench.records.schema import (
     EpochRecord,
     Excluded,
@@ -84,7 +83,6 @@ def finished(
     features: FeatureSet,
     *,
     cache_hit: bool,
-    benchmarks: Sequence[Benchmark],
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
@@ -96,7 +94,6 @@ def finished(
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
-        benchmarks: what `tox -e perf` measured of the backbone, on any machine.
     """
     predictions = _predictions(cell, task, outcome)
     labels = task.folded.task.labels
@@ -123,7 +120,7 @@ def finished(
                 )
                 for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
             ],
-            "throughput": _throughput(timings, cell, outcome, spec, benchmarks),
+            "throughput": _throughput(timings, cell, outcome, spec),
             "training": _training(cell, outcome, spec),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
             "provenance": _provenance(
@@ -215,6 +212,7 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
     weights = backbone.extraction.settings.weights
     return WeightsRecord(
         id=weights.id,
+        commit=weights.commit,
         sha=weights.sha,
         kind=weights.kind,
         size=weights.size,
@@ -344,7 +342,6 @@ def _throughput(
     cell: Ready,
     outcome: CellOutcome,
     spec: RunSpec,
-    benchmarks: Sequence[Benchmark],
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
@@ -360,25 +357,4 @@ def _throughput(
         tuning_hardware=machine.hardware(_tuning_device(cell, spec)),
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
-        **_benchmarked(timings[-1].hardware, benchmarks),
     )
-
-
-def with_benchmark(record: Record, benchmarks: Sequence[Benchmark]) -> Record:
-    """A finished record with the figures of a later `tox -e perf` on the same hardware."""
-    if record.throughput is None:
-        return record
-    content = record.model_dump()
-    content["throughput"] |= _benchmarked(record.throughput.hardware, benchmarks)
-    return Record.model_validate(content)
-
-
-def _benchmarked(hardware: str, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
-    for own in benchmarks:
-        if own.hardware == hardware:
-            return {
-                "benchmark_batch1_rtfx": own.batch1_rtfx,
-                "benchmark_best_rtfx": own.best_rtfx,
-                "benchmark_best_batch": own.best_batch,
-            }
-    return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,7 @@ from bench.planning.plan import (
     TaskPlan,
 )
 from bench.progress import Reporter
-from bench.records import benchmarks
 from bench.records import store as records
-from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.run import compose
 from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
@@ -64,7 +62,7 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     """
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
-    run = _Run(plan, reporter, executor, benchmarks.read(plan.spec.results))
+    run = _Run(plan, reporter, executor)
     for task, row in plan.rows():
         for cell in row.cells:
             run.note(task, row, cell)
@@ -111,21 +109,18 @@ class _Run:
         plan: what is run.
         reporter: where progress goes.
         executor: where jobs run.
-        benchmarks: what `tox -e perf` measured.
         summary: counted up as cells end.
     """
 
     plan: Plan
     reporter: Reporter
     executor: Executor
-    benchmarks: Sequence[Benchmark]
     summary: Summary = field(default_factory=Summary)
 
     def note(self, task: TaskPlan, row: BackbonePlan, cell: object) -> None:
         """Count and record what is not run: finished before, or skipped."""
         if isinstance(cell, Finished):
             self.summary.done_before += 1
-            self._refresh(task, row, cell)
         elif isinstance(cell, Skipped):
             self.summary.skipped += 1
             self._store(compose.skipped(cell, task, row, self.plan.spec))
@@ -220,7 +215,6 @@ class _Run:
             outcome,
             backbone.extraction.features(),
             cache_hit=cache_hit,
-            benchmarks=self._benchmarks(task, backbone),
         )
         # predictions first: a record on disk means that its predictions are there
         path = records.predictions_path(self.plan.spec.results, cell.cell)
@@ -238,23 +232,6 @@ class _Run:
     def _fail(self, task: TaskPlan, row: BackbonePlan, cell: Ready, error: Exception) -> None:
         self.summary.failed += 1
         self._store(compose.failed(cell, task, row, self.plan.spec, error))
-
-    def _refresh(self, task: TaskPlan, row: BackbonePlan, cell: Finished) -> None:
-        """Add the figures of a `tox -e perf` run after the record was written."""
-        if not isinstance(row.backbone, ReadyBackbone):
-            return
-        record = records.read(records.record_path(self.plan.spec.results, cell.cell))
-        if record is not None:
-            measured = self._benchmarks(task, row.backbone)
-            self._store(compose.with_benchmark(record, measured))
-
-    def _benchmarks(self, task: TaskPlan, backbone: ReadyBackbone) -> list[Benchmark]:
-        """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
-        weights = backbone.extraction.settings.weights
-        if weights.size != "full":
-            return []  # the small models of the sample tasks are not what was benchmarked
-        own = (backbone.info.name, weights.kind, task.folded.task.name)
-        return [b for b in self.benchmarks if (b.backbone, b.weights, b.task) == own]
 
     def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)

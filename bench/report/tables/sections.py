@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.report.markdown import escape
 from bench.report.page import Block, Bullets, Table, Text
@@ -118,8 +119,13 @@ def _gaps(fair: Sequence[Record], leaky: Sequence[Record]) -> list[float]:
     return [high[key] - value for key, value in low.items() if key in high]
 
 
-def cost(found: Sequence[Record]) -> list[Block]:
-    """Speed and memory of each backbone, one table per machine."""
+def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block]:
+    """Speed and memory of each backbone, one table per machine.
+
+    Args:
+        found: finished records.
+        benchmarks: encoder speeds of `tox -e perf`, of any machine.
+    """
     parts: list[Block] = []
     letters = machines(found)
     for machine, letter in letters.items():
@@ -128,7 +134,7 @@ def cost(found: Sequence[Record]) -> list[Block]:
         # the longest measurement stands for the backbone; its cells share one extraction
         for record in sorted(own, key=_longest_first):
             fastest.setdefault((record.backbone, weights(record)), record)
-        rows = [_cost_row(record) for _, record in sorted(fastest.items())]
+        rows = [_cost_row(record, benchmarks) for _, record in sorted(fastest.items())]
         name = f"{letter}: {machine}" if len(letters) > 1 else machine
         parts += [Text(f"On {escape(name)}:"), Table(_COST_COLUMNS, rows)]
     return parts
@@ -153,12 +159,15 @@ def _longest_first(record: Record) -> tuple[float, str]:
     return -(record.throughput.audio_seconds if record.throughput else 0.0), str(record.cell)
 
 
-def _cost_row(record: Record) -> list[str]:
+def _cost_row(record: Record, benchmarks: Sequence[Benchmark]) -> list[str]:
     throughput = record.throughput
     assert throughput is not None
-    best = decimal(throughput.benchmark_best_rtfx)
-    if throughput.benchmark_best_batch is not None:
-        best += f" ({throughput.benchmark_best_batch})"
+    own = (record.task, record.backbone, record.weights.kind, throughput.hardware)
+    first, best = DASH, DASH
+    for b in benchmarks if record.weights.size == "full" else ():  # small models were not measured
+        if (b.task, b.backbone, b.weights, b.hardware) == own:
+            first = decimal(b.batch1_rtfx)
+            best = f"{decimal(b.best_rtfx)} ({b.best_batch})"
     return [
         record.backbone,
         weights(record),
@@ -169,7 +178,7 @@ def _cost_row(record: Record) -> list[str]:
         str(throughput.threads),
         throughput.dtype,
         f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
-        decimal(throughput.benchmark_batch1_rtfx),
+        first,
         best,
     ]
 

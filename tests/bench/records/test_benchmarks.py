@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.errors import UserError
 from bench.records import benchmarks
 from bench.records.benchmarks import Benchmark
-
-
-def entry(batch: int, median: float, **changes: Any) -> dict[str, Any]:
-    extra = {
-        "backbone": "xlsr",
-        "weights_kind": "pretrained",
-        "task": "ravdess",
-        "hardware": "Test CPU",
-        "audio_seconds": 60.0,
-        "batch": batch,
-    }
-    return {"extra_info": extra | changes, "stats": {"median": median}}
-
-
-def measured(results: Path, name: str, when: str, *entries: dict[str, Any]) -> None:
-    path = results / benchmarks.FOLDER / "Some-Machine" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"datetime": when, "benchmarks": entries}))
+from tests.bench.records.make_benchmarks import entry, measured
+from tests.bench.records.make_records import HARDWARE
 
 
 def test_machines_and_tasks_stand_beside_each_other(tmp_path: Path) -> None:
@@ -36,9 +18,9 @@ def test_machines_and_tasks_stand_beside_each_other(tmp_path: Path) -> None:
     measured(tmp_path, "0002_encoders.json", "2026-01-02", entry(1, 20.0, hardware="Test GPU"))
     measured(tmp_path, "0003_encoders.json", "2026-01-03", entry(1, 12.0, task="youtube"))
     assert benchmarks.read(tmp_path) == [
-        Benchmark("xlsr", "pretrained", "ravdess", "Test CPU", 2.0, 6.0, 4),
+        Benchmark("xlsr", "pretrained", "ravdess", HARDWARE, 2.0, 6.0, 4),
         Benchmark("xlsr", "pretrained", "ravdess", "Test GPU", 3.0, 3.0, 1),
-        Benchmark("xlsr", "pretrained", "youtube", "Test CPU", 5.0, 5.0, 1),
+        Benchmark("xlsr", "pretrained", "youtube", HARDWARE, 5.0, 5.0, 1),
     ]
 
 
@@ -48,7 +30,7 @@ def test_of_what_was_measured_again_the_latest_counts_whatever_the_file_is_calle
     measured(tmp_path, "0001_encoders.json", "2026-02-01", entry(1, 10.0))
     measured(tmp_path, "0002_encoders.json", "2026-01-01", entry(1, 30.0), entry(8, 5.0))
     assert benchmarks.read(tmp_path) == [
-        Benchmark("xlsr", "pretrained", "ravdess", "Test CPU", 6.0, 12.0, 8)
+        Benchmark("xlsr", "pretrained", "ravdess", HARDWARE, 6.0, 12.0, 8)
     ]
 
 

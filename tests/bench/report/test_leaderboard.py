@@ -10,6 +10,7 @@ import pytest
 from bench.records.schema import Excluded, Record
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import figures
+from tests.bench.records.make_benchmarks import entry, measured
 from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
 from tests.bench.report.pages import render, rows, section, store
 
@@ -289,6 +290,20 @@ def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> N
     assert "12.3 B" in text
     costs = section(text, "What each backbone costs")
     assert costs.index("On A: Other CPU") < costs.index("On B: Test CPU")
+
+
+def test_benchmarks_stand_beside_the_speed_of_the_machine_and_task_they_are_of(
+    results: Path,
+) -> None:
+    store(results, make_record("xlsr"), make_record("wav2vec2"))
+    measured(results, "0001.json", "2026", entry(1, 6.0), entry(4, 5.0))
+    measured(results, "0002.json", "2027", entry(1, 1.0, hardware="Other CPU"))
+    measured(results, "0003.json", "2027", entry(1, 1.0, task="youtube"))
+    costs = rows(section(render(results), "What each backbone costs"))
+    assert [(row[0], *row[-2:]) for row in costs] == [
+        ("wav2vec2", "–", "–"),
+        ("xlsr", "10.0", "12.0 (4)"),
+    ]
 
 
 def test_alike_records_are_not_called_different(results: Path) -> None:
