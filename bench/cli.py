@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.clean import clean
 from bench.commands.new import new_app
 from bench.commands.shell import fail, interruptible, reporter
 from bench.errors import DataUnavailable, UserError, VoxgridError
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(fetch_app, name="fetch")
 app.add_typer(new_app, name="new")
+app.command()(clean)
 
 Many = list[str] | None
 _TASK = typer.Option("--task", help="Task; repeatable. Default: grid.toml.")
