@@ -11,8 +11,6 @@ from backbones.base import (
     WeightsMismatch,
     WeightsUnavailable,
 )
-from backbones.registry import create, get, info, infos, missing_extra
-from backbones.weights import availability, resolve
 
 __all__ = [
     "STEM",
@@ -24,11 +22,4 @@ __all__ = [
     "Weights",
     "WeightsMismatch",
     "WeightsUnavailable",
-    "availability",
-    "create",
-    "get",
-    "info",
-    "infos",
-    "missing_extra",
-    "resolve",
 ]

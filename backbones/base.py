@@ -35,6 +35,11 @@ class NotTrainable(BackboneError):
     """The backbone has nothing to train, or its plugin does not offer it."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, on one line, for the message of a `BackboneError`."""
+    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
+
+
 # What comes before layer 0: the output of the feature encoder, which fine-tuning leaves frozen.
 STEM = -1
 
@@ -48,7 +53,8 @@ class BackboneInfo:
             names.
         summary: one line for `voxgrid list`.
         weights_id: Hugging Face repository, URL or path of the weights; None where none are needed.
-        revision: the pinned revision (commit) of `weights_id`; `local` of a path.
+        revision: the pinned revision (commit) of `weights_id`, or a branch where none is known:
+            `Weights.commit` then says what it was; `local` of a path.
         licence: SPDX name of the weights' licence (or of the code, where there are no weights).
         sample_rate: in Hz, what `encode` expects.
         layers: how many representations `encode` returns, the one before the first block included.
@@ -57,8 +63,9 @@ class BackboneInfo:
         max_seconds: longest window `encode` accepts; longer clips are windowed by the harness.
         attention_mask: True where a padded batch is masked inside the model. False means that
             padding would change the result, and the harness batches equal lengths only.
-        normalised: True where `encode` expects zero mean and unit variance per clip
-            (the harness does it, before padding).
+        normalised: True where `encode` expects zero mean and unit variance. The harness sees to
+            it before padding, for each window by itself: of a clip longer than `max_seconds`, that
+            is each of the parts it is cut into, and otherwise the clip.
         extra: the optional extra of voxgrid to install for this backbone, or None.
         parameters: number of parameters of the full-size encoder, 0 for hand-made features.
         trainable: whether `stem` and `tail` are there, so that a head may fine-tune it. Block n
@@ -117,6 +124,8 @@ class Weights:
             weights too, since its code holds none.
         size: `small` shrinks a random-init model to seconds of work, for the sample tasks.
         seed: of random initialisation.
+        commit: of the hub's repository that pretrained weights came from; None where unknown, as
+            of a folder of one's own. For records: `sha` and `config_sha` identify the weights.
     """
 
     kind: WeightsKind
@@ -126,6 +135,7 @@ class Weights:
     config_sha: str | None = None
     size: Size = "full"
     seed: int = 0
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,8 @@ class Backbone(ABC):
 
         Args:
             waves: float32 (batch, samples) at `info.sample_rate`, zero after each clip's end;
-                in [-1, 1], or zero mean and unit variance where `info.normalised`.
+                in [-1, 1], or each row of zero mean and unit variance where `info.normalised`: a
+                row is a clip, or a window of one that is longer than `info.max_seconds`.
             lengths: int64 (batch,), samples that belong to each clip.
 
         Returns:

@@ -4,7 +4,7 @@ Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests::
 
     from backbones.checks import parametrize_with_checks
 
-    @parametrize_with_checks(["my-backbone"])
+    @parametrize_with_checks([MyBackbone])
     def test_my_backbone(backbone, check):
         check(backbone)
 
@@ -20,23 +20,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from backbones import registry, weights
-from backbones._conformance.batching import BATCHING_CHECKS
-from backbones._conformance.golden import (
-    GOLDEN_CHECKS,
-    check_golden_vectors_are_met,
-    write_golden,
+from backbones import weights
+from backbones._conformance import (
+    batching,
+    golden,
+    model,
+    pickles,
+    precision,
+    record,
+    sounds,
+    state,
+    training,
 )
-from backbones._conformance.model import MODEL_CHECKS
-from backbones._conformance.outcome import Check, CheckFailed, Measured, NotApplicable
-from backbones._conformance.pickles import PICKLE_CHECKS
-from backbones._conformance.precision import PRECISION_CHECKS
-from backbones._conformance.record import RECORD_CHECKS
-from backbones._conformance.sounds import SOUND_CHECKS
-from backbones._conformance.state import STATE_CHECKS
-from backbones._conformance.subject import SECONDS, Subject
-from backbones._conformance.training import TRAINING_CHECKS
+from backbones._conformance.golden import check_golden_vectors_are_met, write_golden
+from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable
+from backbones._conformance.subject import SECONDS, Check, Subject
 from backbones.base import Backbone, BackboneError, Weights, WeightsUnavailable
+from backbones.extras import missing_extra
 
 __all__ = [
     "CHECKS",
@@ -56,17 +56,14 @@ __all__ = [
 
 Outcome = Literal["passed", "failed", "skipped"]
 
-CHECKS: tuple[Check, ...] = (
-    *RECORD_CHECKS,
-    *MODEL_CHECKS,
-    *BATCHING_CHECKS,
-    *SOUND_CHECKS,
-    *STATE_CHECKS,
-    *PRECISION_CHECKS,
-    *PICKLE_CHECKS,
-    *GOLDEN_CHECKS,
-    # last: a tail that is no copy leaves the backbone in another state
-    *TRAINING_CHECKS,
+# In the order they are written in, since one may leave nothing for the next to look at. Training is
+# the last: a tail that is no copy leaves the backbone in another state.
+_MODULES = (record, model, batching, sounds, state, precision, pickles, golden, training)
+CHECKS: tuple[Check, ...] = tuple(
+    value
+    for module in _MODULES
+    for name, value in vars(module).items()
+    if name.startswith("check_")
 )
 
 
@@ -107,7 +104,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Examination:
-    """A registered backbone and what the suite says of it.
+    """A backbone and what the suite says of it.
 
     Attributes:
         name: of the backbone.
@@ -160,14 +157,14 @@ def run_check(check: Check, subject: Subject) -> CheckResult:
 
 
 def check_backbone(
-    backbone: str | type[Backbone],
+    backbone: type[Backbone],
     weights: Weights | None = None,
     seconds: Sequence[float] = SECONDS,
 ) -> Iterator[CheckResult]:
     """Run every check on a backbone, yielding each outcome as it is known.
 
     Args:
-        backbone: name of a registered backbone, or a class.
+        backbone: the class.
         weights: None takes a small random-init network (`none` for hand-made features).
         seconds: lengths of the synthetic clips, at least two different ones.
 
@@ -180,20 +177,21 @@ def check_backbone(
 
 
 def examine(
-    name: str, *, pretrained: bool = False, control: Literal["random-init"] | None = None
+    backbone: type[Backbone],
+    *,
+    pretrained: bool = False,
+    control: Literal["random-init"] | None = None,
 ) -> Examination:
-    """Run every check on a registered backbone, or say why that cannot be done here.
+    """Run every check on a backbone, or say why that cannot be done here.
 
     Args:
-        name: of the backbone.
+        backbone: the class.
         pretrained: with its real weights, not a small random network.
         control: `random-init` takes random weights at the published size.
-
-    Raises:
-        UnknownBackbone: with the nearest known name.
     """
-    info = registry.get(name).info
-    missing = registry.missing_extra(info)
+    info = backbone.info
+    name = info.name
+    missing = missing_extra(info)
     if missing:
         return Examination(name, None, skipped=missing)
     found = None
@@ -204,19 +202,19 @@ def examine(
             return Examination(name, None, skipped=str(error))
         except BackboneError as error:  # weights that are there and of no use
             return Examination(name, None, problem=str(error))
-    subject = Subject(name, found)
+    subject = Subject(backbone, found)
     return Examination(name, subject, tuple(run_check(check, subject) for check in CHECKS))
 
 
 def parametrize_with_checks(
-    backbones: Sequence[str | type[Backbone]],
+    backbones: Sequence[type[Backbone]],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Pytest decorator: one test per backbone and check, with arguments `backbone` and `check`.
 
     A check that does not apply to a backbone skips its test with the reason.
 
     Args:
-        backbones: names of registered backbones, or classes.
+        backbones: the classes.
     """
     import pytest
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backbones.base import BackboneError
+from backbones.base import BackboneError, BackboneInfo
 
 Scheme = Literal["hf", "nemo"]
 SCHEMES: tuple[Scheme, ...] = ("hf", "nemo")
@@ -50,6 +50,19 @@ class Address:
         home = self.where.startswith("~/")
         return Path.home() / self.where[2:] if home else Path(self.where)
 
+    @property
+    def how_to_get(self) -> str:
+        """The clause that tells a person how to get the model."""
+        if self.path is None:
+            pinned = f" --revision {self.revision}" if self.revision != "main" else ""
+            return f"get them with: hf download {self.where}{pinned}"
+        if self.scheme == "nemo":
+            return "point it at a .nemo archive"
+        return (
+            "point it at a folder that holds config.json, preprocessor_config.json and "
+            "model.safetensors, as save_pretrained writes them"
+        )
+
 
 def parse(name: str) -> Address | None:
     """The address in a backbone's name, or None for the name of a registered backbone.
@@ -82,6 +95,28 @@ def parse(name: str) -> Address | None:
             "hf:./folder or hf:/path/to/folder"
         )
     return Address(name, "hf", repository, revision or "main")
+
+
+def how_to_get(info: BackboneInfo) -> str:
+    """Return the clause that tells a person how to get the weights of a backbone.
+
+    It names `$VOXGRID_WEIGHTS` and not its value, since records keep it.
+    """
+    address = parse(info.name)
+    if address is not None:
+        return address.how_to_get
+    if info.weights_id is not None and is_url(info.weights_id):
+        return f"get them with: curl -L -o $VOXGRID_WEIGHTS/{info.name}.nemo {info.weights_id}"
+    pinned = f" --revision {info.revision}" if info.revision not in (None, "main") else ""
+    return (
+        f"get them with: hf download {info.weights_id}{pinned} "
+        f"--local-dir $VOXGRID_WEIGHTS/{info.name}"
+    )
+
+
+def is_url(weights_id: str) -> bool:
+    """Whether weights are a file on the web, and not a repository of the hub."""
+    return weights_id.startswith(("https://", "http://"))
 
 
 def file_name(name: str) -> str:

@@ -5,14 +5,14 @@ Wang et al. 2020, https://arxiv.org/abs/2010.05171
 
 from __future__ import annotations
 
-from backbones._speech2text import Speech2TextBackbone
+from backbones._hf.speech2text import Speech2Text
 from backbones.base import BackboneInfo
 
 INFO = BackboneInfo(
     name="speech2text",
     summary="Speech2Text small, encoder of a transcriber trained on 960 h of English",
     weights_id="facebook/s2t-small-librispeech-asr",
-    revision="main",
+    revision="main",  # its commit is not known here; Weights.commit says which one was found
     licence="MIT",
     sample_rate=16_000,
     layers=13,
@@ -26,34 +26,24 @@ INFO = BackboneInfo(
     small_layers=3,
 )
 
-FULL = {
-    "d_model": 256,
-    "encoder_layers": 12,
-    "encoder_attention_heads": 4,
-    "encoder_ffn_dim": 2048,
-    "activation_function": "relu",
-    "num_conv_layers": 2,
-    "conv_kernel_sizes": (5, 5),
-    "conv_channels": 1024,
-    "input_feat_per_channel": 80,
-    "input_channels": 1,
-    "max_source_positions": 6000,
-    "scale_embedding": True,
-    "init_std": 0.02,
-}
-SMALL = {
-    **FULL,
-    "d_model": 48,
-    "encoder_layers": 2,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 96,
-    "conv_channels": 64,
-}
 
-
-class Speech2Text(Speech2TextBackbone):
+class Speech2TextSmall(Speech2Text):
     """Speech2Text small."""
 
     info = INFO
-    full = FULL
-    small = SMALL
+    full = {  # noqa: RUF012
+        "model_type": "speech_to_text",
+        "d_model": 256,
+        "encoder_layers": 12,
+        "encoder_attention_heads": 4,
+        "encoder_ffn_dim": 2048,
+        "activation_function": "relu",
+        "num_conv_layers": 2,
+        "conv_kernel_sizes": (5, 5),
+        "conv_channels": 1024,
+        "input_feat_per_channel": 80,
+        "input_channels": 1,
+        "max_source_positions": 6000,
+        "scale_embedding": True,
+        "init_std": 0.02,
+    }

@@ -5,14 +5,14 @@ Baevski et al. 2020, https://arxiv.org/abs/2006.11477
 
 from __future__ import annotations
 
-from backbones._wav2vec2 import Wav2Vec2Backbone
+from backbones._hf.waveform import PRETRAINING, Waveform
 from backbones.base import BackboneInfo
 
 INFO = BackboneInfo(
     name="wav2vec2",
     summary="wav2vec 2.0 base, self-supervised on 960 h of English",
     weights_id="facebook/wav2vec2-base",
-    revision="main",
+    revision="0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8",
     licence="Apache-2.0",
     sample_rate=16_000,
     layers=13,
@@ -27,11 +27,13 @@ INFO = BackboneInfo(
 )
 
 
-class Wav2Vec2(Wav2Vec2Backbone):
+class Wav2Vec2(Waveform):
     """wav2vec 2.0 base: group norm in the first convolution, layer norm after each block."""
 
     info = INFO
+    layout = PRETRAINING
     full = {  # noqa: RUF012
+        "model_type": "wav2vec2",
         "hidden_size": 768,
         "num_hidden_layers": 12,
         "num_attention_heads": 12,
@@ -48,14 +50,4 @@ class Wav2Vec2(Wav2Vec2Backbone):
         "num_conv_pos_embedding_groups": 16,
         "layer_norm_eps": 1e-5,
         "initializer_range": 0.02,
-    }
-    small = {  # noqa: RUF012
-        **full,
-        "hidden_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 96,
-        "conv_dim": (32, 32, 32, 32, 32, 32, 32),
-        "num_conv_pos_embeddings": 16,
-        "num_conv_pos_embedding_groups": 4,
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from backbones._whisper import WhisperBackbone
+from collections.abc import Mapping
+from typing import Any
+
+from backbones._hf.whisper import Whisper
 from backbones.base import BackboneInfo
 
 INFO = BackboneInfo(
@@ -20,31 +23,27 @@ INFO = BackboneInfo(
     normalised=False,
     parameters=20_590_592,
     trainable=True,
-    # bfloat16: a cosine of 0.997 with float32 in one synthetic clip of 64
-    dtypes=("float32", "float16"),
+    dtypes=Whisper.dtypes,
 )
 
-FULL = {
-    "num_mel_bins": 80,
-    "d_model": 512,
-    "encoder_layers": 6,
-    "encoder_attention_heads": 8,
-    "encoder_ffn_dim": 2048,
-    "activation_function": "gelu",
-    "max_source_positions": 1500,
-    "init_std": 0.02,
-}
-SMALL = {
-    **FULL,
-    "d_model": 32,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-}
 
-
-class WhisperBase(WhisperBackbone):
+class WhisperBase(Whisper):
     """Whisper-base."""
 
     info = INFO
-    full = FULL
-    small = SMALL
+    full = {  # noqa: RUF012
+        "model_type": "whisper",
+        "num_mel_bins": 80,
+        "d_model": 512,
+        "encoder_layers": 6,
+        "encoder_attention_heads": 8,
+        "encoder_ffn_dim": 2048,
+        "activation_function": "gelu",
+        "max_source_positions": 1500,
+        "init_std": 0.02,
+    }
+
+    @classmethod
+    def shrunk(cls, config: Any) -> Mapping[str, Any]:
+        """All blocks, but small ones."""
+        return {**super().shrunk(config), "encoder_layers": config.encoder_layers}

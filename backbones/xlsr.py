@@ -5,14 +5,17 @@ Conneau et al. 2020, https://arxiv.org/abs/2006.13979
 
 from __future__ import annotations
 
-from backbones._wav2vec2 import Wav2Vec2Backbone
+from collections.abc import Mapping
+from typing import Any
+
+from backbones._hf.waveform import PRETRAINING, Waveform
 from backbones.base import BackboneInfo
 
 INFO = BackboneInfo(
     name="xlsr",
     summary="XLSR-53, wav2vec 2.0 large, self-supervised on 56,000 h in 53 languages",
     weights_id="facebook/wav2vec2-large-xlsr-53",
-    revision="main",
+    revision="c3f9d884181a224a6ac87bf8885c84d1cff3384f",
     licence="Apache-2.0",
     sample_rate=16_000,
     layers=25,
@@ -27,11 +30,13 @@ INFO = BackboneInfo(
 )
 
 
-class Xlsr(Wav2Vec2Backbone):
+class Xlsr(Waveform):
     """XLSR-53: layer norm in every convolution, layer norm before each block."""
 
     info = INFO
+    layout = PRETRAINING
     full = {  # noqa: RUF012
+        "model_type": "wav2vec2",
         "hidden_size": 1024,
         "num_hidden_layers": 24,
         "num_attention_heads": 16,
@@ -49,13 +54,9 @@ class Xlsr(Wav2Vec2Backbone):
         "layer_norm_eps": 1e-5,
         "initializer_range": 0.02,
     }
-    small = {  # noqa: RUF012
-        **full,
-        "hidden_size": 64,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 128,
-        "conv_dim": (32, 32, 32, 32, 32, 32, 32),
-        "num_conv_pos_embeddings": 16,
-        "num_conv_pos_embedding_groups": 4,
-    }
+
+    @classmethod
+    def shrunk(cls, config: Any) -> Mapping[str, Any]:
+        """A block more than others have, and wider ones."""
+        larger = {"hidden_size": 64, "num_hidden_layers": 3, "intermediate_size": 128}
+        return {**super().shrunk(config), **larger}

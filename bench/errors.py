@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class VoxgridError(Exception):
     """Base of every error voxgrid raises on purpose."""
@@ -23,11 +26,8 @@ class StorageError(VoxgridError):
     """Results or caches cannot be written (full disk, read-only folder)."""
 
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """' Did you mean X?' where a known name is close, else the list of known names."""
-    import difflib
-
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return 'did you mean X?' where a known name is close, else the list of known names."""
+    known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(sorted(known))
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -15,17 +15,28 @@ import psutil
 
 _PACKAGES = (
     "voxgrid",
+    # encoders
     "torch",
     "transformers",
     "nemo_toolkit",
+    "opensmile",
+    # sound, and augmented sound
+    "av",
+    "soundfile",
+    "soxr",
+    "python-stretch",
+    # heads, folds and the search
+    "lightning",
+    "peft",
     "scikit-learn",
     "xgboost-cpu",
     "xgboost",
     "optuna",
+    # numbers, and predictions on disk
     "numpy",
-    "soundfile",
-    "soxr",
-    "opensmile",
+    "scipy",
+    "pandas",
+    "pyarrow",
 )
 
 

@@ -1,4 +1,4 @@
-"""Progress a person can read: a bar with an ETA per phase on a terminal, lines elsewhere."""
+"""Progress and durations a person can read: a bar per phase on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -104,3 +104,15 @@ class Reporter:
             transient=True,
         ) as bars:
             yield Phase(bars, label, total, done, None if self.console.is_terminal else self.say)
+
+
+def duration(seconds: float) -> str:
+    """A duration in words, no finer than an estimate deserves."""
+    if seconds < 1:
+        return "<1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,10 +1,9 @@
-"""Classifier heads: one file per head, found by `heads.registry`."""
+"""Classifier heads, one file each. Importing this loads none of them."""
 
-from heads.base import FitDiverged, Head, HeadContext, HeadError, HeadInfo, OutOfMemory
-from heads.sequences import LEARNT, Epoch, Sequences, TrainableClips, Training
+from heads.base import FitDiverged, Head, HeadContext, HeadError, HeadInfo, OutOfMemory, Reads
+from heads.sequences import Epoch, Sequences, TrainableClips, TrainedHead, Training
 
 __all__ = [
-    "LEARNT",
     "Epoch",
     "FitDiverged",
     "Head",
@@ -12,7 +11,9 @@ __all__ = [
     "HeadError",
     "HeadInfo",
     "OutOfMemory",
+    "Reads",
     "Sequences",
     "TrainableClips",
+    "TrainedHead",
     "Training",
 ]

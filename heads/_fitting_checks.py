@@ -241,14 +241,14 @@ def _with_constant_feature(subject: HeadSubject, clips: Any) -> Any:
     changed = [array.copy() for array in _content(subject, clips)]
     for array in changed:
         array[..., 0] = 0.0
-    return changed[0] if subject.wants == "vectors" else subject.sequences(changed)
+    return changed[0] if subject.reads == "vectors" else subject.sequences(changed)
 
 
 def _content(subject: HeadSubject, clips: Any) -> list[np.ndarray]:
     """Copies of everything a head could write into."""
-    if subject.wants == "vectors":
+    if subject.reads == "vectors":
         return [clips.copy()]
-    sequences = clips if subject.wants == "frames" else clips.stem
+    sequences = clips if subject.reads == "frames" else clips.stem
     return [clip.copy() for clip in sequences.clips]
 
 

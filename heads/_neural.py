@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from heads._settings import Architecture, Job, Labelled, Settings
 from heads._threads import torch_threads
-from heads.base import Head, as_probabilities
-from heads.sequences import Training
+from heads.base import as_probabilities
+from heads.sequences import TrainedHead, Training
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heads.sequences import Epoch, Sequences
 
 
-class NeuralHead(Head):
+class NeuralHead(TrainedHead):
     """A head whose classifier, pooling and perhaps backbone are one network, trained together.
 
     Attributes:
@@ -65,7 +65,7 @@ class NeuralHead(Head):
         """Train the network.
 
         Args:
-            X: clips, `Sequences` or `TrainableClips` as the class wants.
+            X: clips, `Sequences` or `TrainableClips` as the class reads.
             y: labels (clips,), strings or integers.
             training: how the fit is watched, saved and resumed; by default not at all.
 
@@ -173,7 +173,7 @@ class NeuralHead(Head):
         params = {name: value for name, value in self.get_params().items() if name != "n_jobs"}
         return {
             "class": type(self).__name__,
-            "version": self.info.version,
+            "version": self.version,
             "params": params,
             "labels": self.classes_.tolist(),
         }

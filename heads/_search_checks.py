@@ -17,13 +17,11 @@ import numpy as np
 from sklearn.base import clone
 
 from heads._subject import CheckFailed, HeadSubject, require
-from heads.base import HeadContext
+from heads.base import SET_BY_HARNESS, HeadContext
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-# Given by the harness, so that no search space may draw them.
-SET_BY_HARNESS = frozenset({"random_state", "n_jobs"})
 HEAVY = ("torch", "lightning", "transformers", "xgboost", "peft")
 DRAWS = 20
 IMPORT_SECONDS = 60
@@ -39,7 +37,8 @@ def check_record_is_complete(subject: HeadSubject) -> None:
         f"name {info.name!r} must be lower case and usable as a file name",
     )
     require(info.summary.strip(), "summary is empty; it is a line of `voxgrid list`")
-    require(info.version > 0, f"version is {info.version}, it must be positive")
+    version = subject.cls.version
+    require(version > 0, f"version is {version}, it must be positive")
 
 
 def check_listing_is_light(subject: HeadSubject) -> None:
@@ -156,7 +155,7 @@ def _contexts(subject: HeadSubject) -> list[HeadContext]:
     """Small and large training data; for heads that train a backbone few and many blocks too."""
     small = subject.context
     large = replace(small, clips=5000, features=2048, classes=50)
-    if subject.wants != "backbone":
+    if subject.reads != "backbone":
         return [small, large]
     return [
         replace(context, blocks=blocks, accelerator=accelerator)

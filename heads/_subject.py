@@ -36,7 +36,7 @@ def require(holds: object, problem: str) -> None:
 class HeadSubject:
     """A head under test, its synthetic clips, and what it made of them.
 
-    The clips are those the head wants: standardised vectors, sequences of frames, or the clips of
+    The clips are those the head reads: standardised vectors, sequences of frames, or the clips of
     a small live backbone. Three classes are far apart.
 
     Args:
@@ -46,16 +46,16 @@ class HeadSubject:
     def __init__(self, head: type[Head]) -> None:
         self.cls = head
         self.info = head.info
-        self.wants = head.wants
+        self.reads = head.reads
         self.context = HeadContext(TRAINING, FEATURES, len(CLASSES), self.blocks)
 
     def __repr__(self) -> str:
-        return self.info.name if self.wants == "vectors" else f"{self.info.name}-{self.wants}"
+        return self.info.name if self.reads == "vectors" else f"{self.info.name}-{self.reads}"
 
     @property
     def blocks(self) -> int:
         """Blocks of the live backbone, where there is one."""
-        return BLOCKS if self.wants == "backbone" else 0
+        return BLOCKS if self.reads == "backbone" else 0
 
     def create(self, random_state: int = 0, **params: Any) -> Head:
         """A new head on one thread, by default with the parameters its author chose."""
@@ -112,7 +112,7 @@ class HeadSubject:
         rng = np.random.default_rng(seed)
         directions = np.random.default_rng(99).standard_normal((len(CLASSES), features))
         means = separation * directions
-        if self.wants == "vectors":
+        if self.reads == "vectors":
             vectors = means[codes] + rng.standard_normal((len(codes), features))
             vectors[1, 2] += bad
             # as the harness standardises them; statistics of what is expected, not of the clips
@@ -130,14 +130,14 @@ class HeadSubject:
         from heads._in_memory import MemoryClips, MemorySequences, backbone
 
         sequences = MemorySequences(frames)
-        if self.wants == "frames":
+        if self.reads == "frames":
             return sequences
         return MemoryClips(sequences, backbone(BLOCKS, sequences.width))
 
     def take(self, clips: Any, indices: NDArray[np.int64]) -> Any:
         """Some of the clips."""
-        return clips[indices] if self.wants == "vectors" else clips.take(indices)
+        return clips[indices] if self.reads == "vectors" else clips.take(indices)
 
     def asked_for_augmentation(self, clips: Any) -> int:
         """How many batches the head has drawn of these clips for training."""
-        return len((clips if self.wants == "frames" else clips.stem).augmented)
+        return len((clips if self.reads == "frames" else clips.stem).augmented)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -33,7 +33,9 @@ class OutOfMemory(HeadError):
 
 # What a head class is fitted on. `vectors`: pooled, standardised clip vectors; `frames`: the frames
 # of frozen layers, which it pools itself; `backbone`: a live backbone, which it trains.
-Wants = Literal["vectors", "frames", "backbone"]
+Reads = Literal["vectors", "frames", "backbone"]
+# Given by the harness to what `build` makes, so that no search space may draw them.
+SET_BY_HARNESS = frozenset({"pooling", "random_state", "n_jobs"})
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,10 @@ class HeadInfo:
     Attributes:
         name: the name used on the command line, in records and in file names.
         summary: one line for `voxgrid list`.
-        version: raise it when the code or the search space changes the numbers.
     """
 
     name: str
     summary: str
-    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class HeadContext:
         clips: number of training clips.
         features: length of a clip vector, or width of a frame.
         classes: number of classes.
-        blocks: all blocks of the backbone, for heads that train it; a low cut has fewer below it.
+        blocks: all blocks of the backbone, for heads that train it.
+        cut: layer that the backbone is cut after, for the same: so many blocks lie below it.
         accelerator: whether training runs on a GPU, where it may cost more.
     """
 
@@ -67,19 +68,28 @@ class HeadContext:
     features: int
     classes: int
     blocks: int = 0
+    cut: int | None = None
     accelerator: bool = False
 
 
 class Head(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier with plain constructor parameters and a search space.
 
-    Every head takes `random_state` (int) and `n_jobs` (threads, int) besides its own parameters.
-    `heads.checks` holds what is expected of it; the few checks of scikit-learn's that it cannot
-    pass are named, each with the reason, in `expected_failed_checks`.
+    Every head takes `random_state` (int) and `n_jobs` (threads, int) besides its own parameters,
+    and `pooling` where it pools frames itself. `heads.checks` holds what is expected of it.
+    Heads that read frames or a backbone are `heads.sequences.TrainedHead`s.
+
+    Attributes:
+        info: the `INFO` of its module.
+        version: raise it when the code or the search space changes the numbers.
+        reads: what it is fitted on.
+        expected_failed_checks: the few checks of scikit-learn's that it cannot pass, each with
+            the reason.
     """
 
     info: ClassVar[HeadInfo]
-    wants: ClassVar[Wants] = "vectors"
+    version: ClassVar[int] = 1
+    reads: ClassVar[Reads] = "vectors"
     expected_failed_checks: ClassVar[Mapping[str, str]] = MappingProxyType({})
     classes_: NDArray[Any]
     n_features_in_: int
@@ -96,7 +106,7 @@ class Head(ClassifierMixin, BaseEstimator):
             context: sizes of the training data.
 
         Returns:
-            Keyword arguments of the constructor, without `random_state` and `n_jobs`.
+            Keyword arguments of the constructor, without those of `SET_BY_HARNESS`.
         """
 
     @staticmethod
@@ -111,15 +121,55 @@ class Head(ClassifierMixin, BaseEstimator):
         """
         return {}
 
+    @classmethod
+    def build(
+        cls, params: Mapping[str, Any], *, pooling: str, random_state: int, n_jobs: int
+    ) -> Self:
+        """A new, unfitted head.
+
+        Args:
+            params: what `suggest` or `refit_params` returned.
+            pooling: name of the pooling; for heads that pool frames themselves.
+            random_state: seed.
+            n_jobs: threads.
+
+        Raises:
+            TypeError: `params` holds a parameter the head does not have.
+        """
+        own = {"pooling": pooling} if "pooling" in cls._get_param_names() else {}
+        return cls(**params, **own, random_state=random_state, n_jobs=n_jobs)
+
+    def reads_from(self, cut: int) -> int | None:
+        """For heads on a backbone: the layer whose frames the first trained part reads.
+
+        Args:
+            cut: layer that the backbone is cut after.
+
+        Returns:
+            `heads.sequences.STEM` where everything but the feature encoder is trained; None where
+            the head cannot say, so that no frames are kept for it.
+
+        Raises:
+            ValueError: so much cannot be trained below that cut.
+        """
+        return None
+
+    def refit_params(self) -> dict[str, Any]:
+        """What `build` takes for a fit on more clips, none of which are left to validate on.
+
+        By default the parameters it has; a head whose training was ended by validation clips says
+        here how long it is to be without them.
+        """
+        held = self.get_params(deep=False)
+        return {name: value for name, value in held.items() if name not in SET_BY_HARNESS}
+
     @abstractmethod
     def fit(self, X: Any, y: NDArray[Any]) -> Head:
         """Fit on clips X and labels y (clips,).
 
-        Heads that want frames or a backbone also take `training`, a `heads.sequences.Training`.
-
         Args:
             X: float32 (clips, features); or `heads.sequences.Sequences` or `TrainableClips`, as
-                the class wants.
+                the class reads.
             y: labels (clips,), strings or integers.
         """
 

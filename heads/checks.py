@@ -4,7 +4,7 @@ Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests::
 
     from heads.checks import parametrize_with_checks
 
-    @parametrize_with_checks(["my_head"])
+    @parametrize_with_checks([MyHead])
     def test_my_head(head, check):
         check(head)
 
@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heads import registry
 from heads._fitting_checks import FITTING_CHECKS
 from heads._search_checks import SEARCH_CHECKS
 from heads._subject import CheckFailed, HeadSubject, require
@@ -75,23 +74,20 @@ class CheckResult:
         return self.problem is None
 
 
-def check_head(head: str | type[Head]) -> Iterator[CheckResult]:
-    """Run every check on a head, yielding each outcome as it is known.
-
-    Args:
-        head: name of a registered head, which stands for all its classes; or a class.
+def check_head(head: type[Head]) -> Iterator[CheckResult]:
+    """Run every check on a class, yielding each outcome as it is known.
 
     Yields:
-        One result per check and class, then one per check of scikit-learn's.
+        One result per check, then one per check of scikit-learn's.
     """
-    for subject in _subjects(head):
-        yield from results_of(subject)
-        yield from scikit_learn_results(subject)
+    subject = HeadSubject(head)
+    yield from results_of(subject)
+    yield from scikit_learn_results(subject)
 
 
 def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
     """Outcomes of our own checks; whatever else a head raises is a problem as well."""
-    place = "" if subject.wants == "vectors" else f" ({subject.wants})"
+    place = "" if subject.reads == "vectors" else f" ({subject.reads})"
     for check in checks_of(subject):
         name = check.__name__ + place
         try:
@@ -107,7 +103,7 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
     """The checks that apply: those of training only to heads on frames or a backbone."""
-    if subject.wants == "vectors":
+    if subject.reads == "vectors":
         return (*SEARCH_CHECKS, *FITTING_CHECKS)
     return HEAD_CHECKS
 
@@ -119,7 +115,7 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
     """
     from sklearn.utils.estimator_checks import check_estimator
 
-    if subject.wants != "vectors":
+    if subject.reads != "vectors":
         yield from _parameter_results(subject)
         return
     with warnings.catch_warnings():
@@ -157,7 +153,7 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
     from sklearn.utils import estimator_checks
 
     for check in PARAMETER_CHECKS:
-        name = f"scikit-learn's {check} ({subject.wants})"
+        name = f"scikit-learn's {check} ({subject.reads})"
         expected = subject.cls.expected_failed_checks.get(check)
         if expected is not None:
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
@@ -172,29 +168,21 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
 
 
 def parametrize_with_checks(
-    heads: Sequence[str | type[Head]],
+    heads: Sequence[type[Head]],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Pytest decorator: one test per head, class and check, with arguments `head` and `check`.
+    """Pytest decorator: one test per class and check, with arguments `head` and `check`.
 
     scikit-learn's own checks are not among them; it has a decorator of the same name.
 
     Args:
-        heads: names of registered heads, or classes.
+        heads: the classes.
     """
     import pytest
 
-    subjects = [subject for head in heads for subject in _subjects(head)]
+    subjects = [HeadSubject(head) for head in heads]
     cases = [
         pytest.param(subject, check, id=f"{subject!r}-{check.__name__}")
         for subject in subjects
         for check in checks_of(subject)
     ]
     return pytest.mark.parametrize(("head", "check"), cases)
-
-
-def _subjects(head: str | type[Head]) -> list[HeadSubject]:
-    if not isinstance(head, str):
-        return [HeadSubject(head)]
-    order = ("vectors", "frames", "backbone")
-    kinds = registry.wants(head)
-    return [HeadSubject(registry.get(head, wants)) for wants in order if wants in kinds]

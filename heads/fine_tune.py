@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from heads._neural import NeuralHead
 from heads._settings import Architecture, Settings
 from heads.base import HeadContext, HeadInfo
+from heads.sequences import STEM
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ class FineTuneHead(NeuralHead):
     """
 
     info = INFO
-    wants = "backbone"
+    reads = "backbone"
 
     def __init__(
         self,
@@ -131,7 +132,8 @@ class FineTuneHead(NeuralHead):
 
         Args:
             trial: the Optuna trial to draw from. `scope` in it stands for `trained` and `blocks`.
-            context: `blocks` and `accelerator` say which scopes are possible and affordable.
+            context: `blocks` and `accelerator` say which scopes are possible and affordable, and
+                `cut` how many blocks there are in truth: the space is the same for every cut.
 
         Returns:
             Constructor parameters, without `pooling`, `refit_epochs` and those of the hardware.
@@ -139,6 +141,8 @@ class FineTuneHead(NeuralHead):
         affordable = tuple(_SCOPES) if context.accelerator else _CHEAP
         scopes = [scope for scope in affordable if _SCOPES[scope][2] <= context.blocks]
         trained, blocks, _ = _SCOPES[trial.suggest_categorical("scope", scopes)]
+        if blocks is not None and context.cut is not None:
+            blocks = min(blocks, context.cut)
         longest = 30 if context.accelerator else 15
         return {
             "trained": trained,
@@ -176,7 +180,16 @@ class FineTuneHead(NeuralHead):
             "epochs": 10 if context.accelerator else 7,
         }
 
-    def _part(self, clips: TrainableClips) -> int | None:
+    def reads_from(self, cut: int) -> int:
+        """Layer whose frames the first trained block reads; see `TrainedHead.reads_from`."""
+        part = self._part(cut)
+        return STEM if part is None else cut - part
+
+    def refit_params(self) -> dict[str, Any]:
+        """The same schedule, ended after the epoch that was best on the validation clips."""
+        return {**super().refit_params(), "refit_epochs": self.best_epoch_ + 1}
+
+    def _part(self, cut: int) -> int | None:
         """How many blocks are trained, as `TrainableClips.inputs` takes it; 0 for none."""
         if self.trained not in TRAINED:
             raise ValueError(f"trained must be one of {', '.join(TRAINED)}; got '{self.trained}'")
@@ -184,18 +197,18 @@ class FineTuneHead(NeuralHead):
             return 0
         if self.trained == "all" or (self.trained == "lora" and self.blocks is None):
             return None
-        if self.blocks is None or not 1 <= self.blocks <= clips.blocks:
+        if self.blocks is None or not 1 <= self.blocks <= cut:
             raise ValueError(
-                f"blocks must lie between 1 and {clips.blocks}, the number of blocks below the "
+                f"blocks must lie between 1 and {cut}, the number of blocks below the "
                 f"chosen layer; got {self.blocks}"
             )
         return self.blocks
 
     def _inputs(self, X: TrainableClips) -> Sequences:
-        return X.inputs(self._part(X))
+        return X.inputs(self._part(X.blocks))
 
     def _tail(self, X: TrainableClips) -> Callable[[], torch.nn.Module | None]:
-        part = self._part(X)
+        part = self._part(X.blocks)
 
         def make() -> torch.nn.Module | None:
             if part == 0:

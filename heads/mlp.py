@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,7 +197,7 @@ class PooledMLPHead(NeuralHead):
     """
 
     info = INFO
-    wants = "frames"
+    reads = "frames"
 
     def __init__(
         self,
@@ -261,6 +261,11 @@ class PooledMLPHead(NeuralHead):
             "weight_decay": 1.0,
             "epochs": 12,
         }
+
+    @classmethod
+    def trains(cls, drawn: Mapping[str, Any], pooling: str, cut: int | None) -> str | None:
+        """What of the network is trained: what lies behind the frames."""
+        return f"{pooling} pooling and classifier"
 
     def _inputs(self, X: Sequences) -> Sequences:
         return X

@@ -5,12 +5,15 @@ The harness implements these protocols; heads know nothing else of files, caches
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from heads.base import Head
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import torch
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 # weights are learnt, which only exist inside a head.
 LEARNT = ("attention", "attentive_stats")
 POOLINGS = ("mean", "sum", "max", "mean_std", "mean_max", *LEARNT)
+# In place of a layer: what the feature encoder gives, which the first block reads.
+STEM = -1
 
 
 class Sequences(Protocol):
@@ -123,7 +128,8 @@ class Training:
     Attributes:
         validation: clips and labels that each epoch is scored on; they stop training early.
         folder: where checkpoints go after every epoch, and from where an interrupted fit goes
-            on. The same fit must be given the same folder, and no other may use it.
+            on. It need not be there yet. The same fit must be given the same folder, and no other
+            may use it.
         on_epoch: called after each epoch, those of an interrupted fit included; what it raises
             ends the fit and is passed on.
         device: a torch device name.
@@ -135,3 +141,27 @@ class Training:
     on_epoch: Callable[[Epoch], None] | None = None
     device: str = "cpu"
     notes: list[str] = field(default_factory=list)
+
+
+class TrainedHead(Head):
+    """A head on frames or a backbone: epoch by epoch it is trained, watched, saved and resumed.
+
+    Attributes:
+        curve_: every epoch.
+        best_epoch_: index of the epoch that was kept, None where no epoch is better than the last.
+        precision_: what was computed in, in a word for the reader of a record.
+    """
+
+    curve_: Sequence[Epoch]
+    best_epoch_: int | None
+    precision_: str
+
+    @abstractmethod
+    def fit(self, X: Any, y: NDArray[Any], training: Training | None = None) -> TrainedHead:
+        """Fit on clips X and labels y (clips,).
+
+        Args:
+            X: `Sequences` or `TrainableClips`, as the class reads.
+            y: labels (clips,), strings or integers.
+            training: how the fit is watched, saved and resumed; by default not at all.
+        """

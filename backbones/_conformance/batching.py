@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from backbones._conformance.compare import (
-    ROUNDING,
-    ROUNDING_LIMIT,
-    Difference,
     largest,
     percent,
     pooled,
+    require_close,
+    require_frames,
 )
 from backbones._conformance.outcome import Measured, NotApplicable, require
 from backbones._conformance.subject import Subject, pad
@@ -28,25 +27,9 @@ LONG = 1.1
 
 def check_lengths_fit_the_frames(subject: Subject) -> Measured:
     """Valid frame counts are int64, one per clip, and within the frames."""
-    import torch
-
-    clips = len(subject.lengths)
     layers = zip(subject.together.hidden, subject.together.lengths, strict=True)
     for number, (hidden, lengths) in enumerate(layers):
-        require(
-            lengths.dtype == torch.int64 and lengths.shape == (clips,),
-            f"layer {number}: the valid lengths of {clips} clips are of another type or shape",
-            measured=f"{lengths.dtype} {tuple(lengths.shape)}",
-            limit=f"torch.int64 ({clips},)",
-            remedy="return one int64 number of valid frames per clip",
-        )
-        require(
-            all(0 < n <= hidden.shape[1] for n in lengths.tolist()),
-            f"layer {number}: there are not as many frames as valid lengths say",
-            measured=lengths.tolist(),
-            limit=f"1 to {hidden.shape[1]}",
-            remedy="compute valid frames as the model computes its frames",
-        )
+        require_frames(hidden, lengths, len(subject.lengths), f"layer {number}")
     return Measured("int64, within the frames", "1 to the number of frames")
 
 
@@ -159,9 +142,9 @@ def check_order_of_the_batch_changes_nothing(subject: Subject) -> Measured:
         pooled(forwards, row, backwards, last - row, f"clip {row} of {last + 1}")
         for row in range(last + 1)
     )
-    return _rounding_only(
+    return require_close(
         worst,
-        "the order of the batch changes",
+        "the order of the batch changes {}",
         "return the rows in the order they were given, and let none see another",
     )
 
@@ -175,9 +158,9 @@ def check_size_of_the_batch_changes_nothing(subject: Subject) -> Measured:
         pooled(subject.backbone.encode(*pad([waves[row]])), 0, batch, row, f"clip {row} of {BATCH}")
         for row in (0, BATCH // 2, BATCH - 1)
     )
-    return _rounding_only(
+    return require_close(
         worst,
-        f"a batch of {BATCH} changes",
+        f"a batch of {BATCH} changes {{}}",
         "let no row of a batch see another: no statistics over the batch",
     )
 
@@ -209,29 +192,8 @@ def check_windows_are_clips_of_their_own(subject: Subject) -> Measured:
             pooled(second, 0, batch, 1, "a window, after the one before or in one batch with it"),
         )
     )
-    return _rounding_only(
+    return require_close(
         worst,
-        "what is encoded before or beside changes",
+        "what is encoded before or beside changes {}",
         "keep nothing from one call of encode to the next",
     )
-
-
-def _rounding_only(worst: Difference, problem: str, remedy: str) -> Measured:
-    require(
-        worst.change <= ROUNDING,
-        f"{problem} {worst.where}",
-        measured=worst,
-        limit=ROUNDING_LIMIT,
-        remedy=remedy,
-    )
-    return Measured(str(worst), ROUNDING_LIMIT)
-
-
-BATCHING_CHECKS = (
-    check_lengths_fit_the_frames,
-    check_lengths_follow_the_models_arithmetic,
-    check_padding_changes_nothing,
-    check_order_of_the_batch_changes_nothing,
-    check_size_of_the_batch_changes_nothing,
-    check_windows_are_clips_of_their_own,
-)

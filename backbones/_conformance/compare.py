@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backbones._conformance.outcome import Measured, require
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6
 # Another order of sums, as other shapes of a batch bring about, and nothing else.
 ROUNDING = 1e-3
-ROUNDING_LIMIT = f"{ROUNDING:.1%}"
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,95 @@ def largest(differences: Iterable[Difference]) -> Difference:
         at = found if found.change > worst.change or worst.where == Difference.where else worst
         worst = Difference(at.change, cosine, at.where)
     return worst
+
+
+def by_layer(
+    expected: Frames, expected_clip: int, found: Frames, found_clip: int, what: str, first: int = 0
+) -> Difference:
+    """Compare the valid frames of one clip in two batches, at every layer.
+
+    Args:
+        expected: what it should be.
+        expected_clip: row of the clip there.
+        found: what it is.
+        found_clip: row of the clip there.
+        what: of which clip, for messages.
+        first: number of the first layer.
+
+    Raises:
+        CheckFailed: there are other frames.
+    """
+    pairs = zip(valid_layers(expected, expected_clip), valid_layers(found, found_clip), strict=True)
+    differences = []
+    for number, (one, other) in enumerate(pairs, start=first):
+        require(
+            one.shape == other.shape,
+            f"layer {number} of {what} has other frames",
+            measured=tuple(other.shape),
+            limit=tuple(one.shape),
+            remedy="compute frames and valid lengths from the clip alone, and keep what belongs to "
+            "one batch in local variables",
+        )
+        differences.append(difference(one, other, f"layer {number} of {what}"))
+    return largest(differences)
+
+
+def require_close(
+    worst: Difference, problem: str, remedy: str, limit: float = ROUNDING
+) -> Measured:
+    """Fail a check where two encodings differ by more than they may.
+
+    Args:
+        worst: the largest difference found.
+        problem: what is wrong; `{}` stands for what differs.
+        remedy: what to do about it.
+        limit: the largest relative change; the default is what rounding may bring about.
+
+    Raises:
+        CheckFailed: it is exceeded.
+    """
+    require(
+        worst.change <= limit,
+        problem.format(worst.where),
+        measured=worst,
+        limit=percent(limit),
+        remedy=remedy,
+    )
+    return Measured(str(worst), percent(limit))
+
+
+def require_frames(hidden: torch.Tensor, lengths: torch.Tensor, clips: int, what: str) -> None:
+    """Fail a check unless frames are (batch, frames, width), and valid lengths within them.
+
+    Args:
+        hidden: the frames.
+        lengths: valid frames of each clip.
+        clips: in the batch.
+        what: they are, for messages.
+
+    Raises:
+        CheckFailed: naming the first that is wrong.
+    """
+    import torch
+
+    require(
+        hidden.ndim == 3,
+        f"{what} has the wrong shape",
+        measured=tuple(hidden.shape),
+        limit="(batch, frames, width)",
+        remedy="return one vector per frame and clip",
+    )
+    require(
+        lengths.dtype == torch.int64 and lengths.shape == (clips,),
+        f"{what}: the valid lengths of {clips} clips are of another type or shape",
+        measured=f"{lengths.dtype} {tuple(lengths.shape)}",
+        limit=f"torch.int64 ({clips},)",
+        remedy="return one int64 number of valid frames per clip",
+    )
+    require(
+        all(0 < n <= hidden.shape[1] for n in lengths.tolist()),
+        f"{what}: there are not as many frames as valid lengths say",
+        measured=lengths.tolist(),
+        limit=f"1 to {hidden.shape[1]}",
+        remedy="compute valid frames as the model computes its frames",
+    )

@@ -135,6 +135,3 @@ def _as_text(entries: dict[str, Any]) -> str:
             f'  "means": {{\n{means}\n  }}\n }}'
         )
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-GOLDEN_CHECKS = (check_golden_vectors_are_met,)

@@ -13,6 +13,7 @@ FRAME_RATE_TOLERANCE = 0.05
 FRAMES_OF_ROUNDING = 2
 
 
+# first: where it fails, the others have nothing to look at
 def check_backbone_loads(subject: Subject) -> Measured:
     """`load` builds the model and raises nothing."""
     _ = subject.backbone
@@ -123,14 +124,3 @@ def check_frame_rate_matches_metadata(subject: Subject) -> Measured:
         remedy="correct frame_rate in INFO, or the valid lengths",
     )
     return Measured(measured, limit)
-
-
-MODEL_CHECKS = (
-    # first: where it fails, the others have nothing to look at
-    check_backbone_loads,
-    check_model_is_in_evaluation_mode,
-    check_layers_match_metadata,
-    check_sizes_match_metadata,
-    check_sample_rate_matches_the_checkpoint,
-    check_frame_rate_matches_metadata,
-)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from backbones._conformance.subject import Subject
+from typing import NamedTuple
 
 
 class Measured(NamedTuple):
@@ -14,9 +10,6 @@ class Measured(NamedTuple):
 
     value: str
     limit: str
-
-
-Check = Callable[["Subject"], Measured]
 
 
 class CheckFailed(AssertionError):

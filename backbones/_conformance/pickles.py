@@ -14,8 +14,8 @@ from typing import Any
 from backbones._conformance import reach
 from backbones._conformance.outcome import Measured, NotApplicable, require
 from backbones._conformance.subject import Subject
+from backbones._hf.files import WEIGHT_FILES
 from backbones.base import Weights
-from backbones.weights import WEIGHT_FILES
 
 SETTINGS_BYTES = 2**20
 CHECKPOINT = "model_weights.ckpt"
@@ -163,6 +163,3 @@ def _from_unpickling(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-PICKLE_CHECKS = (check_no_pickle_is_executed,)

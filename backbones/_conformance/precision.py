@@ -55,6 +55,3 @@ def _difference(expected: list[Frames], found: list[Frames]) -> Difference:
             zip(valid_layers(one, row), valid_layers(other, row), strict=True)
         )
     )
-
-
-PRECISION_CHECKS = (check_stated_dtypes_are_close,)

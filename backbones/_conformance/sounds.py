@@ -94,10 +94,3 @@ def _require_finite(valid: torch.Tensor, what: str) -> None:
         remedy="add a small constant before a logarithm or a division, or raise a BackboneError "
         "that says what to do with such a clip",
     )
-
-
-SOUND_CHECKS = (
-    check_every_length_gives_every_layer,
-    check_short_clips_are_encoded,
-    check_values_are_finite,
-)

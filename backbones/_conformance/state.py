@@ -10,12 +10,10 @@ from contextlib import contextmanager
 
 from backbones._conformance import reach
 from backbones._conformance.compare import (
-    ROUNDING,
-    ROUNDING_LIMIT,
-    difference,
+    by_layer,
     largest,
-    percent,
     pooled,
+    require_close,
     valid_layers,
 )
 from backbones._conformance.outcome import Measured, NotApplicable, require
@@ -33,14 +31,12 @@ def check_loading_is_repeatable(subject: Subject) -> Measured:
     """Loading twice gives the same weights."""
     frames = subject.reloaded.backbone.encode(*subject.batch(subject.lengths[:1]))
     worst = pooled(subject.alone[0], 0, frames, 0, "a clip after loading again")
-    require(
-        worst.change <= LOADED_TWICE,
-        f"{worst.where} differs from the first time",
-        measured=percent(worst.change),
-        limit=percent(LOADED_TWICE),
-        remedy="draw random weights from Weights.seed, and read every tensor from the checkpoint",
+    return require_close(
+        worst,
+        "{} differs from the first time",
+        "draw random weights from Weights.seed, and read every tensor from the checkpoint",
+        limit=LOADED_TWICE,
     )
-    return Measured(percent(worst.change), percent(LOADED_TWICE))
 
 
 def check_random_state_is_left_alone(subject: Subject) -> Measured:
@@ -159,34 +155,15 @@ def check_threads_may_share_it(subject: Subject) -> Measured:
     with _eager_switches(), ThreadPoolExecutor(2) as pool:
         threads = [pool.submit(encode, clip) for clip in range(2)]
         found = [thread.result() for thread in threads]
-    remedy = "keep what belongs to one batch in local variables, or set thread_safe=False in INFO"
-    for clip, rounds in enumerate(found):
-        wanted = [int(n[0]) for n in expected[clip].lengths]
-        for frames in rounds:
-            counts = [int(n[0]) for n in frames.lengths]
-            require(
-                counts == wanted,
-                f"a clip of {clips[clip]} samples has other frames when two threads encode at once",
-                measured=counts,
-                limit=wanted,
-                remedy=remedy,
-            )
-    worst = largest(
-        difference(a, b, f"layer {number} of a clip of {clips[clip]} samples")
-        for clip, rounds in enumerate(found)
-        for frames in rounds
-        for number, (a, b) in enumerate(
-            zip(valid_layers(expected[clip], 0), valid_layers(frames, 0), strict=True)
-        )
+    return require_close(
+        largest(
+            by_layer(alone, 0, frames, 0, f"a clip of {clips[clip]} samples among two threads")
+            for clip, (alone, rounds) in enumerate(zip(expected, found, strict=True))
+            for frames in rounds
+        ),
+        "{} changes when two threads encode at once",
+        "keep what belongs to one batch in local variables, or set thread_safe=False in INFO",
     )
-    require(
-        worst.change <= ROUNDING,
-        f"{worst.where} changes when two threads encode at once",
-        measured=percent(worst.change),
-        limit=ROUNDING_LIMIT,
-        remedy=remedy,
-    )
-    return Measured(percent(worst.change), ROUNDING_LIMIT)
 
 
 @contextmanager
@@ -197,14 +174,3 @@ def _eager_switches() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-STATE_CHECKS = (
-    check_loading_is_repeatable,
-    check_random_state_is_left_alone,
-    check_encoding_is_repeatable,
-    check_parameters_are_left_alone,
-    check_no_gradient_is_recorded,
-    check_input_is_left_alone,
-    check_threads_may_share_it,
-)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones import registry
-from backbones._conformance.outcome import NotApplicable
+from backbones._conformance.outcome import Measured, NotApplicable
 from backbones.base import Backbone, Frames, Weights
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Subject:
     """A backbone under test, its synthetic clips, and what it made of them.
 
     Args:
-        backbone: name of a registered backbone, or a class.
+        backbone: the class.
         weights: None takes a small random-init network, or `none` for hand-made features.
         seconds: lengths of the clips, at least two different ones; all in proportion shorter
             where the longest window is shorter than 2 s.
@@ -45,11 +44,11 @@ class Subject:
 
     def __init__(
         self,
-        backbone: str | type[Backbone],
+        backbone: type[Backbone],
         weights: Weights | None = None,
         seconds: Sequence[float] = SECONDS,
     ) -> None:
-        self.cls = registry.get(backbone) if isinstance(backbone, str) else backbone
+        self.cls = backbone
         self.info = self.cls.info
         if weights is None:
             kind: Any = "random-init" if self.info.needs_weights else "none"
@@ -189,6 +188,9 @@ class Subject:
         if not self.info.normalised:
             return wave
         return (wave - wave.mean()) / (wave.var(unbiased=False) + 1e-7).sqrt()
+
+
+Check = Callable[[Subject], Measured]
 
 
 def pad(waves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,23 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from backbones._conformance.compare import (
-    ROUNDING,
-    ROUNDING_LIMIT,
-    Difference,
-    difference,
-    largest,
-    percent,
-    valid_layers,
-)
-from backbones._conformance.outcome import (
-    Check,
-    CheckFailed,
-    Measured,
-    NotApplicable,
-    require,
-)
-from backbones._conformance.subject import Subject
+from backbones._conformance.compare import by_layer, largest, require_close, require_frames
+from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable, require
+from backbones._conformance.subject import Check, Subject
 from backbones.base import STEM, Frames, NotTrainable
 
 if TYPE_CHECKING:
@@ -71,24 +57,8 @@ def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
 @_if_trainable
 def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
     """The stem's output is (batch, frames, width), zero in the padding, without a graph."""
-    import torch
-
-    clips = len(subject.lengths)
     hidden, lengths = subject.backbone.stem(*subject.batch(subject.lengths))
-    require(
-        hidden.ndim == 3,
-        "stem returns the wrong shape",
-        measured=tuple(hidden.shape),
-        limit="(batch, frames, width)",
-        remedy="return one vector per frame and clip",
-    )
-    require(
-        lengths.dtype == torch.int64 and lengths.shape == (clips,),
-        f"the stem's valid lengths of {clips} clips are of another type or shape",
-        measured=f"{lengths.dtype} {tuple(lengths.shape)}",
-        limit=f"torch.int64 ({clips},)",
-        remedy="return one int64 number of valid frames per clip",
-    )
+    require_frames(hidden, lengths, len(subject.lengths), "the stem")
     require(
         not hidden.requires_grad,
         "stem records a graph",
@@ -97,20 +67,13 @@ def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
         remedy="run it under torch.no_grad",
     )
     for clip, count in enumerate(lengths.tolist()):
-        require(
-            0 < count <= hidden.shape[1],
-            f"there are not as many frames of the stem as clip {clip} is said to have",
-            measured=count,
-            limit=f"1 to {hidden.shape[1]}",
-            remedy="compute valid frames as the stem computes its frames",
-        )
         wrong = int(hidden[clip, count:].count_nonzero())
         require(
             wrong == 0,
             f"the stem of clip {clip} is not zero after its {count} frames",
             measured=f"{wrong} values",
             limit=0,
-            remedy="return zero_padding(hidden, lengths) of backbones._tails",
+            remedy="return zero_padding(hidden, lengths) of backbones._tensors.frames",
         )
     return Measured("0 values in the padding", "0")
 
@@ -156,7 +119,7 @@ def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
             f"tail({start}, {stop}) is given out, though the layers are 0 to {last}",
             measured="no error",
             limit="ValueError",
-            remedy="begin tail with check_part(start, stop, last) of backbones._tails",
+            remedy="begin tail with check_part(start, stop, last) of backbones._tensors.frames",
         )
     return Measured("ValueError", "ValueError")
 
@@ -185,7 +148,7 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
                 f"{name} of the tail is {property_}",
                 measured=found,
                 limit=wanted,
-                remedy="copy the blocks with trainable() of backbones._tails",
+                remedy="copy the blocks with trainable() of backbones._tensors.frames",
             )
     _backward(tail, hidden, lengths)
     for name, parameter in parameters.items():
@@ -207,6 +170,7 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
     import torch
 
     last = subject.last
+    copies = "give out copies: trainable() of backbones._tensors.frames makes them"
     # one of its own: if this goes wrong, other checks must not meet what is left
     backbone = subject.fresh()
     before = backbone.encode(*subject.batch(subject.lengths[:1]))
@@ -217,39 +181,19 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad.sign())
     after = backbone.encode(*subject.batch(subject.lengths[:1]))
-    worst = largest(
-        difference(first.detach(), second.detach(), f"layer {number}")
-        for number, (first, second) in enumerate(zip(before.hidden, after.hidden, strict=True))
-    )
-    require(
-        worst.change <= ROUNDING,
-        f"{worst.where} of encode changes with a training step on a tail",
-        measured=percent(worst.change),
-        limit=ROUNDING_LIMIT,
-        remedy="give out copies: trainable() of backbones._tails makes them",
-    )
     for number, (first, second) in enumerate(zip(before.hidden, after.hidden, strict=True)):
         require(
             first.requires_grad or not second.requires_grad,
             f"layer {number} of encode records a graph since there is a tail",
             measured="requires_grad",
             limit="no graph",
-            remedy="give out copies: trainable() of backbones._tails makes them",
+            remedy=copies,
         )
-    return Measured(percent(worst.change), ROUNDING_LIMIT)
-
-
-TRAINING_CHECKS: tuple[Check, ...] = (
-    check_untrainable_backbone_says_so,
-    check_stem_is_zero_after_each_clip,
-    check_tail_from_the_stem_repeats_encode,
-    check_tail_from_layer_zero_repeats_encode,
-    check_tail_from_the_middle_repeats_encode,
-    check_tail_to_the_middle_repeats_encode,
-    check_parts_that_do_not_exist_are_refused,
-    check_gradients_reach_every_parameter,
-    check_training_leaves_the_backbone_alone,
-)
+    return require_close(
+        by_layer(before, 0, after, 0, "encode"),
+        "{} changes with a training step on a tail",
+        copies,
+    )
 
 
 def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
@@ -274,17 +218,16 @@ def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
         part = slice(start + 1, stop + 1)
         wanted = Frames(expected.hidden[part], expected.lengths[part])
         how = "alone" if len(clips) == 1 else "in a padded batch"
-        worst.append(_compare(found, wanted, clips, first=start + 1, how=how))
-    overall = largest(worst)
-    require(
-        overall.change <= ROUNDING,
-        f"tail({start}, {stop}) does not repeat encode in {overall.where}",
-        measured=percent(overall.change),
-        limit=ROUNDING_LIMIT,
-        remedy="make the part of the same blocks, masks and norms as encode uses, each where "
-        "encode has it",
+        worst += [
+            by_layer(wanted, row, found, row, f"a clip of {length} samples {how}", start + 1)
+            for row, length in enumerate(clips)
+        ]
+    return require_close(
+        largest(worst),
+        f"tail({start}, {stop}) does not repeat encode in {{}}",
+        "make the part of the same blocks, masks, norms and valid lengths as encode uses, each "
+        "where encode has it",
     )
-    return Measured(percent(overall.change), ROUNDING_LIMIT)
 
 
 def _entering(
@@ -296,25 +239,6 @@ def _entering(
     for clip, count in enumerate(lengths.tolist()):
         hidden[clip, count:] = JUNK
     return hidden, lengths
-
-
-def _compare(
-    found: Frames, wanted: Frames, clips: Sequence[int], *, first: int, how: str
-) -> Difference:
-    differences = []
-    for clip, length in enumerate(clips):
-        pairs = zip(valid_layers(wanted, clip), valid_layers(found, clip), strict=True)
-        for number, (expected, made) in enumerate(pairs, start=first):
-            what = f"layer {number} of a clip of {length} samples {how}"
-            require(
-                made.shape == expected.shape,
-                f"{what} has another shape than from encode",
-                measured=tuple(made.shape),
-                limit=tuple(expected.shape),
-                remedy="compute frames and valid lengths as encode does",
-            )
-            differences.append(difference(expected, made, what))
-    return largest(differences)
 
 
 def _backward(tail: torch.nn.Module, hidden: torch.Tensor, lengths: torch.Tensor) -> None:

@@ -32,7 +32,7 @@ def clean(
     from bench.config import spec
     from bench.errors import UserError
     from bench.planning.estimate import size
-    from bench.report.markdown import plural
+    from bench.report.values import plural
     from bench.run.clean import remove, unneeded
     from bench.run.execute import exclusive
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from backbones import BackboneInfo
-from backbones import registry as backbone_registry
-from backbones import weights as backbone_weights
+import typer
+
+from backbones import weights
+from backbones.extras import missing_extra
 from bench import tasks
-from bench.commands import checking
-from bench.config import presets
+from bench.commands.check import left_out
 from bench.errors import DataUnavailable, UserError, nearest
-from bench.features.pooling import POOLINGS
-from bench.protocols import makers as protocols
-from bench.tasks import plugins as task_plugins
-from heads import HeadInfo
-from heads import registry as head_registry
+from bench.plugins import BACKBONES, HEADS
+
+if TYPE_CHECKING:
+    from bench.config.presets import Preset
+    from bench.tasks.entry import Entry as TaskEntry
 
 Entry = dict[str, Any]
-
-_KINDS = ("tasks", "protocols", "backbones", "poolings", "heads", "presets")
-_PLURALS: dict[checking.Kind, str] = {"backbone": "backbones", "head": "heads", "task": "tasks"}
 
 # what `state` may say, and how it is printed
 _STYLES = {
@@ -35,6 +32,65 @@ _STYLES = {
     "missing extra": "yellow",
     "broken": "red",
 }
+# A table is a title, the heads of its columns (> for numbers) and what of an entry is in each.
+_Table = tuple[str, str, str]
+_PLAIN = ("name|what it is", "{name}|{summary}")
+_TABLES: dict[str, list[_Table]] = {
+    "tasks": [
+        ("Tasks", "name|data|protocols|what it is", "{name}|{state}|{protocols}|{summary}"),
+    ],
+    "protocols": [("Protocols", *_PLAIN)],
+    "backbones": [
+        (
+            "Backbones",
+            "name|weights|layers>|params M>|what it is; licence",
+            "{name}|{state}|{layers}|{millions}|{summary}; {licence}",
+        ),
+    ],
+    "poolings": [("Poolings", *_PLAIN)],
+    "heads": [("Heads", *_PLAIN)],
+    "presets": [
+        (
+            "Presets: published systems, for `voxgrid run --preset`",
+            "name|task|backbone, head|published; what it is",
+            "{name}|{task}|{backbone}\n{head}|{published}; {summary}",
+        ),
+    ],
+}
+# where a kind is listed alone, there is room for more
+_ALONE: dict[str, list[_Table]] = {
+    **_TABLES,
+    "backbones": [
+        (
+            "Backbones",
+            "name|weights|layers>|width>|Hz>|frames/s>|params M>",
+            "{name}|{state}|{layers}|{width}|{sample_rate}|{frame_rate:g}|{millions}",
+        ),
+        (
+            "Licences, and where they come from",
+            "name|licence|origin",
+            "{name}|{licence}|{package}",
+        ),
+    ],
+    "heads": [
+        ("Heads", "name|fitted on|what it is; origin", "{name}|{wants}|{summary}; {package}"),
+    ],
+}
+
+
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="tasks, protocols, backbones, poolings, heads or presets; or all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:
+    """List tasks, protocols, backbones, poolings and heads, and what is available here."""
+    found = collect(kind)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        render(found)
 
 
 def collect(kind: str | None = None) -> dict[str, list[Entry]]:
@@ -49,39 +105,30 @@ def collect(kind: str | None = None) -> dict[str, list[Entry]]:
     Raises:
         UserError: unknown kind (says which was meant).
     """
-    if kind is not None and kind not in _KINDS:
-        raise UserError(f"there is no list of '{kind}': {nearest(kind, list(_KINDS))}")
-    with warnings.catch_warnings():
-        # the listing itself says what was left out
-        for category in (
-            backbone_registry.PluginWarning,
-            head_registry.PluginWarning,
-            task_plugins.PluginWarning,
-        ):
-            warnings.simplefilter("ignore", category)
-        names = checking.names()
-    broken = [
-        {"kind": _PLURALS[of], "name": name, "reason": reason}
-        for of, failures in checking.broken().items()
-        for name, reason in failures.items()
-    ]
+    # imported here, for they take a second that no other command should wait
+    from bench.config.presets import all_presets
+    from bench.features.pooling import POOLINGS
+    from bench.protocols.table import PROTOCOLS
+
+    if kind is not None and kind not in _TABLES:
+        raise UserError(f"there is no list of '{kind}': {nearest(kind, _TABLES)}")
+    broken = [{"kind": f"{of}s", "name": name, "reason": reason} for of, name, reason in left_out()]
     listings: dict[str, Callable[[], list[Entry]]] = {
-        "tasks": lambda: [_task(name) for name in names["task"]],
+        "tasks": lambda: [_task(name) for name in tasks.names()],
         "protocols": lambda: [
-            {"name": p.name, "summary": p.summary, "grouped": p.grouped}
-            for p in protocols.PROTOCOLS.values()
+            {"name": p.name, "summary": p.summary, "grouped": p.grouped} for p in PROTOCOLS.values()
         ],
-        "backbones": lambda: [_backbone(info) for info in backbone_registry.infos().values()],
+        "backbones": lambda: [_backbone(name) for name in BACKBONES.names()],
         "poolings": lambda: [{"name": p.name, "summary": p.summary} for p in POOLINGS.values()],
-        "heads": lambda: [_head(info) for info in head_registry.infos()],
-        "presets": lambda: [_preset(preset) for preset in presets.PRESETS.values()],
+        "heads": lambda: [_head(name) for name in HEADS.names()],
+        "presets": lambda: [_preset(preset) for preset in all_presets().values()],
     }
-    wanted = _KINDS if kind is None else (kind,)
+    wanted = list(_TABLES) if kind is None else [kind]
     found = {each: listings[each]() for each in wanted}
     return found | {"broken": [entry for entry in broken if entry["kind"] in wanted]}
 
 
-def _preset(preset: presets.Preset) -> Entry:
+def _preset(preset: Preset) -> Entry:
     return {
         "name": preset.name,
         "summary": preset.summary,
@@ -99,7 +146,7 @@ def _preset(preset: presets.Preset) -> Entry:
 
 def _task(name: str) -> Entry:
     entry = tasks.find(name)
-    state, detail = _task_state(name)
+    state, detail = _task_state(entry)
     return {
         "name": name,
         "summary": entry.summary,
@@ -107,15 +154,15 @@ def _task(name: str) -> Entry:
         "group": entry.group,
         "state": state,
         "detail": detail,
-        "origin": tasks.origin(name),
+        "origin": tasks.TASKS.origin(name),
     }
 
 
-def _task_state(name: str) -> tuple[str, str]:
-    if name.startswith("sample-"):
+def _task_state(entry: TaskEntry) -> tuple[str, str]:
+    if entry.sample:
         return "generated", ""  # resolving would write its clips, and listing writes nothing
     try:
-        task = tasks.resolve(name, allow_download=False)
+        task = tasks.resolve(entry.name, allow_download=False)
     except DataUnavailable as error:
         return "missing", str(error)
     except UserError as error:
@@ -126,19 +173,18 @@ def _task_state(name: str) -> tuple[str, str]:
     return "found", f"{len(task.clips)} clips"
 
 
-def _backbone(info: BackboneInfo) -> Entry:
+def _backbone(name: str) -> Entry:
+    info = BACKBONES.get(name).info
     entry = {key: _as_json(value) for key, value in asdict(info).items()}
-    entry["origin"] = backbone_registry.origin(info.name)
-    lacking = backbone_registry.missing_extra(info)
-    if lacking:
-        return entry | {"state": "missing extra", "detail": lacking}
-    state, detail = backbone_weights.availability(info)
+    entry["origin"] = BACKBONES.origin(name)
+    lacking = missing_extra(info)
+    state, detail = ("missing extra", lacking) if lacking else weights.availability(info)
     return entry | {"state": state, "detail": detail}
 
 
-def _head(info: HeadInfo) -> Entry:
-    wants = sorted(head_registry.wants(info.name))
-    return asdict(info) | {"wants": wants, "origin": head_registry.origin(info.name)}
+def _head(name: str) -> Entry:
+    entry = asdict(HEADS.info(name))
+    return entry | {"wants": sorted(HEADS.get(name)), "origin": HEADS.origin(name)}
 
 
 def _as_json(value: object) -> object:
@@ -150,143 +196,46 @@ def _as_json(value: object) -> object:
 
 def render(found: Mapping[str, Sequence[Entry]]) -> None:
     """Print what `collect` found, readable from 80 columns on."""
-    from rich.console import Console
-
-    console = Console()
-
-    def say(line: str) -> None:
-        # a command to copy must not be cut
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    _tables(console, found)
-    for kind in ("tasks", "backbones"):
-        for entry in found.get(kind, ()):
-            if entry["state"] not in ("found", "not needed", "generated"):
-                say(f"{entry['name']}: {entry['state']}; {_without_name(entry)}")
-    for entry in found.get("broken", ()):
-        say(f"{entry['name']} ({entry['kind']}): left out; {entry['reason']}")
-
-
-def _without_name(entry: Entry) -> str:
-    return str(entry["detail"]).removeprefix(f"{entry['name']}: ")
-
-
-def _tables(console: Any, found: Mapping[str, Sequence[Entry]]) -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            table.add_column(
-                column.removesuffix(">"),
-                justify="right" if column.endswith(">") else "left",
-                no_wrap=column != columns[-1],  # only the description may wrap
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*(Text(value, style=_STYLES.get(value, "")) for value in row))
-        console.print(table)
-
-    alone = sum(kind in found for kind in _KINDS) == 1
-    for kind in _KINDS:
-        if kind not in found:
-            continue
-        for title, columns, cells in (_ALONE if alone else _LAYOUTS)[kind]:
-            show(title, columns, [cells(entry) for entry in found[kind]])
-
-
-def _task_row(task: Entry) -> list[str]:
-    return [task["name"], task["state"], "\n".join(task["protocols"]), task["summary"]]
-
-
-def _backbone_row(backbone: Entry) -> list[str]:
-    return [
-        backbone["name"],
-        backbone["state"],
-        str(backbone["layers"]),
-        _millions(backbone),
-        f"{backbone['summary']}; {backbone['licence']}",
+    console = Console()
+    kinds = [kind for kind in _TABLES if kind in found]
+    for kind in kinds:
+        for title, heads, cells in (_ALONE if len(kinds) == 1 else _TABLES)[kind]:
+            columns = heads.split("|")
+            table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+            for column in columns:
+                table.add_column(
+                    column.removesuffix(">"),
+                    justify="right" if column.endswith(">") else "left",
+                    no_wrap=column != columns[-1],  # only the description may wrap
+                    overflow="fold",
+                )
+            for entry in found[kind]:
+                shown = [cell.format_map(_shown(entry)) for cell in cells.split("|")]
+                table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in shown))
+            console.print(table)
+    lines = [
+        f"{entry['name']}: {entry['state']}; {entry['detail'].removeprefix(entry['name'] + ': ')}"
+        for kind in ("tasks", "backbones")
+        for entry in found.get(kind, ())
+        if _STYLES[entry["state"]] != "green"
     ]
+    for entry in found.get("broken", ()):
+        lines.append(f"{entry['name']} ({entry['kind']}): left out; {entry['reason']}")
+    for line in lines:
+        # a command to copy must not be cut
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _backbone_sizes(backbone: Entry) -> list[str]:
-    return [
-        backbone["name"],
-        backbone["state"],
-        str(backbone["layers"]),
-        str(backbone["width"]),
-        str(backbone["sample_rate"]),
-        f"{backbone['frame_rate']:g}",
-        _millions(backbone),
-    ]
-
-
-def _backbone_origin(backbone: Entry) -> list[str]:
-    return [backbone["name"], backbone["licence"], _place(backbone)]
-
-
-def _place(entry: Entry) -> str:
-    """The package that a plugin comes with."""
-    _, bracket, package = str(entry["origin"]).rpartition("(")
-    return package.removesuffix(")") if bracket else "voxgrid"
-
-
-def _millions(backbone: Entry) -> str:
-    return f"{backbone['parameters'] / 1e6:.1f}" if backbone["parameters"] else "–"
-
-
-def _plain_row(entry: Entry) -> list[str]:
-    return [entry["name"], entry["summary"]]
-
-
-def _head_row(head: Entry) -> list[str]:
-    return [head["name"], "\n".join(head["wants"]), f"{head['summary']}; {_place(head)}"]
-
-
-def _preset_row(preset: Entry) -> list[str]:
-    return [
-        preset["name"],
-        preset["task"],
-        f"{preset['backbone']}\n{preset['head']}",
-        f"{preset['published']}; {preset['summary']}",
-    ]
-
-
-# title, columns (> for numbers), and the cells of an entry
-_Layout = tuple[str, tuple[str, ...], Callable[[Entry], list[str]]]
-# the tables of each kind
-_LAYOUTS: dict[str, tuple[_Layout, ...]] = {
-    "tasks": (("Tasks", ("name", "data", "protocols", "what it is"), _task_row),),
-    "protocols": (("Protocols", ("name", "what it is"), _plain_row),),
-    "backbones": (
-        (
-            "Backbones",
-            ("name", "weights", "layers>", "params M>", "what it is; licence"),
-            _backbone_row,
-        ),
-    ),
-    "poolings": (("Poolings", ("name", "what it is"), _plain_row),),
-    "heads": (("Heads", ("name", "what it is"), _plain_row),),
-    "presets": (
-        (
-            "Presets: published systems, for `voxgrid run --preset`",
-            ("name", "task", "backbone, head", "published; what it is"),
-            _preset_row,
-        ),
-    ),
-}
-# where a kind is listed alone, there is room for more
-_ALONE: dict[str, tuple[_Layout, ...]] = {
-    **_LAYOUTS,
-    "backbones": (
-        (
-            "Backbones",
-            ("name", "weights", "layers>", "width>", "Hz>", "frames/s>", "params M>"),
-            _backbone_sizes,
-        ),
-        ("Licences, and where they come from", ("name", "licence", "origin"), _backbone_origin),
-    ),
-    "heads": (("Heads", ("name", "fitted on", "what it is; origin"), _head_row),),
-}
+def _shown(entry: Entry) -> Entry:
+    """An entry with lists as lines, parameters in millions and the package it comes with."""
+    lines = {key: "\n".join(v) for key, v in entry.items() if key in ("protocols", "wants")}
+    parameters = entry.get("parameters")
+    millions = f"{parameters / 1e6:.1f}" if parameters else "–"
+    _, bracket, package = str(entry.get("origin")).rpartition("(")
+    package = package.removesuffix(")") if bracket else "voxgrid"
+    return entry | lines | {"millions": millions, "package": package}

@@ -1,11 +1,28 @@
-"""The commands of `voxgrid new`."""
+"""`voxgrid new`: a backbone that works before a line of it is changed, and its test."""
 
 from __future__ import annotations
 
+import keyword
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Annotated
 
 import typer
+
+import backbones
+from bench.errors import StorageError, UserError
+from bench.plugins import BACKBONES
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([-._][a-z0-9]+)*")
+# Of a line of code with the name in it, and of a column of `voxgrid list`.
+_LONGEST = 30
+# What a plugin file imports or defines besides its class.
+_TAKEN = frozenset({"Backbone", "BackboneInfo", "Frames", "Weights", *keyword.kwlist})
+
 
 new_app = typer.Typer(help="Write a working plugin to start from.", no_args_is_help=True)
 
@@ -26,11 +43,164 @@ def backbone(
     ] = False,
 ) -> None:
     """A backbone and its test, which pass `voxgrid check` before a line is changed."""
-    from bench.commands import scaffold
-
-    written = scaffold.as_package(name, to) if package else scaffold.in_checkout(name, to)
+    written = as_package(name, to) if package else in_checkout(name, to)
     for path in written.files:
         typer.echo(f"wrote {path}")
     typer.echo("next:")
     for command in written.commands:
         typer.echo(f"  {command}")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a backbone is called in each place.
+
+    Attributes:
+        name: on the command line, e.g. `my-backbone`.
+        stem: as part of a Python name, `my_backbone`.
+        class_name: `MyBackbone`.
+        distribution: of a package of its own, `voxgrid-my-backbone`.
+        package: what that is imported as, `voxgrid_my_backbone`.
+    """
+
+    name: str
+    stem: str
+    class_name: str
+    distribution: str
+    package: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, and the commands to go on with.
+
+    Attributes:
+        files: in the order of reading.
+        commands: shell commands.
+    """
+
+    files: tuple[Path, ...]
+    commands: tuple[str, ...]
+
+
+def names(name: str) -> Names:
+    """Derive every spelling of a backbone's name.
+
+    Raises:
+        UserError: the name is malformed or taken; says what to do.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise UserError(
+            f"'{name}' cannot name a backbone: begin with a lower-case letter, go on with "
+            "lower-case letters and digits, join words by single '-', '.' or '_', and stay within "
+            f"{_LONGEST} characters"
+        )
+    if name in BACKBONES.names():
+        raise UserError(f"there already is a backbone called '{name}'; choose another name")
+    words = re.split(r"[-._]", name)
+    stem = "_".join(words)
+    class_name = "".join(word.capitalize() for word in words)
+    if keyword.iskeyword(stem) or class_name in _TAKEN:
+        raise UserError(f"'{name}' means something else in Python or in a plugin; add a word to it")
+    return Names(name, stem, class_name, f"voxgrid-{'-'.join(words)}", f"voxgrid_{stem}")
+
+
+def in_checkout(name: str, root: Path) -> Written:
+    """Write `backbones/NAME.py` and its test into a checkout of voxgrid.
+
+    Args:
+        name: of the backbone.
+        root: the checkout.
+
+    Raises:
+        UserError: the name is malformed or taken, a file is there already, or `root` is no
+            checkout.
+        StorageError: a file cannot be written.
+    """
+    called = names(name)
+    if not all((root / part).is_file() for part in ("backbones/base.py", "bench/cli.py")):
+        raise UserError(
+            f"{root} is no checkout of voxgrid: name one with --to, or write a package of its own "
+            "with --package"
+        )
+    test = Path("tests", "backbones", f"test_{called.stem}.py")
+    files = {
+        root / "backbones" / f"{called.stem}.py": "backbone.py.txt",
+        root / test: "test_backbone.py.txt",
+    }
+    _write(files, called, f"backbones.{called.stem}")
+    used = Path(backbones.__path__[0]).resolve() == (root / "backbones").resolve()
+    commands = (
+        f"voxgrid check {name}" if used else f"pip install -e {root} && voxgrid check {name}",
+        f"pytest {root / test}",
+        _run(name),
+    )
+    return Written(tuple(files), commands)
+
+
+def as_package(name: str, parent: Path) -> Written:
+    """Write a package of its own, with the entry point that voxgrid finds it by.
+
+    Args:
+        name: of the backbone.
+        parent: folder that the package's own folder is made in.
+
+    Raises:
+        UserError: the name is malformed or taken, or the folder is there already.
+        StorageError: a file cannot be written.
+    """
+    called = names(name)
+    folder = parent / called.distribution
+    if folder.exists():
+        raise UserError(f"{folder} is there already: remove it, or choose another name or --to")
+    files = {
+        folder / called.package / "backbone.py": "backbone.py.txt",
+        folder / called.package / "__init__.py": None,
+        folder / "tests" / f"test_{called.stem}.py": "test_backbone.py.txt",
+        folder / "pyproject.toml": "package/pyproject.toml.txt",
+        folder / "README.md": "package/README.md.txt",
+    }
+    _write(files, called, f"{called.package}.backbone")
+    commands = (f"pip install -e {folder}", f"voxgrid check {name}", _run(name))
+    return Written(tuple(files), commands)
+
+
+def _run(name: str) -> str:
+    return f"voxgrid run --task sample-emotion --backbone {name}"
+
+
+def render(template: str, called: Names, module: str) -> str:
+    """The text of a template, for a backbone whose file is imported as `module`."""
+    imports = (
+        "from backbones import Weights",
+        "from backbones.checks import parametrize_with_checks",
+        f"from {module} import HOP, WINDOW, {called.class_name}",
+    )
+    folder = resources.files("bench.commands").joinpath("templates")
+    text = folder.joinpath(template).read_text(encoding="utf-8")
+    return Template(text).substitute(
+        name=called.name,
+        class_name=called.class_name,
+        function=called.stem,
+        distribution=called.distribution,
+        package=called.package,
+        module=module,
+        imports="\n".join(sorted(imports)),
+    )
+
+
+def _write(files: Mapping[Path, str | None], called: Names, module: str) -> None:
+    there = [path for path in files if path.exists()]
+    if there:
+        raise UserError(f"{there[0]} is there already: remove it or choose another name")
+    for path, template in files.items():
+        text = "" if template is None else render(template, called, module)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror or error}): "
+                "name a folder that can with --to"
+            ) from error

@@ -7,90 +7,114 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones import registry as backbone_registry
-from bench import machine as measure
-from bench import paths
-from bench.config.spec import GridConfig
+from backbones.extras import missing_extra
+from bench import machine, paths
+from bench.commands.options import with_settings
+from bench.commands.shell import interruptible, reporter
+from bench.config.spec import RunSpec
 from bench.planning import estimate
-from bench.planning.estimate import Estimate, History, duration, size
-from bench.planning.plan import Plan, PlannedBackbone, TaskPlan
-from bench.records import benchmarks as throughput
+from bench.planning.estimate import Estimate, History, size
+from bench.planning.make import make_plan
+from bench.planning.plan import (
+    BackbonePlan,
+    Plan,
+    PlannedCell,
+    Ready,
+    ReadyBackbone,
+    Skipped,
+    SkippedBackbone,
+    TaskPlan,
+)
+from bench.progress import duration
+from bench.records import benchmarks
 from bench.records import store as records
-from bench.report.markdown import plural
-from bench.report.ranking import finished
+from bench.report.select import finished
+from bench.report.values import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_NOTHING = Estimate()
+_STATES = ("todo", "done", "skipped")
+
+
+@interruptible
+@with_settings
+def plan(spec: RunSpec) -> None:
+    """Show the cells, what is skipped and why, and the time and disk a run would take."""
+    render(make_plan(spec, reporter(), download=False))
 
 
 @dataclass(frozen=True)
 class _Row:
     """One backbone of one task: its cells by state and what they take."""
 
-    backbone: PlannedBackbone
+    backbone: ReadyBackbone | SkippedBackbone
     cells: Counter[str]
-    extraction: Estimate
-    tuning: Estimate
-    disk: int
+    extraction: Estimate = _NOTHING
+    tuning: Estimate = _NOTHING
+    disk: int = 0
 
 
-def render(plan: Plan, config: GridConfig) -> None:
-    """Print a plan with its estimates on standard output.
-
-    Args:
-        plan: made without touching the network.
-        config: the run it is for.
-    """
+def render(plan: Plan) -> None:
+    """Print a plan with its estimates on standard output."""
     from rich.console import Console
 
     console = Console()
-    history = _history(config)
-    workers = config.jobs or measure.usable_cores()
+    history = _history(plan.spec)
+    workers = plan.spec.jobs or machine.usable_cores()
     rows: list[_Row] = []
     for note in plan.notes:
         _say(console, f"note: {note}")
-    for task_plan in plan.tasks:
-        own = [_row(task_plan, backbone, history) for backbone in task_plan.backbones.values()]
+    for task in plan.tasks:
+        own = [_row(backbone, history) for backbone in task.backbones]
         rows += own
-        _say(console, f"\n{_headline(task_plan)}")
+        _say(console, f"\n{_headline(task)}")
         _table(console, own, workers)
         for line in _reasons(own):
             _say(console, line)
-    for line in (*_totals(rows, workers), *_downloads(rows, config)):
+    for line in (*_totals(rows, workers), *_downloads(rows, plan.spec)):
         _say(console, line)
 
 
-def _history(config: GridConfig) -> History:
+def _history(spec: RunSpec) -> History:
     return History(
-        hardware=measure.hardware(config.device),
-        cores=estimate.guessed_cores(config.device, measure.usable_cores()),
-        records=finished(records.read_all(config.results)),
-        benchmarks=throughput.read(config.results),
+        hardware=machine.hardware(spec.device),
+        processor=machine.processor(),
+        cores=estimate.guessed_cores(spec.device, machine.usable_cores()),
+        records=finished(records.read_all(spec.results)),
+        benchmarks=benchmarks.read(spec.results),
     )
 
 
-def _row(plan: TaskPlan, backbone: PlannedBackbone, history: History) -> _Row:
-    cells = [c for c in plan.cells if c.cell.backbone == backbone.info.name]
-    waiting = any(c.state == "todo" for c in cells)
+def _row(plan: BackbonePlan, history: History) -> _Row:
+    backbone, cells = plan.backbone, Counter(map(_state, plan.cells))
+    if isinstance(backbone, SkippedBackbone) or not plan.ready:
+        return _Row(backbone, cells)  # a run extracts only for cells that still need it
     return _Row(
         backbone,
-        Counter(c.state for c in cells),
-        # a run extracts only for cells that still need it
-        estimate.extraction(backbone, history) if waiting else Estimate(),
-        estimate.tuning(cells, plan.planned, history),
-        estimate.feature_bytes(backbone, plan.planned) if waiting else 0,
+        cells,
+        estimate.extraction(backbone, history),
+        estimate.tuning(plan.ready, history),
+        estimate.feature_bytes(backbone),
     )
+
+
+def _state(cell: PlannedCell) -> str:
+    if isinstance(cell, Skipped):
+        return "skipped"
+    return "todo" if isinstance(cell, Ready) else "done"
 
 
 def _headline(plan: TaskPlan) -> str:
-    planned = plan.planned
+    folded = plan.folded
     folds = ", ".join(
-        f"{name} ({plural(len(split.folds), 'fold')})" for name, split in planned.splits.items()
+        f"{name} ({plural(len(split.folds), 'fold')})" for name, split in folded.splits.items()
     )
-    left_out = f", {len(planned.excluded)} left out" if planned.excluded else ""
+    left_out = f", {len(folded.excluded)} left out" if folded.excluded else ""
     return (
-        f"{planned.task.name}: {plural(len(planned.clips), 'clip')}{left_out}, "
-        f"{_audio(planned.seconds)} of audio; {folds}; {plural(plan.trials, 'trial')} per fold"
+        f"{folded.task.name}: {plural(len(folded.clips), 'clip')}{left_out}, "
+        f"{_audio(folded.seconds)} of audio; {folds}; {plural(plan.trials, 'trial')} per fold"
     )
 
 
@@ -105,13 +129,13 @@ def _table(console: Console, rows: list[_Row], workers: int) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("backbone", overflow="fold")  # an address may be long; figures must not wrap
-    for title in ("to extract", "todo", "done", "skipped", "extract", "tune", "disk"):
+    for title in ("to extract", *_STATES, "extract", "tune", "disk"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         values = [
             row.backbone.info.name,
             _features(row.backbone),
-            *(str(row.cells[state]) for state in ("todo", "done", "skipped")),
+            *(str(row.cells[state]) for state in _STATES),
             _time(row.extraction),
             _time(row.tuning, workers),
             size(row.disk) if row.disk else "–",
@@ -120,8 +144,8 @@ def _table(console: Console, rows: list[_Row], workers: int) -> None:
     console.print(table)
 
 
-def _features(backbone: PlannedBackbone) -> str:
-    if backbone.reason is not None:
+def _features(backbone: ReadyBackbone | SkippedBackbone) -> str:
+    if isinstance(backbone, SkippedBackbone):
         return "skipped"
     if not backbone.pending_seconds:
         return "cached"
@@ -138,9 +162,8 @@ def _time(value: Estimate, workers: int = 1) -> str:
 
 def _reasons(rows: list[_Row]) -> Iterator[str]:
     for row in rows:
-        reason = row.backbone.reason
-        if reason is not None:
-            name = row.backbone.info.name
+        if isinstance(row.backbone, SkippedBackbone):
+            name, reason = row.backbone.info.name, row.backbone.reason
             yield f"{name}: skipped: {reason.removeprefix(f'{name}: ')}"
 
 
@@ -169,16 +192,16 @@ def _totals(rows: list[_Row], workers: int) -> Iterator[str]:
                 yield f"Time of {what}: {words}{mark}: {', '.join(names)}."
 
 
-def _downloads(rows: list[_Row], config: GridConfig) -> Iterator[str]:
+def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:
     """What a plan counts as skipped only because it keeps off the network."""
-    if not config.download or paths.offline():
+    if not spec.download or paths.offline():
         return
     wanted = {
         row.backbone.info.name: row.backbone.info.parameters * 4
         for row in rows
-        if row.backbone.reason is not None
+        if isinstance(row.backbone, SkippedBackbone)
         and row.backbone.info.needs_weights
-        and backbone_registry.missing_extra(row.backbone.info) is None
+        and missing_extra(row.backbone.info) is None
     }
     if wanted:
         yield (

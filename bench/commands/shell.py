@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import typer
+
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.progress import Reporter
@@ -35,6 +37,17 @@ def interruptible(command: Command) -> Command:
             fail("interrupted; what is finished is kept, the same command goes on from there", 130)
 
     return cast(Command, wrapped)
+
+
+def known_control(value: str | None) -> Literal["random-init"] | None:
+    """Return what `--control` says.
+
+    Raises:
+        UserError: it is nothing that voxgrid knows.
+    """
+    if value is None or value == "random-init":
+        return cast("Literal['random-init'] | None", value)
+    raise UserError(f"--control knows only 'random-init', not '{value}'")
 
 
 def fail(message: str, code: int) -> NoReturn:

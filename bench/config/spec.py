@@ -1,87 +1,136 @@
-"""`grid.toml`: what runs when nothing else is asked for. Unknown keys are refused."""
+"""RunSpec: everything a run is, in one frozen object that can be written down and sent away.
+
+It is made from `grid.toml`, a preset and the command line, in this order, and validated once.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench.config import presets
+from bench.config.grid import Control
 from bench.errors import UserError, nearest
 
-CONFIG_NAME = "grid.toml"
+FILE_NAME = "grid.toml"
 _DURATION = re.compile(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?\s*", re.I)
 
+# Settings by name, table by table, as TOML holds them.
+Layer = Mapping[str, Any]
 
-class SampleConfig(BaseModel):
-    """Settings of the sample tasks, which show that the harness works and no more.
 
-    Attributes:
-        trials: of heads on vectors.
-        trainings: trials of heads that read frames or train the backbone.
-    """
-
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    trials: Annotated[int, Field(ge=1)] = 3
-    trainings: Annotated[int, Field(ge=1)] = 1
+
+class SampleSettings(_Settings):
+    """Settings of the sample tasks, which show that the harness works and no more."""
+
+    trials: Annotated[
+        int, Field(ge=1, description="On sample tasks: trials per cell and fold.")
+    ] = 3
+    trainings: Annotated[
+        int, Field(ge=1, description="On sample tasks: trials of heads that read frames.")
+    ] = 1
 
 
-class FineTuneConfig(BaseModel):
-    """Settings of heads that train the backbone.
+class FineTuneSettings(_Settings):
+    """Settings of heads that train the backbone."""
 
-    Attributes:
-        trials: Optuna trials per cell and fold; each is a whole training.
-        poolings: which poolings such heads run with, unless --pooling is given.
-        augment: whether training clips are augmented anew in each epoch, which takes running the
-            frozen part of the backbone on them in every epoch too.
-        cache: whether the input of the first trained block is kept rather than computed anew in
-            every epoch.
-        crop_seconds: how much of the beginning of a clip is used.
+    trials: Annotated[
+        int, Field(ge=1, description="Trials of heads that train the backbone; each is a training.")
+    ] = 3
+    poolings: Annotated[
+        tuple[str, ...],
+        Field(description="Poolings of heads that train the backbone; --pooling sets it too."),
+    ] = ("attentive_stats",)
+    # other sound in every epoch takes running the frozen part of the backbone in each
+    augment: Annotated[bool, Field(description="Augment training clips when fine-tuning.")] = False
+    cache: Annotated[
+        bool, Field(description="Keep what the first trained block reads between epochs.")
+    ] = True
+    crop_seconds: Annotated[
+        float, Field(gt=0, description="How much of a clip's beginning training on frames uses.")
+    ] = 30.0
+
+
+class RunSpec(_Settings):
+    """What to run, and how.
+
+    Every field but `control` and `preset` is a key of `grid.toml`, and every one an option of
+    `voxgrid run` and `voxgrid plan`, whose help its description is. An empty list stands for
+    everything there is (of the task, for protocols).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    trials: Annotated[int, Field(ge=1)] = 3
-    poolings: tuple[str, ...] = ("attentive_stats",)
-    augment: bool = False
-    cache: bool = True
-    crop_seconds: Annotated[float, Field(gt=0)] = 30.0
-
-
-class GridConfig(BaseModel):
-    """The grid and how it is run; every field is a key of `grid.toml`.
-
-    An empty list stands for everything there is (of the task, for protocols).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tasks: tuple[str, ...] = ("ravdess", "youtube")
-    protocols: tuple[str, ...] = ()
-    backbones: tuple[str, ...] = ()
-    poolings: tuple[str, ...] = ("mean", "max", "mean_std")
-    heads: tuple[str, ...] = ("logistic_regression", "gradient_boosting", "mlp")
-    trials: Annotated[int, Field(ge=1)] = 10
-    seed: Annotated[int, Field(ge=0)] = 0
-    jobs: Annotated[int, Field(ge=0)] = 0
-    budget: str | None = None
-    device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch: Annotated[int, Field(ge=1)] = 4
-    frames_gb: Annotated[float, Field(gt=0)] = 20.0
-    results: Path = Path("results")
-    leaderboard: Path = Path("leaderboard.md")
-    download: bool = True
-    sample: SampleConfig = SampleConfig()
-    fine_tune: FineTuneConfig = FineTuneConfig()
+    tasks: Annotated[tuple[str, ...], Field(description="Task; repeatable.")] = (
+        "ravdess",
+        "youtube",
+    )
+    protocols: Annotated[
+        tuple[str, ...], Field(description="Protocol; repeatable. By default all of the task.")
+    ] = ()
+    backbones: Annotated[
+        tuple[str, ...], Field(description="Backbone; repeatable. By default all.")
+    ] = ()
+    poolings: Annotated[tuple[str, ...], Field(description="Pooling; repeatable.")] = (
+        "mean",
+        "max",
+        "mean_std",
+    )
+    heads: Annotated[tuple[str, ...], Field(description="Head; repeatable.")] = (
+        "logistic_regression",
+        "gradient_boosting",
+        "mlp",
+    )
+    trials: Annotated[
+        int, Field(ge=1, description="Optuna trials per cell and fold, in total, on every task.")
+    ] = 10
+    seed: Annotated[int, Field(ge=0, description="Seed of sampling and fitting.")] = 0
+    jobs: Annotated[int, Field(ge=0, description="Worker processes; 0: one per core.")] = 0
+    budget: Annotated[str | None, Field(description="Stop after this long, e.g. 30m.")] = None
+    device: Annotated[str, Field(description="Where backbones run: cpu, cuda, cuda:1 …")] = "cpu"
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        Field(description="What backbones compute in: float32, bfloat16 or float16."),
+    ] = "float32"
+    batch: Annotated[int, Field(ge=1, description="Most windows per batch of a backbone.")] = 4
+    frames_gb: Annotated[
+        float, Field(gt=0, description="Most disk for one backbone's frames, in GB.")
+    ] = 20.0
+    results: Annotated[Path, Field(description="Folder of the records.")] = Path("results")
+    leaderboard: Annotated[
+        Path, Field(description="The page to write; with --results, beside those records.")
+    ] = Path("leaderboard.md")
+    download: Annotated[
+        bool, Field(description="Whether weights and data may be downloaded where they lack.")
+    ] = True
+    sample: SampleSettings = SampleSettings()
+    fine_tune: FineTuneSettings = FineTuneSettings()
+    control: Annotated[
+        Control | None,
+        Field(description="random-init: run with random weights on purpose, as a control."),
+    ] = None
+    preset: Annotated[
+        str | None,
+        Field(
+            description="Reproduce a published system; --backbone or --task swap another one in."
+        ),
+    ] = None
 
     @property
     def accelerator(self) -> bool:
         """Whether backbones run on something faster than the processor."""
         return self.device != "cpu"
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None without one."""
+        return None if self.budget is None else parse_duration(self.budget)
 
     @field_validator("budget")
     @classmethod
@@ -89,6 +138,14 @@ class GridConfig(BaseModel):
         if value is not None:
             parse_duration(value)
         return value
+
+    def altered(self, **settings: object) -> RunSpec:
+        """The same run but for some settings, validated like every other.
+
+        Raises:
+            ValidationError: one of them is not usable.
+        """
+        return RunSpec.model_validate({**dict(self), **settings})
 
 
 def parse_duration(text: str) -> float:
@@ -106,37 +163,72 @@ def parse_duration(text: str) -> float:
     return hours * 3600.0 + minutes * 60.0 + seconds
 
 
-def load(path: Path | None, overrides: dict[str, Any]) -> GridConfig:
-    """The configuration from a file, with the command line on top.
+def load(path: Path | None, given: Layer | None = None) -> RunSpec:
+    """What to run: the file, under the preset if one is asked for, under the command line.
 
     Args:
         path: the file; None reads `grid.toml` in the current folder where there is one.
-        overrides: fields given on the command line.
+        given: what the command line gave, table by table.
 
     Raises:
-        UserError: the file is missing, is no TOML, or has an unknown key or a bad value.
+        UserError: the file is missing, is no TOML, or has an unknown key or a bad value; or the
+            preset is unknown or does not allow what was given.
     """
-    values: dict[str, Any] = {}
-    if path is not None and not path.is_file():
-        raise UserError(f"there is no configuration file {path}; check --config")
-    source = path or Path(CONFIG_NAME)
-    if source.is_file():
-        try:
-            values = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{source} is no valid TOML: {error}") from error
+    source, layers = path or Path(FILE_NAME), [_read(path)]
+    given = given or {}
+    if given.get("preset") is not None:
+        layers.append(presets.layer(presets.find(given["preset"]), given))
+    layers.append(_implied(given))
+    layers.append(given)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
     try:
-        return GridConfig.model_validate(_merged(values, overrides))
+        return RunSpec.model_validate(merged)
     except ValidationError as error:
         raise UserError(_explain(error, source)) from error
 
 
-def _merged(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """The file's values with the overrides on top, table by table."""
-    merged = dict(values)
-    for key, value in overrides.items():
-        below = merged.get(key)
-        merged[key] = below | value if isinstance(below, dict) else value
+def _read(path: Path | None) -> Layer:
+    source = path or Path(FILE_NAME)
+    if not source.is_file():
+        if path is not None:
+            raise UserError(f"there is no configuration file {path}; check --config")
+        return {}
+    try:
+        found = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source} is no valid TOML: {error}") from error
+    for key in ("control", "preset"):
+        if key in found:
+            raise UserError(f"{source} has an unknown key '{key}'; give it as --{key}")
+    return found
+
+
+def _implied(given: Layer) -> Layer:
+    """What options say of other settings, where those have no option of their own."""
+    implied: dict[str, Any] = {}
+    if "results" in given:
+        # a run on the side must not replace the leaderboard of the records in results/
+        implied["leaderboard"] = Path(given["results"]) / "leaderboard.md"
+    fine_tune: dict[str, Any] = {}
+    if "trials" in given:
+        implied["sample"] = dict.fromkeys(("trials", "trainings"), given["trials"])
+        fine_tune["trials"] = given["trials"]
+    if "poolings" in given:
+        fine_tune["poolings"] = given["poolings"]
+    return {**implied, "fine_tune": fine_tune}
+
+
+def _merged(below: Layer, above: Layer) -> dict[str, Any]:
+    """Settings with others on top, table by table."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**under, **value}
+        else:
+            merged[key] = value
     return merged
 
 
@@ -145,9 +237,13 @@ def _explain(error: ValidationError, source: Path) -> str:
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         tables: dict[object, type[BaseModel]] = {
-            "sample": SampleConfig,
-            "fine_tune": FineTuneConfig,
+            "sample": SampleSettings,
+            "fine_tune": FineTuneSettings,
         }
-        known = list(tables.get(first["loc"][0], GridConfig).model_fields)
+        known = [
+            name
+            for name in tables.get(first["loc"][0], RunSpec).model_fields
+            if name not in ("control", "preset")
+        ]
         return f"{source} has an unknown key '{key}'; {nearest(str(first['loc'][-1]), known)}"
     return f"{source} or the command line: '{key}' is not usable: {first['msg']}"

@@ -1,7 +1,6 @@
-"""Where jobs run: child processes of this machine.
+"""Child processes of this machine.
 
-A job is a picklable callable `job(emit)`; `emit` sends a progress event to the parent. Children
-end with their parent, however it ends, so that a killed run leaves nobody writing.
+Children end with their parent, however it ends, so that a killed run leaves nobody writing.
 """
 
 from __future__ import annotations
@@ -9,22 +8,22 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.queues import Queue
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from bench.errors import VoxgridError
+from threadpoolctl import threadpool_limits
 
-Emit = Callable[[Any], None]
-Result = TypeVar("Result")
-Job = Callable[[Emit], Result]
+from bench.executors.base import Done, Job, Result, Worker, WorkerDied
+from bench.machine import usable_cores
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -38,7 +37,13 @@ _THREAD_VARIABLES = (
 # samples of clips (wav2vec2-base with 16 kept, XLSR with 32).
 _SHAPES_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 
-_events: Queue[Any] | None = None
+# A server that has imported what most jobs need, once, and forks a child in a tenth of a second.
+# Elsewhere libraries of the system may not be used after a fork: there each child imports anew.
+_CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT.set_forkserver_preload(["bench.executors.preloaded"])
+
+# What this process is told where it is a child.
+_worker: Worker | None = None
 _started: Any = None
 
 
@@ -48,121 +53,120 @@ _DIED = (
 )
 
 
-class WorkerDied(VoxgridError):
-    """A child process ended without a result, most often for lack of memory."""
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Runs jobs in child processes; cores are shared out among those at work.
+
+    Attributes:
+        deadline: `time.time()` that jobs are told to stop at, or None.
+        cores: to share out.
+    """
+
+    deadline: float | None = None
+    cores: int = field(default_factory=usable_cores)
+
+    def run(
+        self,
+        jobs: Sequence[Job[Result]],
+        *,
+        workers: int,
+        on_event: Callable[[Any], None] = lambda event: None,
+    ) -> Iterator[Done[Result]]:
+        """Run jobs and yield each as it ends; see `Executor.run`.
+
+        A child that dies (killed for memory, crashed) takes its pool along. The jobs that were
+        under way then run again, each alone; one whose child dies a second time gives
+        `WorkerDied`, and all the others go on.
+        """
+        threads = max(1, self.cores // workers)
+        waiting = dict(enumerate(jobs))
+        suspects: dict[int, Job[Result]] = {}
+        while waiting or suspects:
+            if waiting:
+                batch, at_once = waiting, workers
+            else:
+                index, job = suspects.popitem()
+                batch, at_once = {index: job}, 1
+            alone = not waiting
+            # written by children before a job begins: shared memory, since what a killed child had
+            # queued is lost with it
+            started = _CONTEXT.RawArray("b", len(jobs))
+            pool = _Pool(min(at_once, len(batch)), threads, self.deadline, started, on_event)
+            for done in pool.run(batch):
+                batch.pop(done.index, None)
+                yield done
+            if not batch:
+                continue
+            if alone:
+                yield Done(next(iter(batch)), WorkerDied(_DIED))
+                continue
+            suspects |= {index: batch.pop(index) for index in list(batch) if started[index]}
+            if not suspects:  # the pool broke before any job began
+                for index in batch:
+                    yield Done(index, WorkerDied(_DIED))
+                batch.clear()
 
 
 @dataclass(frozen=True)
-class Done(Generic[Result]):
-    """A finished job: its position in the sequence given, and its result or its error."""
+class _Pool:
+    """Children for some jobs; those that a broken pool took down yield nothing.
 
-    index: int
-    result: Result | None
-    error: Exception | None
-
-
-def run_jobs(
-    jobs: Sequence[Job[Result]],
-    *,
-    workers: int,
-    threads: int,
-    on_event: Callable[[Any], None] = lambda event: None,
-) -> Iterator[Done[Result]]:
-    """Run jobs in child processes and yield each as it finishes.
-
-    A child that dies (killed for memory, crashed) takes its pool along. The jobs that were under
-    way then run again, each alone; one whose child dies a second time gives `WorkerDied`, and
-    all the others go on.
-
-    Args:
-        jobs: picklable callables.
-        workers: processes at once.
-        threads: threads per process; workers × threads should not exceed the cores.
-        on_event: called in this process, from one thread, with what jobs emit.
-
-    Yields:
-        One `Done` per job. An error raised by a job is handed over, not raised.
-    """
-    waiting = dict(enumerate(jobs))
-    suspects: dict[int, Job[Result]] = {}
-    while waiting or suspects:
-        if waiting:
-            batch, at_once = waiting, workers
-        else:
-            index, job = suspects.popitem()
-            batch, at_once = {index: job}, 1
-        alone = not waiting
-        # written by children before a job begins: shared memory, since what a killed child had
-        # queued is lost with it
-        started = get_context("spawn").RawArray("b", len(jobs))
-        for done in _run_pool(batch, at_once, threads, on_event, started):
-            batch.pop(done.index, None)
-            yield done
-        if not batch:
-            continue
-        if alone:
-            yield Done(next(iter(batch)), None, WorkerDied(_DIED))
-            continue
-        suspects |= {index: batch.pop(index) for index in list(batch) if started[index]}
-        if not suspects:  # the pool broke before any job began
-            for index in batch:
-                yield Done(index, None, WorkerDied(_DIED))
-            batch.clear()
-
-
-def _run_pool(
-    jobs: dict[int, Job[Result]],
-    workers: int,
-    threads: int,
-    on_event: Callable[[Any], None],
-    started: Any,
-) -> Iterator[Done[Result]]:
-    """Run jobs in one pool; those a broken pool took down yield nothing.
-
-    Args:
-        jobs: by position; read only.
-        workers, threads, on_event: as for `run_jobs`.
+    Attributes:
+        workers: children at once.
+        threads: of each.
+        deadline: see `LocalExecutor`.
         started: shared array, set to 1 at the position of each job that began.
+        on_event: see `Executor.run`.
     """
-    context = get_context("spawn")
-    events: Queue[Any] = context.Queue()
-    stop_reader, stop_writer = context.Pipe(duplex=False)
-    finished = threading.Event()
-    listener = threading.Thread(target=_listen, args=(events, finished, on_event), daemon=True)
-    listener.start()
-    with _child_environment(threads):
-        pool = ProcessPoolExecutor(
-            max_workers=min(workers, len(jobs)),
-            mp_context=context,
-            initializer=_initialise,
-            initargs=(events, stop_reader, started),
+
+    workers: int
+    threads: int
+    deadline: float | None
+    started: Any
+    on_event: Callable[[Any], None]
+
+    def run(self, jobs: dict[int, Job[Result]]) -> Iterator[Done[Result]]:
+        """Run jobs by position; they are read only."""
+        events: Queue[Any] = _CONTEXT.Queue()
+        stop_reader, stop_writer = _CONTEXT.Pipe(duplex=False)
+        finished = threading.Event()
+        listener = threading.Thread(
+            target=_listen, args=(events, finished, self.on_event), daemon=True
         )
-        try:
-            futures: dict[Future[Result], int] = {
-                pool.submit(_call, index, job): index for index, job in jobs.items()
-            }
-            for future in as_completed(futures):
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    continue
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield Done(futures[future], None if error else future.result(), error)
-        except (KeyboardInterrupt, GeneratorExit):
-            stop_writer.send(True)  # never received: every child sees it and ends at once
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            finished.set()
-            # a child killed half-way through an event may have left the listener blocked
-            listener.join(timeout=2.0)
-            stop_writer.close()
+        listener.start()
+        with _child_environment(self.threads):
+            pool = ProcessPoolExecutor(
+                max_workers=self.workers,
+                mp_context=_CONTEXT,
+                initializer=_initialise,
+                initargs=(events, stop_reader, self.started, self.threads, self.deadline),
+            )
+            try:
+                futures: dict[Future[Result], int] = {
+                    pool.submit(_call, index, job): index for index, job in jobs.items()
+                }
+                for future in as_completed(futures):
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        continue
+                    if error is not None and not isinstance(error, Exception):
+                        raise error
+                    yield Done(futures[future], future.result() if error is None else error)
+            except (KeyboardInterrupt, GeneratorExit):
+                stop_writer.send(True)  # never received: every child sees it and ends at once
+                raise
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+                finished.set()
+                # a child killed half-way through an event may have left the listener blocked
+                listener.join(timeout=2.0)
+                stop_writer.close()
 
 
 @contextmanager
 def _child_environment(threads: int) -> Iterator[None]:
     """What children's libraries read when they load: thread counts and cache sizes."""
-    settings = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SHAPES_KEPT
+    settings = _settings(threads)
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -175,6 +179,10 @@ def _child_environment(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _settings(threads: int) -> dict[str, str]:
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SHAPES_KEPT
+
+
 def _listen(events: Queue[Any], finished: threading.Event, on_event: Callable[[Any], None]) -> None:
     while True:
         try:
@@ -184,10 +192,16 @@ def _listen(events: Queue[Any], finished: threading.Event, on_event: Callable[[A
                 return
 
 
-def _initialise(events: Queue[Any], stop: Connection, started: Any) -> None:
-    global _events, _started
-    _events, _started = events, started
+def _initialise(
+    events: Queue[Any], stop: Connection, started: Any, threads: int, deadline: float | None
+) -> None:
+    global _worker, _started
+    _worker, _started = Worker(events.put, threads, deadline), started
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    os.environ.update(_settings(threads))  # for libraries that load later
+    threadpool_limits(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
 
 
@@ -198,7 +212,7 @@ def _end_with_parent(stop: Connection) -> None:
 
 
 def _call(index: int, job: Job[Result]) -> Result:
-    if _events is None:
+    if _worker is None:
         raise RuntimeError("a job ran outside a worker process")
     _started[index] = 1
-    return job(_events.put)
+    return job(_worker)

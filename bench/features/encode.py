@@ -7,13 +7,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones import STEM, Backbone, registry, resolve
+from backbones import STEM, Backbone
+from backbones.weights import resolve
 from bench.audio.batch import Wave, batches, normalise
 from bench.features import statistics
 from bench.features.frames import ClipFrames
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 from bench.features.statistics import ClipStatistics
+from bench.plugins import BACKBONES
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +31,13 @@ def load(settings: FeatureSettings) -> Backbone:
     weights = settings.weights
     if weights.kind == "pretrained":
         weights = resolve(settings.info, allow_download=False)
-    if FeatureSettings(settings.info, weights, settings.dtype, settings.device) != settings:
+    found = FeatureSettings(settings.info, weights, settings.dtype, settings.device)
+    if found.key != settings.key:
         raise ExtractionError(
             f"backbone '{settings.info.name}' has other weights here, or another torch draws them, "
             "than when the run was planned; run again"
         )
-    backbone = registry.create(settings.info.name, weights)
+    backbone = BACKBONES.create(settings.info.name, weights)
     backbone.load(settings.device, settings.dtype)
     return backbone
 

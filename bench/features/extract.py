@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from backbones import Backbone
 from bench.audio import decode, window
 from bench.audio.batch import Wave
-from bench.executors.local import Emit
+from bench.executors.base import Worker
 from bench.features import statistics
 from bench.features.encode import Encoder, encode, load
 from bench.features.frames import FrameSet, joined
@@ -72,17 +72,20 @@ class AudioDone:
 
 @dataclass(frozen=True)
 class ExtractJob:
-    """Fills a feature set in a child process, so that its memory goes back when it is done.
+    """Fills a feature set in a worker of its own, so that its memory goes back when it is done.
 
-    What the child imports for it is this module and its like: a fraction of the whole harness.
+    What the worker imports for it is this module and its like: a fraction of the whole harness.
     """
 
     extraction: Extraction
-    deadline: float | None
 
-    def __call__(self, emit: Emit) -> None:
-        """Run the extraction; see `extract`."""
-        extract(self.extraction, lambda seconds: emit(AudioDone(seconds)), self.deadline)
+    def __call__(self, worker: Worker) -> bool:
+        """Run the extraction, see `extract`; False where the deadline ended it early."""
+        if worker.deadline is not None and time.time() > worker.deadline:
+            return False
+        job = replace(self.extraction, threads=worker.threads)
+        extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
+        return not pending(job.features(), job.sources, job.frames)
 
 
 def pending(

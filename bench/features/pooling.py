@@ -76,5 +76,5 @@ def get_pooling(name: str) -> Pooling:
         UserError: there is none; the message offers the nearest name.
     """
     if name not in POOLINGS:
-        raise UserError(f"no pooling is called '{name}'; {nearest(name, list(POOLINGS))}")
+        raise UserError(f"no pooling is called '{name}'; {nearest(name, POOLINGS)}")
     return POOLINGS[name]

@@ -1,143 +1,140 @@
-"""Cells with their states: done before, to be done, or skipped with the reason."""
+"""The backbones and cells of a task: ready, finished before, or skipped with the reason."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from backbones import STEM, BackboneError
-from backbones import registry as backbone_registry
+from backbones import BackboneError
 from backbones import weights as backbone_weights
+from backbones.extras import missing_extra
 from bench import paths
-from bench.config.grid import Cell, Control, expand
-from bench.config.presets import Preset
-from bench.config.spec import GridConfig
+from bench.config import presets
+from bench.config.grid import Cell, expand
+from bench.config.spec import RunSpec
 from bench.features.extract import Extraction, pending
-from bench.features.key import FeatureSettings, digest
+from bench.features.key import FeatureSettings
 from bench.features.source import Source
-from bench.machine import usable_cores
-from bench.planning import pairs
-from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
+from bench.planning import frames, pairs
+from bench.planning.fingerprint import fingerprint
+from bench.planning.plan import (
+    BackbonePlan,
+    Finished,
+    FoldedTask,
+    PlannedCell,
+    Ready,
+    ReadyBackbone,
+    Skipped,
+    SkippedBackbone,
+    TaskPlan,
+)
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.records import store as records
-from bench.tuning import layers
-from bench.tuning.fits.augment import Augmentation
-from bench.tuning.fits.vectors import Draw
-from heads import registry as head_registry
+from bench.tuning.cell import CellJob
+from bench.tuning.fits.backbone import BackboneFits
+from bench.tuning.fits.base import Draw, Fits
+from bench.tuning.fits.frames import FrameFits
+from bench.tuning.fits.vectors import VectorFits
+from bench.tuning.storage import StudyStore
+from heads import Reads
 
-# Raise it when the way cells are tuned or tested changes their scores.
-TUNING_VERSION = 1
+# Raise it when what trials store changes: older studies then begin anew instead of being misread.
+STUDY_VERSION = 3
 
 
 def plan_task(
-    planned: PlannedTask,
-    config: GridConfig,
-    *,
-    control: Control | None,
-    preset: Preset | None,
-    allow_download: bool,
-    reporter: Reporter,
+    folded: FoldedTask, spec: RunSpec, studies: StudyStore, reporter: Reporter, *, download: bool
 ) -> TaskPlan:
     """Every backbone and every cell of a task.
 
     Args:
-        planned: the task with its folds.
-        config: as chosen.
-        control: `random-init` to use random weights on purpose.
-        preset: a published set-up to reproduce, with nothing tuned.
-        allow_download: False keeps off the network.
+        folded: the task with its folds.
+        spec: with every list filled.
+        studies: where the cells' studies live.
         reporter: told of each download.
+        download: False keeps off the network.
     """
-    resolved = {
-        name: _plan_backbone(name, planned, config, control, allow_download, reporter)
-        for name in config.backbones
-    }
-    cells = [
-        _plan_cell(cell, planned, resolved[cell.backbone], config, preset)
+    trials = spec.sample.trials if folded.task.sample else spec.trials
+    plans = []
+    for name in spec.backbones:
+        backbone = _resolve(name, folded, spec, reporter, download)
+        maker = _Maker(folded, spec, studies, backbone)
+        cells = tuple(maker.plan(cell) for cell in _cells(folded, spec, backbone))
+        plans.append(BackbonePlan(_with_frames(backbone, cells, spec), cells))
+    return TaskPlan(folded, trials, tuple(plans))
+
+
+def _cells(
+    folded: FoldedTask, spec: RunSpec, backbone: ReadyBackbone | SkippedBackbone
+) -> list[Cell]:
+    if spec.control and not backbone.info.needs_weights:
+        return []  # a control stands in for weights; a backbone without any has no control
+    return [
+        cell
         for cell in expand(
-            planned.task.name,
-            [*planned.splits, *planned.unfit],
-            config.backbones,
-            config.poolings,
-            config.heads,
-            control,
-            preset.name if preset else None,
+            folded.task.name,
+            folded.protocols,
+            [backbone.info.name],
+            spec.poolings,
+            spec.heads,
+            spec.control,
+            spec.preset,
         )
-        # a control is a stand-in for weights; a backbone without any has no control
-        if not (control and not resolved[cell.backbone].info.needs_weights)
-        and _is_asked_for(cell, config)
+        if pairs.reads(cell.pooling, cell.head) != "backbone"
+        or cell.pooling in spec.fine_tune.poolings
     ]
-    trials = config.sample.trials if planned.task.sample else config.trials
-    with_frames = {
-        name: _with_frames(backbone, [c for c in cells if c.cell.backbone == name], config)
-        for name, backbone in resolved.items()
-    }
-    return TaskPlan(planned, trials, with_frames, tuple(cells))
 
 
-def _is_asked_for(cell: Cell, config: GridConfig) -> bool:
-    """Whether a head that trains the backbone runs with this pooling."""
-    trains = pairs.wants(cell.pooling, cell.head) == "backbone"
-    return not trains or cell.pooling in config.fine_tune.poolings
-
-
-def _plan_backbone(
-    name: str,
-    planned: PlannedTask,
-    config: GridConfig,
-    control: Control | None,
-    allow_download: bool,
-    reporter: Reporter,
-) -> PlannedBackbone:
-    info = backbone_registry.info(name)
-    missing = backbone_registry.missing_extra(info)
+def _resolve(
+    name: str, folded: FoldedTask, spec: RunSpec, reporter: Reporter, download: bool
+) -> ReadyBackbone | SkippedBackbone:
+    info = BACKBONES.get(name).info
+    missing = missing_extra(info)
     if missing:
-        return PlannedBackbone(info, None, f"{name}: {missing}", None, 0.0)
-    if config.dtype not in info.dtypes:
-        reason = (
-            f"{name}: its vectors in {config.dtype} are too far from those in float32 (`voxgrid "
-            f"check` measures it); set dtype in grid.toml to one of {', '.join(info.dtypes)}"
+        return SkippedBackbone(info, f"{name}: {missing}")
+    if spec.dtype not in info.dtypes:
+        return SkippedBackbone(
+            info,
+            f"{name}: its vectors in {spec.dtype} are too far from those in float32 (`voxgrid "
+            f"check` measures it); choose --dtype {' or '.join(info.dtypes)}",
         )
-        return PlannedBackbone(info, None, reason, None, 0.0)
-    pretrained = control is None and not planned.task.sample
-    if allow_download and pretrained and backbone_weights.availability(info)[0] == "missing":
+    sample = folded.task.sample
+    pretrained = spec.control is None and not sample
+    if download and pretrained and backbone_weights.availability(info)[0] == "missing":
         size = info.parameters * 4 / 1e9
         reporter.say(
             f"{name}: no weights on this machine; trying {info.weights_id} ({size:.1f} GB)"
         )
     try:
         weights = backbone_weights.resolve(
-            info,
-            control=control,
-            sample=planned.task.sample,
-            allow_download=allow_download,
-            seed=config.seed,
+            info, control=spec.control, sample=sample, allow_download=download, seed=spec.seed
         )
     except BackboneError as error:
-        return PlannedBackbone(info, None, str(error), None, 0.0)
+        return SkippedBackbone(info, str(error))
     extraction = Extraction(
-        settings=FeatureSettings(info, weights, config.dtype, config.device),
+        settings=FeatureSettings(info, weights, spec.dtype, spec.device),
         sources=tuple(
-            Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in planned.clips
+            Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in folded.clips
         ),
         root=paths.cache_dir() / "features",
-        batch=config.batch,
-        threads=usable_cores(),
+        batch=spec.batch,
     )
-    kept = layers.kept(info, weights, planned.seconds, config.frames_gb)
-    return PlannedBackbone(info, weights, None, extraction, 0.0, kept)
+    kept = frames.kept(info, weights, folded.seconds, spec.frames_gb)
+    return ReadyBackbone(info, extraction, kept)
 
 
 def _with_frames(
-    backbone: PlannedBackbone, cells: list[PlannedCell], config: GridConfig
-) -> PlannedBackbone:
-    """The backbone with the frames that its cells need, and how much sound is yet to pass."""
-    if backbone.extraction is None:
+    backbone: ReadyBackbone | SkippedBackbone, cells: tuple[PlannedCell, ...], spec: RunSpec
+) -> ReadyBackbone | SkippedBackbone:
+    """The backbone with the frames that its cells read, and how much sound is yet to pass."""
+    if isinstance(backbone, SkippedBackbone):
         return backbone
-    wanted: set[int] = set()
-    for planned in cells:
-        if planned.state == "todo":
-            wanted |= set(_frames_of(planned, config))
+    wanted = {
+        layer
+        for cell in cells
+        if isinstance(cell, Ready)
+        for layer in frames.read(cell.cell.head, cell.reads, backbone.kept, cell.job.recipe, spec)
+    }
     extraction = replace(backbone.extraction, frames=tuple(sorted(wanted)))
     todo = pending(extraction.features(), extraction.sources, extraction.frames)
     return replace(
@@ -145,105 +142,89 @@ def _with_frames(
     )
 
 
-def _frames_of(planned: PlannedCell, config: GridConfig) -> tuple[int, ...]:
-    """Layers whose frames a cell reads."""
-    if planned.wants == "vectors" or (planned.wants == "backbone" and not config.fine_tune.cache):
-        return ()
-    if planned.recipe is None:
-        accelerated = planned.wants == "backbone" and config.accelerator
-        return (STEM, *planned.layers) if accelerated else planned.layers
-    if planned.wants == "frames":
-        return planned.layers if planned.recipe.layer == "weighted" else (planned.recipe.layer,)
-    return (layers.input_of(planned.recipe),)
+class _Maker:
+    """Makes the cells of one backbone of a task."""
 
+    def __init__(
+        self,
+        folded: FoldedTask,
+        spec: RunSpec,
+        studies: StudyStore,
+        backbone: ReadyBackbone | SkippedBackbone,
+    ) -> None:
+        self.folded = folded
+        self.spec = spec
+        self.studies = studies
+        self.backbone = backbone
+        self.preset = presets.find(spec.preset) if spec.preset else None
+        index = {label: position for position, label in enumerate(folded.task.labels)}
+        self.classes = tuple(index[clip.clip.label] for clip in folded.clips)
 
-def _plan_cell(
-    cell: Cell,
-    planned: PlannedTask,
-    backbone: PlannedBackbone,
-    config: GridConfig,
-    preset: Preset | None,
-) -> PlannedCell:
-    if cell.protocol in planned.unfit:
-        return PlannedCell(cell, "skipped", reason=planned.unfit[cell.protocol])
-    unfit = pairs.skip(backbone.info, cell.pooling, cell.head)
-    if unfit is not None:
-        return PlannedCell(cell, "skipped", reason=unfit)
-    if backbone.weights is None or backbone.extraction is None:
-        return PlannedCell(cell, "skipped", reason=backbone.reason)
-    wants = pairs.wants(cell.pooling, cell.head)
-    if wants == "frames" and not backbone.kept:
-        reason = (
-            f"the frames of a single layer of {backbone.info.name} take more disk than frames_gb "
-            f"allows ({config.frames_gb:g}): raise it in grid.toml"
+    def plan(self, cell: Cell) -> PlannedCell:
+        """The cell with its job, or why there is none."""
+        backbone = self.backbone
+        reason = self.folded.unfit.get(cell.protocol)
+        reason = reason or pairs.skip(backbone.info, cell.pooling, cell.head)
+        if reason is not None:
+            return Skipped(cell, reason)
+        if isinstance(backbone, SkippedBackbone):
+            return Skipped(cell, backbone.reason)
+        reads = pairs.reads(cell.pooling, cell.head)
+        if reads == "frames" and not backbone.kept:
+            return Skipped(
+                cell,
+                f"the frames of a single layer of {backbone.info.name} take more disk than "
+                f"frames_gb allows ({self.spec.frames_gb:g}): raise --frames-gb",
+            )
+        recipe = self._recipe(backbone)
+        mark = fingerprint(
+            cell,
+            self.folded,
+            self.spec,
+            feature_key=backbone.extraction.settings.key,
+            reads=reads,
+            head_version=HEADS.reading(cell.head, reads).version,
+            layers=backbone.kept,
+            recipe=recipe,
         )
-        return PlannedCell(cell, "skipped", reason=reason)
-    made = PlannedCell(
-        cell,
-        "todo",
-        wants=wants,
-        trials=_trials(wants, planned.task.sample, config, preset),
-        layers=backbone.kept,
-        recipe=_recipe(preset, backbone.info.layers_of(backbone.weights.size)),
-    )
-    mark = fingerprint(made, planned, backbone.extraction.settings.key, config)
-    done = _is_done(config.results, made, mark)
-    return replace(made, state="done" if done else "todo", fingerprint=mark)
+        trials = self._trials(reads)
+        if records.is_final(self.spec.results, cell, mark, trials):
+            return Finished(cell)
+        job = CellJob(
+            cell=cell,
+            name=f"{cell.relative_path.as_posix()}.{mark[:16]}.{STUDY_VERSION}",
+            fits=self._fits(backbone, reads),
+            classes=self.classes,
+            n_classes=len(self.folded.task.labels),
+            folds=self.folded.splits[cell.protocol].folds,
+            trials=trials,
+            seed=self.spec.seed,
+            studies=self.studies,
+            recipe=recipe,
+        )
+        return Ready(job, reads, mark)
 
+    def _trials(self, reads: Reads) -> int:
+        if self.preset is not None:
+            return 1
+        if self.folded.task.sample:
+            sample = self.spec.sample
+            return sample.trials if reads == "vectors" else sample.trainings
+        return self.spec.fine_tune.trials if reads == "backbone" else self.spec.trials
 
-def _trials(wants: str, sample: bool, config: GridConfig, preset: Preset | None) -> int:
-    if preset is not None:
-        return 1
-    if sample:
-        return config.sample.trials if wants == "vectors" else config.sample.trainings
-    return config.fine_tune.trials if wants == "backbone" else config.trials
+    def _recipe(self, backbone: ReadyBackbone) -> Draw | None:
+        if self.preset is None:
+            return None
+        last = backbone.info.layers_of(backbone.extraction.settings.weights.size) - 1
+        return Draw(last, dict(self.preset.params))
 
-
-def _recipe(preset: Preset | None, count: int) -> Draw | None:
-    return Draw(count - 1, dict(preset.params)) if preset is not None else None
-
-
-def _is_done(results: Path, planned: PlannedCell, mark: str) -> bool:
-    path = records.record_path(results, planned.cell)
-    stored = records.read(path) if path.exists() else None
-    return (
-        stored is not None
-        and stored.status == "ok"
-        and stored.provenance.fingerprint == mark
-        and stored.trials >= planned.trials
-        and records.predictions_path(results, planned.cell).exists()
-    )
-
-
-def fingerprint(
-    made: PlannedCell, planned: PlannedTask, feature_key: str, config: GridConfig
-) -> str:
-    """Digest of everything but the number of trials that decides a cell's scores."""
-    cell = made.cell
-    split = planned.splits[cell.protocol]
-    decides = {
-        "features": feature_key,
-        "clips": [clip.pcm_sha256 for clip in planned.clips],
-        "labels": [clip.clip.label for clip in planned.clips],
-        "classes": list(planned.task.labels),
-        "folds": [
-            [part.tolist() for part in (fold.train, fold.validation, fold.test)]
-            for fold in split.folds
-        ],
-        "pooling": cell.pooling,
-        "head": cell.head,
-        "head_version": head_registry.get(cell.head, made.wants).info.version,
-        "seed": config.seed,
-        "cell": str(cell),
-        "tuning": TUNING_VERSION,
-    }
-    if made.wants != "vectors":
-        decides["layers"] = list(made.layers)
-        decides["crop_seconds"] = config.fine_tune.crop_seconds
-    if made.wants == "backbone":
-        decides["augmentation"] = Augmentation().settings() if config.fine_tune.augment else None
-        decides["cache"] = config.fine_tune.cache
-        decides["accelerator"] = config.accelerator
-    if made.recipe is not None:
-        decides["recipe"] = {"layer": made.recipe.layer, "params": made.recipe.params}
-    return digest(decides)
+    def _fits(self, backbone: ReadyBackbone, reads: Reads) -> Fits:
+        extraction, settings = backbone.extraction, self.spec.fine_tune
+        if reads == "frames":
+            return FrameFits(extraction, backbone.kept, settings.crop_seconds)
+        if reads == "backbone":
+            return BackboneFits(
+                extraction, settings.crop_seconds, cached=settings.cache, augment=settings.augment
+            )
+        clips = tuple(clip.pcm_sha256 for clip in self.folded.clips)
+        return VectorFits(extraction.root, extraction.settings, clips)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from backbones import BackboneInfo, Weights
 from bench.features.frames import frames_bytes
-from bench.planning.plan import PlannedBackbone, PlannedCell, PlannedTask
+from bench.planning.plan import Ready, ReadyBackbone
 from bench.records.benchmarks import Benchmark
 from bench.records.store import Record
 
@@ -49,16 +49,18 @@ class History:
     """What was measured before.
 
     Attributes:
-        hardware: what the plan would run on; only its own measurements count.
+        hardware: what backbones would run on; only its own measurements count.
+        processor: what heads on vectors and frames would be tuned on, likewise.
         cores: usable ones; for a GPU, how many it stands for in a guess.
         records: finished records.
-        benchmarks: by backbone and weights kind.
+        benchmarks: encoder speeds of `tox -e perf`.
     """
 
     hardware: str
+    processor: str
     cores: int
     records: Sequence[Record]
-    benchmarks: dict[tuple[str, str], Benchmark]
+    benchmarks: Sequence[Benchmark]
 
 
 def guessed_cores(device: str, cores: int) -> int:
@@ -66,11 +68,11 @@ def guessed_cores(device: str, cores: int) -> int:
     return cores if device == "cpu" else _GUESSED_CORES_OF_GPU
 
 
-def extraction(backbone: PlannedBackbone, history: History) -> Estimate:
+def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
     """Time to take the pending audio of a backbone through it."""
-    if backbone.weights is None or backbone.pending_seconds <= 0:
+    if backbone.pending_seconds <= 0:
         return Estimate()
-    rtfx, basis = speed(backbone.info, backbone.weights, history)
+    rtfx, basis = speed(backbone.info, backbone.extraction.settings.weights, history)
     return Estimate(backbone.pending_seconds / rtfx, basis)
 
 
@@ -89,81 +91,67 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
     ]
     if seen and min(seen) > 0:
         return statistics.median(seen), "records"
-    benchmark = history.benchmarks.get((info.name, weights.kind))
-    if benchmark and benchmark.hardware == history.hardware and weights.size == "full":
-        return benchmark.best_rtfx, "benchmark"
+    for own in history.benchmarks if weights.size == "full" else ():
+        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, history.hardware):
+            return own.best_rtfx, "benchmark"
     per_core = _GUESSED_FASTEST_PER_CORE
     if weights.size == "full" and info.parameters:
         per_core = min(per_core, _GUESSED_RTFX_PER_CORE / (info.parameters / 1e6))
     return per_core * history.cores, "guess"
 
 
-def tuning(cells: Sequence[PlannedCell], planned: PlannedTask, history: History) -> Estimate:
+def tuning(cells: Sequence[Ready], history: History) -> Estimate:
     """Time of one worker to tune cells; divide by the number of workers for wall time.
 
     Args:
-        cells: any; only those to do count.
-        planned: their task.
+        cells: to be run.
         history: earlier measurements.
     """
     total = Estimate()
     for cell in cells:
-        if cell.state == "todo":
-            folds = len(planned.splits[cell.cell.protocol].folds)
-            seconds, basis = seconds_per_trial(cell, planned, history)
-            total += Estimate(seconds * cell.trials * folds, basis)
+        seconds, basis = seconds_per_trial(cell, history)
+        total += Estimate(seconds * cell.job.trials * len(cell.job.folds), basis)
     return total
 
 
-def seconds_per_trial(
-    planned_cell: PlannedCell, planned: PlannedTask, history: History
-) -> tuple[float, Basis]:
+def seconds_per_trial(ready: Ready, history: History) -> tuple[float, Basis]:
     """Time of one trial of a cell, its share of the final fit included.
 
     Heads on vectors take about as long whatever the backbone; the others are compared with
     trainings on the same one.
     """
-    cell, wants = planned_cell.cell, planned_cell.wants
+    cell, vectors = ready.cell, ready.reads == "vectors"
+    hardware = history.hardware if ready.reads == "backbone" else history.processor
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
         if record.throughput is not None
-        and record.provenance.hardware == history.hardware
-        and (record.task, record.head) == (planned.task.name, cell.head)
-        and (record.training is None) == (wants == "vectors")
-        and (wants == "vectors" or record.backbone == cell.backbone)
+        and record.throughput.tuning_hardware == hardware
+        and (record.task, record.head) == (cell.task, cell.head)
+        and (record.training is None) == vectors
+        and (vectors or record.backbone == cell.backbone)
         and _trials(record)
     ]
     if seen:
         return statistics.median(seen), "records"
-    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[wants] * len(planned.clips), "guess"
+    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads] * len(ready.job.classes), "guess"
 
 
 def _trials(record: Record) -> int:
     return sum(f.trials.complete + f.trials.pruned + f.trials.failed for f in record.folds)
 
 
-def feature_bytes(backbone: PlannedBackbone, planned: PlannedTask) -> int:
+def feature_bytes(backbone: ReadyBackbone) -> int:
     """Disk for what is still to be stored, at most: narrower layers need less."""
-    if backbone.extraction is None or not planned.seconds:
+    sources = backbone.extraction.sources
+    seconds = sum(source.seconds for source in sources)
+    if not seconds:
         return 0
-    clips = len(planned.clips) * backbone.pending_seconds / planned.seconds
+    clips = len(sources) * backbone.pending_seconds / seconds
     statistics_per_clip = backbone.info.layers * backbone.info.width * _STATISTICS * _FLOAT32_BYTES
     layers = len(backbone.extraction.frames)
     frames = frames_bytes(backbone.info, backbone.pending_seconds, layers)
     return round(clips * statistics_per_clip) + frames
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, no finer than an estimate deserves."""
-    if seconds < 1:
-        return "<1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def size(count: float) -> str:

@@ -9,20 +9,20 @@ from bench import paths
 from bench.audio import recordings
 from bench.audio.index import ScannedClip, scan
 from bench.clips import Task, shortened
-from bench.config.spec import GridConfig
+from bench.config.spec import RunSpec
 from bench.errors import UserError
-from bench.planning.plan import PlannedTask
+from bench.planning.plan import FoldedTask
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
-from bench.protocols.makers import Split
+from bench.protocols import table as protocols
+from bench.protocols.fold import Split
 
 
-def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask:
+def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     """Scan and fold a task's clips.
 
     Args:
         task: as resolved.
-        config: names the protocols wanted. A sample task runs all of its own where it has none of
+        spec: names the protocols wanted. A sample task runs all of its own where it has none of
             them: it stands in for a task that has.
         reporter: told of the progress.
 
@@ -30,7 +30,7 @@ def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask
         UserError: no clip is usable, or no protocol can fold them.
         StorageError: the cache cannot be written.
     """
-    wanted = [p for p in config.protocols if p in task.protocols] or list(task.protocols)
+    wanted = [p for p in spec.protocols if p in task.protocols] or list(task.protocols)
     with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:
         found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", phase.at)
     clips = found.usable
@@ -56,7 +56,7 @@ def plan_task(task: Task, config: GridConfig, reporter: Reporter) -> PlannedTask
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )
     notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
-    return PlannedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
+    return FoldedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
 
 
 def _shared_sound(

@@ -3,126 +3,108 @@
 from __future__ import annotations
 
 from backbones import BackboneError
-from backbones import registry as backbone_registry
 from bench import tasks
 from bench.clips import Task
-from bench.config.grid import Control
-from bench.config.presets import Preset
-from bench.config.spec import GridConfig
+from bench.config.spec import RunSpec
 from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS, get_pooling
-from bench.planning import cells as cell_plans
-from bench.planning.folded import plan_task
+from bench.planning.cells import plan_task
+from bench.planning.folded import fold_task
 from bench.planning.plan import Plan, TaskPlan
+from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
-from bench.protocols import makers as protocols
-from heads import HeadError
-from heads import registry as head_registry
+from bench.protocols import table as protocols
+from bench.tuning.storage import JournalStudies
+
+# Below the results folder.
+STUDIES = ".studies"
 
 
-def choose(config: GridConfig) -> GridConfig:
-    """The configuration with empty lists filled and every name checked.
-
-    The settings of a model of the hub are fetched where they are not on this machine (a few
-    kilobytes, and only where the configuration allows downloads): without them there is no plan.
-
-    Raises:
-        UserError: a name is unknown; the message offers the nearest.
-    """
-    known = list(tasks.names())
-    for pooling in (*config.poolings, *config.fine_tune.poolings):
-        get_pooling(pooling)
-    for protocol in config.protocols:
-        protocols.find(protocol)
-    for task in config.tasks:
-        tasks.find(task)
-    try:
-        for backbone in config.backbones:
-            backbone_registry.get(backbone, allow_download=config.download)
-        for head in config.heads:
-            head_registry.wants(head)
-    except (BackboneError, HeadError) as error:
-        raise UserError(str(error)) from error
-    return config.model_copy(
-        update={
-            "tasks": config.tasks or tuple(known),
-            "backbones": config.backbones or tuple(backbone_registry.infos()),
-            "poolings": config.poolings or tuple(POOLINGS),
-            "heads": config.heads or tuple(info.name for info in head_registry.infos()),
-        }
-    )
-
-
-def make_plan(
-    config: GridConfig,
-    *,
-    control: Control | None,
-    preset: Preset | None = None,
-    allow_download: bool,
-    reporter: Reporter,
-) -> Plan:
+def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
     """Resolve everything a run needs.
 
     Args:
-        config: as returned by `choose`.
-        control: `random-init` to use random weights on purpose.
-        preset: a published set-up to reproduce, already applied to `config`.
-        allow_download: False keeps off the network (as `voxgrid plan` does).
+        spec: what was asked for.
         reporter: told of each download and of the scan's progress.
+        download: False keeps off the network, as `voxgrid plan` does.
 
     Raises:
-        UserError: no task can be folded as asked.
+        UserError: a name is unknown (the message offers the nearest), or no task can be folded as
+            asked.
     """
+    spec = _filled(spec, download)
+    studies = JournalStudies(spec.results / STUDIES)
     notes: list[str] = []
     plans: list[TaskPlan] = []
     left_out: list[UserError] = []
-    for name in config.tasks:
+    for name in spec.tasks:
         try:
-            _refuse_other_protocols(name, config)
-            task = _resolve_task(name, allow_download and config.download, config, reporter, notes)
-            if any(plan.planned.task.name == task.name for plan in plans):
+            _refuse_other_protocols(name, spec)
+            task = _resolve_task(name, download, spec, reporter, notes)
+            if any(plan.folded.task.name == task.name for plan in plans):
                 continue
-            planned = plan_task(task, config, reporter)
+            folded = fold_task(task, spec, reporter)
         except UserError as error:
             left_out.append(error)  # the other tasks are run all the same
             continue
-        plans.append(
-            cell_plans.plan_task(
-                planned,
-                config,
-                control=control,
-                preset=preset,
-                allow_download=allow_download and config.download,
-                reporter=reporter,
-            )
-        )
-        notes.extend(planned.notes)
-        notes.extend(note for split in planned.splits.values() for note in split.notes)
-        notes.extend(f"{protocol}: {reason}" for protocol, reason in planned.unfit.items())
+        plans.append(plan_task(folded, spec, studies, reporter, download=download))
+        notes.extend(folded.notes)
+        notes.extend(note for split in folded.splits.values() for note in split.notes)
+        notes.extend(f"{protocol}: {reason}" for protocol, reason in folded.unfit.items())
     if not plans:
         raise left_out[0]
     notes.extend(f"left out: {error}" for error in left_out)
-    folded = {protocol for plan in plans for protocol in plan.planned.wanted}
+    had = {protocol for plan in plans for protocol in plan.folded.protocols}
     notes.extend(
         f"left out: no task of this run has the protocol '{protocol}'"
-        for protocol in config.protocols
-        if protocol not in folded
+        for protocol in spec.protocols
+        if protocol not in had
     )
-    return Plan(tuple(plans), tuple(notes))
+    return Plan(spec, tuple(plans), tuple(notes))
 
 
-def _refuse_other_protocols(name: str, config: GridConfig) -> None:
+def _filled(spec: RunSpec, download: bool) -> RunSpec:
+    """The run with empty lists filled and every name checked.
+
+    The settings of a model of the hub are fetched where they are not on this machine (a few
+    kilobytes, and only where downloads are allowed): without them there is no plan.
+    """
+    for pooling in (*spec.poolings, *spec.fine_tune.poolings):
+        get_pooling(pooling)
+    for protocol in spec.protocols:
+        protocols.find(protocol)
+    for task in spec.tasks:
+        tasks.find(task)
+    try:
+        for backbone in spec.backbones:
+            BACKBONES.get(backbone, allow_download=download)
+        for head in spec.heads:
+            HEADS.get(head)
+    except BackboneError as error:
+        raise UserError(str(error)) from error
+    every = {
+        "tasks": tasks.names(),
+        "backbones": BACKBONES.names(),
+        "poolings": POOLINGS,
+        "heads": HEADS.names(),
+    }
+    return spec.altered(
+        **{key: tuple(dict.fromkeys(getattr(spec, key) or all_)) for key, all_ in every.items()}
+    )
+
+
+def _refuse_other_protocols(name: str, spec: RunSpec) -> None:
     """Raise where a task has none of the protocols asked for, unless it is a sample task."""
     entry = tasks.find(name)
-    if config.protocols and entry.twin and not set(config.protocols) & set(entry.protocols):
+    if spec.protocols and entry.twin and not set(spec.protocols) & set(entry.protocols):
         raise UserError(
-            f"task '{name}' has no protocol {', '.join(config.protocols)}; "
+            f"task '{name}' has no protocol {', '.join(spec.protocols)}; "
             f"it has: {', '.join(entry.protocols)}"
         )
 
 
 def _resolve_task(
-    name: str, allow_download: bool, config: GridConfig, reporter: Reporter, notes: list[str]
+    name: str, download: bool, spec: RunSpec, reporter: Reporter, notes: list[str]
 ) -> Task:
     """The task's clips, downloaded if need be and allowed, or its sample twin."""
     entry = tasks.find(name)
@@ -130,13 +112,13 @@ def _resolve_task(
         return tasks.resolve(name, allow_download=False)
     except DataUnavailable as error:
         missing = error
-    if allow_download and entry.download:
+    if download and entry.download:
         reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
         try:
             return tasks.resolve(name, allow_download=True)
         except DataUnavailable as error:
             missing = error
-    elif config.download and entry.download:
+    elif spec.download and entry.download:
         notes.append(
             f"`voxgrid run` first tries to get {entry.download}; where that succeeds, it runs "
             f"{name} and this plan does not hold."

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from backbones import BackboneInfo
 from bench.features.pooling import POOLINGS, get_pooling
-from heads import registry as head_registry
-from heads.base import Wants
+from bench.plugins import HEADS
+from heads.base import Reads
 
 
-def wants(pooling: str, head: str) -> Wants:
-    """What a head is fitted on under a pooling: the most that both allow."""
-    kinds = head_registry.wants(head)
-    if "backbone" in kinds:
-        return "backbone"
-    return "frames" if get_pooling(pooling).learnt else "vectors"
+def reads(pooling: str, head: str) -> Reads:
+    """What a head is fitted on under a pooling: a live backbone only where nothing cheaper does."""
+    kinds = HEADS.get(head)
+    frozen: Reads = "frames" if get_pooling(pooling).learnt else "vectors"
+    return "backbone" if frozen not in kinds and "backbone" in kinds else frozen
 
 
 def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
     """Why a combination cannot be run, in one sentence; None where it can."""
-    kind = wants(pooling, head)
+    kind = reads(pooling, head)
     if kind == "backbone" and not backbone.trainable:
         nothing = "it has no weights" if not backbone.needs_weights else "its plugin offers none"
         return (
             f"{head} trains the backbone, and {backbone.name} has no part to train ({nothing}): "
             "use another backbone, or another head"
         )
-    if kind not in head_registry.wants(head):
+    if kind not in HEADS.get(head):
         learners = sorted(
-            info.name
-            for info in head_registry.infos()
-            if head_registry.wants(info.name) & {"frames", "backbone"}
+            name for name in HEADS.names() if HEADS.get(name).keys() & {"frames", "backbone"}
         )
         fixed = ", ".join(name for name, other in POOLINGS.items() if not other.learnt)
         return (

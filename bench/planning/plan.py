@@ -1,24 +1,23 @@
-"""What a plan says: tasks with folds, backbones with weights, cells with their states."""
+"""What a plan says: tasks with folds, backbones with weights, cells with their jobs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from backbones import BackboneInfo, Weights
+from backbones import BackboneInfo
 from bench.audio.index import ScannedClip
 from bench.clips import Exclusion, Task
 from bench.config.grid import Cell
+from bench.config.spec import RunSpec
 from bench.features.extract import Extraction
-from bench.protocols.makers import Split
-from bench.tuning.fits.vectors import Draw
-from heads.base import Wants
-
-State = Literal["done", "todo", "skipped"]
+from bench.protocols.fold import Split
+from bench.tuning.cell import CellJob
+from heads import Reads
 
 
 @dataclass(frozen=True)
-class PlannedTask:
+class FoldedTask:
     """A task with its usable clips and their folds.
 
     Attributes:
@@ -43,70 +42,106 @@ class PlannedTask:
         return sum(clip.seconds for clip in self.clips)
 
     @property
-    def wanted(self) -> tuple[str, ...]:
+    def protocols(self) -> tuple[str, ...]:
         """Protocols that were to fold these clips, whether they could or not."""
         return (*self.splits, *self.unfit)
 
 
 @dataclass(frozen=True)
-class PlannedBackbone:
-    """A backbone with its weights, or the reason it is skipped.
+class ReadyBackbone:
+    """A backbone that can run.
 
     Attributes:
         info: the metadata record.
-        weights: resolved, or None where they cannot be had.
-        reason: why the backbone is skipped, or None.
-        extraction: what fills its feature set, or None where it is skipped.
-        pending_seconds: sound not yet through the backbone.
+        extraction: what fills its feature set, with the frames that its cells read.
         kept: layers whose frames may be read.
+        pending_seconds: sound not yet through the backbone.
     """
 
     info: BackboneInfo
-    weights: Weights | None
-    reason: str | None
-    extraction: Extraction | None
-    pending_seconds: float
+    extraction: Extraction
     kept: tuple[int, ...] = ()
+    pending_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class PlannedCell:
-    """A cell, its state, and what to do for it.
+class SkippedBackbone:
+    """A backbone that cannot run here, and why."""
+
+    info: BackboneInfo
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A cell to be run.
 
     Attributes:
-        cell: which one.
-        state: whether it is done, to be done or skipped.
-        reason: why it is skipped.
-        fingerprint: of everything that decides its outcome; None where it is skipped.
-        wants: what its head is fitted on.
-        trials: per fold.
-        layers: those to choose from; all of them for heads on vectors.
-        recipe: what to run instead of drawing trials, or None.
+        job: tunes and tests it.
+        reads: what its head is fitted on.
+        fingerprint: of everything that decides its scores.
     """
 
+    job: CellJob
+    reads: Reads
+    fingerprint: str
+
+    @property
+    def cell(self) -> Cell:
+        """Which one."""
+        return self.job.cell
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell whose record stands, and is never computed again."""
+
     cell: Cell
-    state: State
-    reason: str | None = None
-    fingerprint: str | None = None
-    wants: Wants = "vectors"
-    trials: int = 1
-    layers: tuple[int, ...] = ()
-    recipe: Draw | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A cell that cannot run, and why."""
+
+    cell: Cell
+    reason: str
+
+
+PlannedCell = Ready | Finished | Skipped
+
+
+@dataclass(frozen=True)
+class BackbonePlan:
+    """What one backbone does for a task: it is extracted once, then all its cells run."""
+
+    backbone: ReadyBackbone | SkippedBackbone
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def ready(self) -> tuple[Ready, ...]:
+        """The cells to be run."""
+        return tuple(cell for cell in self.cells if isinstance(cell, Ready))
 
 
 @dataclass(frozen=True)
 class TaskPlan:
     """Everything to do for one task; `trials` are those of heads on vectors and frames."""
 
-    planned: PlannedTask
+    folded: FoldedTask
     trials: int
-    backbones: dict[str, PlannedBackbone]
-    cells: tuple[PlannedCell, ...]
+    backbones: tuple[BackbonePlan, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything to do, and what the user should know beforehand."""
+    """Everything to do for a run, and what its user should know beforehand."""
 
+    spec: RunSpec
     tasks: tuple[TaskPlan, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> Iterator[tuple[TaskPlan, BackbonePlan]]:
+        """Task by task, backbone by backbone: a run cut short leaves whole rows behind."""
+        for task in self.tasks:
+            for backbone in task.backbones:
+                yield task, backbone

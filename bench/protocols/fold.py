@@ -53,6 +53,18 @@ class Split:
     excluded: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def leaks(self, clips: Sequence[Clip]) -> bool:
+        """Whether a group is tested in a fold that other clips of it are fitted on in.
+
+        Args:
+            clips: the clips folded, (n,).
+        """
+        groups = np.array([clip.group for clip in clips])
+        return any(
+            np.isin(groups[np.concatenate([fold.train, fold.validation])], fold.test_groups).any()
+            for fold in self.folds
+        )
+
 
 def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
     """Check that no clip, recording or (grouped protocols) group straddles a fold's parts.

@@ -1,1 +1,1 @@
-"""Records → leaderboard, figures, listings."""
+"""The report: records → pages and figures. It knows records and nothing else."""

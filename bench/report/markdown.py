@@ -1,51 +1,51 @@
-"""Small pieces of GitHub Markdown: tables, and numbers the way the leaderboard writes them."""
+"""A page as GitHub Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
-DASH = "–"
+from bench.report.page import Block, Bullets, Figure, Heading, Image, Table, Text
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table.
+def render(page: Sequence[Block], link: Callable[[Figure], str]) -> str:
+    """The text of a page.
 
     Args:
-        columns: titles; one that ends in `>` is aligned to the right.
-        rows: cells as plain text; they are escaped here.
+        page: its blocks.
+        link: where a figure lies, as a link from the page.
     """
-    head = "| " + " | ".join(title.removesuffix(">") for title in columns) + " |"
-    rule = "|" + "|".join("---:" if title.endswith(">") else "---" for title in columns) + "|"
-    body = ["| " + " | ".join(escape(value) for value in row) + " |" for row in rows]
-    return "\n".join([head, rule, *body])
+    return "\n\n".join(_block(block, link) for block in page) + "\n"
+
+
+def _block(block: Block, link: Callable[[Figure], str]) -> str:
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {escape(text)}"
+        case Text(text):
+            return text
+        case Bullets(items):
+            return "\n".join(f"- {item}" for item in items)
+        case Table():
+            return table(block)
+        case Image(figure):
+            return f"![{escape(figure.title)}]({link(figure)})"
+
+
+def table(block: Table) -> str:
+    """The lines of a table, within a block that GitHub shows closed where it is folded."""
+    titles = [escape(title.removesuffix(">")) for title in block.columns]
+    rule = "|".join("---:" if title.endswith(">") else "---" for title in block.columns)
+    rows = [[escape(value) for value in row] for row in block.rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (titles, *rows)]
+    shown = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+    if block.folded is None:
+        return shown
+    return f"<details>\n<summary>{escape(block.folded)}</summary>\n\n{shown}\n\n</details>"
 
 
 def escape(text: str) -> str:
     """Text on one line that cannot break out of a table cell or become HTML."""
     line = " ".join(text.split())
-    return line.replace("|", "\\|").replace("<", "&lt;")
-
-
-def folded(summary: str, body: str) -> str:
-    """A block that GitHub shows closed."""
-    return f"<details>\n<summary>{escape(summary)}</summary>\n\n{body}\n\n</details>"
-
-
-def percent(value: float | None) -> str:
-    """A share in percent with one decimal."""
-    return DASH if value is None else f"{100 * value:.1f}"
-
-
-def points(value: float) -> str:
-    """A difference of two shares in percentage points, with its sign."""
-    return f"{100 * value:+.1f}"
-
-
-def decimal(value: float | None) -> str:
-    """A number with one decimal."""
-    return DASH if value is None else f"{value:.1f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    # a backslash in front of the one that is added would undo it
+    return re.sub(r"(\\*)\|", r"\1\1\|", line).replace("<", "&lt;")

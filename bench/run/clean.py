@@ -1,7 +1,7 @@
 """What no record needs any more: studies, features and frames. Downloads are never looked at.
 
 - A *study* is unneeded where its cell's record is finished, has the study's fingerprint and was
-  written after it, or where its schema is no longer read. Any other is what a run goes on from: it
+  written after it, or where its version is no longer read. Any other is what a run goes on from: it
   counts as unneeded only where that is asked for.
 - *Features* are needed where a record of the results folders names their key.
 - *Frames* are needed where such a record's head was trained on them.
@@ -21,14 +21,15 @@ from typing import Literal
 from bench.errors import StorageError
 from bench.features.frames import FRAMES
 from bench.features.key import FOLDER_DIGITS
+from bench.planning.cells import STUDY_VERSION
+from bench.planning.make import STUDIES
 from bench.records import store as records
-from bench.run.execute import STUDIES, STUDY_SCHEMA
 
 Kind = Literal["studies", "features", "frames"]
 
 # A study's journal, its lock, and the folder beside it.
 _STUDY = re.compile(
-    r"(?P<cell>.+)\.(?P<fingerprint>[0-9a-f]{16})\.(?P<schema>\d+)(\.journal(\.lock)?)?"
+    r"(?P<cell>.+)\.(?P<fingerprint>[0-9a-f]{16})\.(?P<version>\d+)(\.journal(\.lock)?)?"
 )
 
 
@@ -56,7 +57,7 @@ class _Study:
     record: Path
     backbone: str
     fingerprint: str
-    schema: int
+    version: int
     paths: tuple[Path, ...]
 
 
@@ -131,14 +132,14 @@ def _studies(results: Path) -> Iterator[_Study]:
         if match:
             record = results / path.relative_to(root).with_name(f"{match['cell']}.json")
             backbone = match["cell"].partition("__")[0]
-            parts[record, backbone, match["fingerprint"], int(match["schema"])].append(path)
+            parts[record, backbone, match["fingerprint"], int(match["version"])].append(path)
     for key, paths in parts.items():
         yield _Study(*key, paths=tuple(paths))
 
 
 def _why(study: _Study, unfinished: bool) -> str | None:
     """Why a study is unneeded, or None where it is needed."""
-    if study.schema != STUDY_SCHEMA:
+    if study.version != STUDY_VERSION:
         return "studies are no longer kept like this"
     record = records.read(study.record) if study.record.exists() else None
     if record is not None and record.status == "ok":

@@ -4,92 +4,133 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import machine as measure
+from bench import machine, tasks
+from bench.config import presets
 from bench.config.grid import Cell
-from bench.config.spec import GridConfig
+from bench.config.presets import Preset
+from bench.config.spec import RunSpec
 from bench.features.store import FeatureSet, ShardTiming
-from bench.planning.plan import PlannedBackbone, PlannedCell, TaskPlan
+from bench.planning.plan import (
+    BackbonePlan,
+    FoldedTask,
+    Ready,
+    ReadyBackbone,
+    Skipped,
+    SkippedBackbone,
+    TaskPlan,
+)
+from bench.plugins import HEADS
+from bench.protocols import table as protocols
+from bench.protocols.fold import Fold
 from bench.records.benchmarks import Benchmark
-from bench.records.store import (
+from bench.records.schema import (
     EpochRecord,
     Excluded,
+    Folding,
     FoldRecord,
     Memory,
     Provenance,
+    PublishedSystem,
     Record,
     Throughput,
     TrainingRecord,
     TrialCounts,
     WeightsRecord,
-    as_json,
 )
 from bench.scoring import Scores, macro_f1, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
-from heads.sequences import Epoch
+from bench.tuning.search import FoldOutcome
+from heads import Epoch
 
 
-def unfinished(
-    planned: PlannedCell, plan: TaskPlan, config: GridConfig, status: str, reason: str
-) -> Record:
-    """The record of a cell that was skipped or failed, with its reason."""
+def skipped(cell: Skipped, task: TaskPlan, row: BackbonePlan, spec: RunSpec) -> Record:
+    """The record of a cell that cannot run, with its reason."""
     return Record.model_validate(
         {
-            **_common(planned, plan, config),
-            "status": status,
-            "reason": reason,
-            "provenance": _provenance(planned, None, None, config),
+            **_common(cell.cell, task, row, spec, trials=1),
+            "status": "skipped",
+            "reason": cell.reason,
+            "provenance": _provenance(),
+        }
+    )
+
+
+def failed(
+    cell: Ready, task: TaskPlan, row: BackbonePlan, spec: RunSpec, error: Exception
+) -> Record:
+    """The record of a cell that failed, with its error."""
+    return Record.model_validate(
+        {
+            **_common(cell.cell, task, row, spec, trials=cell.job.trials),
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {error}",
+            "provenance": _provenance(fingerprint=cell.fingerprint),
         }
     )
 
 
 def finished(
-    planned: PlannedCell,
-    plan: TaskPlan,
-    config: GridConfig,
+    cell: Ready,
+    task: TaskPlan,
+    row: BackbonePlan,
+    spec: RunSpec,
     outcome: CellOutcome,
     features: FeatureSet,
     *,
     cache_hit: bool,
-    benchmark: Benchmark | None,
+    benchmarks: Sequence[Benchmark],
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
     Args:
-        planned: the cell.
-        plan: its task's plan.
-        config: of the run.
+        cell: with its job.
+        task: its task's plan.
+        row: its backbone's plan.
+        spec: of the run.
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
-        benchmark: what `tox -e perf` measured for the backbone on this hardware, if it did.
+        benchmarks: what `tox -e perf` measured of the backbone, on any machine.
     """
-    predictions = _predictions(planned.cell, plan, outcome)
-    labels = plan.planned.task.labels
+    predictions = _predictions(cell, task, outcome)
+    labels = task.folded.task.labels
     index = {label: position for position, label in enumerate(labels)}
     truth = np.array([index[label] for label in predictions["label"]], dtype=np.int64)
     predicted = np.array([index[label] for label in predictions["predicted"]], dtype=np.int64)
     fold_of = predictions["fold"].to_numpy()
-    timings = _comparable(features.timings([c.pcm_sha256 for c in plan.planned.clips]))
+    timings = _comparable(features.timings([c.pcm_sha256 for c in task.folded.clips]))
     record = Record.model_validate(
         {
-            **_common(planned, plan, config),
+            **_common(cell.cell, task, row, spec, trials=cell.job.trials),
             "status": "ok",
             "parameters": timings[-1].parameters,
             "layers": outcome.layers,
             "scores": score(truth, predicted, labels),
             "folds": [
-                _fold(planned.cell, plan, position, outcome, truth, predicted, fold_of)
-                for position in range(len(outcome.folds))
+                _fold(
+                    cell,
+                    fold,
+                    result,
+                    truth[fold_of == fold.index],
+                    predicted[fold_of == fold.index],
+                    len(labels),
+                )
+                for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
             ],
-            "throughput": _throughput(timings, outcome, config, benchmark),
-            "training": _training(planned, outcome, config),
+            "throughput": _throughput(timings, cell, outcome, spec, benchmarks),
+            "training": _training(cell, outcome, spec),
             "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
-            "provenance": _provenance(planned, features.settings.key, cache_hit, config),
+            "provenance": _provenance(
+                fingerprint=cell.fingerprint,
+                feature_key=features.settings.key,
+                cache_hit=cache_hit,
+            ),
         }
     )
     buffer = io.BytesIO()
@@ -108,39 +149,70 @@ def scores_of(record: Record) -> Scores:
     return record.scores
 
 
-def _common(planned: PlannedCell, plan: TaskPlan, config: GridConfig) -> dict[str, object]:
-    cell = planned.cell
-    split = plan.planned.splits.get(cell.protocol)  # None where the protocol does not fit
-    excluded = (*plan.planned.excluded, *(split.excluded if split else ()))
+def _common(
+    cell: Cell, task: TaskPlan, row: BackbonePlan, spec: RunSpec, *, trials: int
+) -> dict[str, object]:
+    folded = task.folded
+    split = folded.splits.get(cell.protocol)  # None where the protocol does not fit
+    excluded = (*folded.excluded, *(split.excluded if split else ()))
     left_out = sorted({(e.clip, e.reason) for e in excluded})
-    backbone = plan.backbones[cell.backbone]
     return {
         "task": cell.task,
+        "sample": folded.task.sample,
+        "group": tasks.find(cell.task).group,
         "protocol": cell.protocol,
+        "folding": _folding(cell.protocol, folded),
         "backbone": cell.backbone,
         "pooling": cell.pooling,
         "head": cell.head,
         "control": cell.control,
         "preset": cell.preset,
-        "seed": config.seed,
-        "trials": planned.trials,
-        "labels": list(plan.planned.task.labels),
-        "clips": len(plan.planned.clips),
-        "weights": _weights(backbone, cell),
-        "notes": [*plan.planned.notes, *(split.notes if split else ())],
+        "published": _published(presets.find(cell.preset)) if cell.preset else None,
+        "seed": spec.seed,
+        "trials": trials,
+        "labels": list(folded.task.labels),
+        "clips": len(folded.clips),
+        "weights": _weights(row.backbone, cell),
+        "notes": [*folded.notes, *(split.notes if split else ())],
         "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
     }
 
 
-def _weights(backbone: PlannedBackbone, cell: Cell) -> WeightsRecord:
-    weights = backbone.weights
-    if weights is None:
+def _folding(name: str, folded: FoldedTask) -> Folding:
+    protocol = protocols.find(name)
+    split = folded.splits.get(name)
+    return Folding(
+        summary=protocol.summary,
+        grouped=protocol.grouped,
+        leaks=split.leaks([c.clip for c in folded.clips]) if split else not protocol.grouped,
+        subset=protocol.draws,
+    )
+
+
+def _published(preset: Preset) -> PublishedSystem:
+    own = preset.published
+    return PublishedSystem(
+        summary=preset.summary,
+        task=preset.task,
+        backbone=preset.backbone,
+        protocols=list(preset.protocols),
+        poolings=list(preset.poolings),
+        measured_on=own.measured_on,
+        figures=own.figures,
+        undocumented=list(preset.undocumented),
+        differs=list(preset.differs),
+    )
+
+
+def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRecord:
+    if isinstance(backbone, SkippedBackbone):
         kind = "random-init" if cell.control else "pretrained"
         if not backbone.info.needs_weights:
             kind = "none"
         return WeightsRecord.model_validate(
             {"id": backbone.info.weights_id, "sha": None, "kind": kind}
         )
+    weights = backbone.extraction.settings.weights
     return WeightsRecord(
         id=weights.id,
         sha=weights.sha,
@@ -151,53 +223,53 @@ def _weights(backbone: PlannedBackbone, cell: Cell) -> WeightsRecord:
 
 
 def _provenance(
-    planned: PlannedCell, feature_key: str | None, cache_hit: bool | None, config: GridConfig
+    *,
+    fingerprint: str | None = None,
+    feature_key: str | None = None,
+    cache_hit: bool | None = None,
 ) -> Provenance:
     return Provenance(
-        git_sha=measure.git_sha(),
-        packages=measure.package_versions(),
-        hardware=measure.hardware(config.device),
-        utc=measure.utc_now(),
+        git_sha=machine.git_sha(),
+        packages=machine.package_versions(),
+        utc=machine.utc_now(),
         cache_hit=cache_hit,
         feature_key=feature_key,
-        fingerprint=planned.fingerprint,
+        fingerprint=fingerprint,
     )
 
 
-def _predictions(cell: Cell, plan: TaskPlan, outcome: CellOutcome) -> pd.DataFrame:
-    clips = plan.planned.clips
-    labels = np.array(plan.planned.task.labels)
+def _predictions(cell: Ready, task: TaskPlan, outcome: CellOutcome) -> pd.DataFrame:
+    clips = task.folded.clips
+    labels = np.array(task.folded.task.labels)
     frames = []
-    for fold, result in zip(plan.planned.splits[cell.protocol].folds, outcome.folds, strict=True):
+    for fold, result in zip(cell.job.folds, outcome.folds, strict=True):
+        probabilities = result.tested.probabilities
         frame = pd.DataFrame(
             {
                 "clip": [clips[i].clip.id for i in fold.test],
                 "group": [clips[i].clip.group for i in fold.test],
                 "fold": fold.index,
                 "label": [clips[i].clip.label for i in fold.test],
-                "predicted": labels[result.probabilities.argmax(axis=1)],
+                "predicted": labels[probabilities.argmax(axis=1)],
             }
         )
-        probabilities = result.probabilities.astype(np.float32)
         for column, label in enumerate(labels):
-            frame[f"p_{label}"] = probabilities[:, column]
+            frame[f"p_{label}"] = probabilities.astype(np.float32)[:, column]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
 def _fold(
-    cell: Cell,
-    plan: TaskPlan,
-    position: int,
-    outcome: CellOutcome,
+    cell: Ready,
+    fold: Fold,
+    result: FoldOutcome,
     truth: np.ndarray,
     predicted: np.ndarray,
-    fold_of: np.ndarray,
+    classes: int,
 ) -> FoldRecord:
-    fold = plan.planned.splits[cell.protocol].folds[position]
-    result = outcome.folds[position]
-    own = fold_of == fold.index
-    classes = len(plan.planned.task.labels)
+    """What a fold gave; `truth` and `predicted` are class indices of its test clips."""
+    head = HEADS.reading(cell.cell.head, cell.reads)
+    cut = result.layer if isinstance(result.layer, int) else None
     return FoldRecord(
         test_groups=list(fold.test_groups),
         clips={
@@ -205,18 +277,24 @@ def _fold(
             "validation": len(fold.validation),
             "test": len(fold.test),
         },
-        best_params={key: as_json(value) for key, value in result.best_params.items()},
+        best_params={key: _as_json(value) for key, value in result.best_params.items()},
         layer=result.layer,
+        trained=head.trains(result.best_params, cell.cell.pooling, cut),
         val_accuracy=result.validated.accuracy,
         val_macro_f1=result.validated.macro_f1,
-        test_accuracy=float(np.mean(truth[own] == predicted[own])),
-        test_macro_f1=macro_f1(truth[own], predicted[own], classes),
+        test_accuracy=float(np.mean(truth == predicted)),
+        test_macro_f1=macro_f1(truth, predicted, classes),
         trials=TrialCounts.model_validate(result.states),
         trial_errors=result.errors,
         best_epoch=result.validated.best_epoch,
         curve=[_epoch(epoch) for epoch in result.validated.curve],
         notes=result.notes,
     )
+
+
+def _as_json(value: Any) -> float | int | str | bool | None:
+    """A parameter value as JSON can hold it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _epoch(epoch: Epoch) -> EpochRecord:
@@ -228,25 +306,27 @@ def _epoch(epoch: Epoch) -> EpochRecord:
     )
 
 
-def _training(
-    planned: PlannedCell, outcome: CellOutcome, config: GridConfig
-) -> TrainingRecord | None:
+def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecord | None:
     """How a head that reads frames or trains the backbone was trained."""
-    if planned.wants == "vectors":
+    if cell.reads == "vectors":
         return None
-    device = config.device if planned.wants == "backbone" else "cpu"
-    settings = config.fine_tune
-    augments = planned.wants == "backbone" and settings.augment
+    settings = spec.fine_tune
+    augments = cell.reads == "backbone" and settings.augment
     live = {fold.validated.live for fold in outcome.folds}
     return TrainingRecord(
-        device=device,
-        hardware=measure.hardware(device),
+        reads=cell.reads,
+        device=_tuning_device(cell, spec),
         precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
         # augmented clips pass the frozen part in every epoch, the others are read from the cache
         frozen_part="both" if augments or len(live) > 1 else "live" if live == {True} else "cached",
         augmentation=Augmentation().settings() if augments else None,
         crop_seconds=settings.crop_seconds,
     )
+
+
+def _tuning_device(cell: Ready, spec: RunSpec) -> str:
+    """Where trials and refits run: heads on vectors and frames leave the accelerator alone."""
+    return spec.device if cell.reads == "backbone" else "cpu"
 
 
 def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
@@ -261,43 +341,44 @@ def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
 
 def _throughput(
     timings: Sequence[ShardTiming],
+    cell: Ready,
     outcome: CellOutcome,
-    config: GridConfig,
-    benchmark: Benchmark | None,
+    spec: RunSpec,
+    benchmarks: Sequence[Benchmark],
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
-    measured = benchmark if benchmark and benchmark.hardware == timings[-1].hardware else None
     return Throughput(
         backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),
         end_to_end_rtfx=round(audio / sum(t.total_seconds for t in timings), 3),
         audio_seconds=round(audio, 3),
         batch=timings[-1].batch,
-        dtype=config.dtype,
+        dtype=spec.dtype,
         threads=timings[-1].threads,
         hardware=timings[-1].hardware,
         predict_clips_per_s=round(float(np.median(speeds)), 1),
+        tuning_hardware=machine.hardware(_tuning_device(cell, spec)),
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
-        benchmark_batch1_rtfx=measured.batch1_rtfx if measured else None,
-        benchmark_best_rtfx=measured.best_rtfx if measured else None,
-        benchmark_best_batch=measured.best_batch if measured else None,
+        **_benchmarked(timings[-1].hardware, benchmarks),
     )
 
 
-def with_benchmark(results_record: Record, benchmark: Benchmark) -> Record:
+def with_benchmark(record: Record, benchmarks: Sequence[Benchmark]) -> Record:
     """A finished record with the figures of a later `tox -e perf` on the same hardware."""
-    throughput = results_record.throughput
-    if throughput is None or throughput.hardware != benchmark.hardware:
-        return results_record
-    return results_record.model_copy(
-        update={
-            "throughput": throughput.model_copy(
-                update={
-                    "benchmark_batch1_rtfx": benchmark.batch1_rtfx,
-                    "benchmark_best_rtfx": benchmark.best_rtfx,
-                    "benchmark_best_batch": benchmark.best_batch,
-                }
-            )
-        }
-    )
+    if record.throughput is None:
+        return record
+    content = record.model_dump()
+    content["throughput"] |= _benchmarked(record.throughput.hardware, benchmarks)
+    return Record.model_validate(content)
+
+
+def _benchmarked(hardware: str, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    for own in benchmarks:
+        if own.hardware == hardware:
+            return {
+                "benchmark_batch1_rtfx": own.batch1_rtfx,
+                "benchmark_best_rtfx": own.best_rtfx,
+                "benchmark_best_batch": own.best_batch,
+            }
+    return {}

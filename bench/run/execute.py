@@ -1,41 +1,37 @@
-"""Carry out a plan: extract what is missing, tune every cell, store every record."""
+"""Carry a plan out: extract what is missing, tune every cell, store every record."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.config.spec import GridConfig, parse_duration
 from bench.errors import UserError
-from bench.executors.local import Done, run_jobs
-from bench.features.extract import AudioDone, Extraction, ExtractJob, pending
-from bench.features.store import FeatureSet
+from bench.executors.base import Executor
+from bench.executors.local import LocalExecutor
+from bench.features.extract import AudioDone, ExtractJob
 from bench.machine import usable_cores
-from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, TaskPlan
-from bench.progress import Reporter
-from bench.records import benchmarks as throughput
-from bench.records import store as records
-from bench.run import compose
-from bench.tuning.cell import (
-    CellJob,
-    CellOutcome,
-    EpochKnown,
-    ProblemSource,
-    TrialsKnown,
-    VectorSource,
+from bench.planning.plan import (
+    BackbonePlan,
+    Finished,
+    Plan,
+    Ready,
+    ReadyBackbone,
+    Skipped,
+    TaskPlan,
 )
-from bench.tuning.fits.sources import BackboneSource, FramesSource
+from bench.progress import Reporter
+from bench.records import benchmarks
+from bench.records import store as records
+from bench.records.benchmarks import Benchmark
+from bench.records.schema import Record
+from bench.run import compose
+from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
 from bench.tuning.search import BudgetSpent
-
-STUDIES = ".studies"
-# Raise it when what trials store changes: older studies then begin anew instead of being misread.
-STUDY_SCHEMA = 2
 
 
 @dataclass
@@ -48,55 +44,35 @@ class Summary:
     failed: int = 0
     unfinished: int = 0
 
-
-@dataclass(frozen=True)
-class _Run:
-    """What stays the same for all cells of a task.
-
-    Attributes:
-        plan: of the task.
-        config: of the run.
-        reporter: where progress goes.
-        deadline: `time.time()` to stop at, or None.
-        benchmarks: what `tox -e perf` measured.
-        summary: counted up as cells end.
-    """
-
-    plan: TaskPlan
-    config: GridConfig
-    reporter: Reporter
-    deadline: float | None
-    benchmarks: Mapping[tuple[str, str], throughput.Benchmark]
-    summary: Summary = field(default_factory=Summary)
-
-    @property
-    def out_of_time(self) -> bool:
-        return self.deadline is not None and time.time() > self.deadline
-
-    def store(self, record: records.Record) -> None:
-        records.write(self.config.results, record)
+    def __str__(self) -> str:
+        return (
+            f"{self.ok} cells ran, {self.done_before} were done, {self.skipped} skipped, "
+            f"{self.failed} failed, {self.unfinished} left for the next run"
+        )
 
 
-def execute(plan: Plan, config: GridConfig, reporter: Reporter) -> Summary:
+def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) -> Summary:
     """Run every cell of a plan that is not done.
 
     Args:
-        plan: from `planning.make_plan`, made while holding `exclusive`.
-        config: of the run.
+        plan: made while holding `exclusive`.
         reporter: where progress goes.
+        executor: where jobs run; by default on this machine, for as long as the budget says.
 
     Raises:
         StorageError: results cannot be written; what is stored stays.
     """
-    summary = Summary()
-    deadline = time.time() + parse_duration(config.budget) if config.budget else None
-    benchmarks = throughput.read(config.results)
-    for task_plan in plan.tasks:
-        run = _Run(task_plan, config, reporter, deadline, benchmarks, summary)
-        # backbone by backbone, so that a run cut short leaves whole rows behind
-        for backbone in task_plan.backbones.values():
-            _run_backbone(run, backbone)
-    return summary
+    budget = plan.spec.seconds
+    executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
+    run = _Run(plan, reporter, executor, benchmarks.read(plan.spec.results))
+    for task, row in plan.rows():
+        for cell in row.cells:
+            run.note(task, row, cell)
+        if isinstance(row.backbone, ReadyBackbone) and row.ready:
+            extracted = run.extract(task, row, row.backbone)
+            if extracted is not None:
+                run.tune(task, row, row.backbone, cache_hit=not extracted)
+    return run.summary
 
 
 @contextmanager
@@ -127,101 +103,161 @@ def exclusive(results: Path) -> Iterator[None]:
         lock.release()
 
 
-def _run_backbone(run: _Run, backbone: PlannedBackbone) -> None:
-    cells = [c for c in run.plan.cells if c.cell.backbone == backbone.info.name]
-    todo = []
-    for planned in cells:
-        if planned.state == "done":
-            run.summary.done_before += 1
-            _refresh_throughput(run, planned, backbone)
-        elif planned.state == "skipped":
-            run.summary.skipped += 1
-            reason = planned.reason or ""
-            run.store(compose.unfinished(planned, run.plan, run.config, "skipped", reason))
-        else:
-            todo.append(planned)
-    if not todo or backbone.extraction is None:
-        return
-    extracts = backbone.pending_seconds > 0
-    if extracts and not run.out_of_time:
-        error = _extract(run, backbone, backbone.extraction)
-        if error is not None:
-            for planned in todo:
-                _fail(run, planned, error)
-            return
-    features = backbone.extraction.features()
-    if pending(features, backbone.extraction.sources, backbone.extraction.frames):
-        run.summary.unfinished += len(todo)  # the budget ended before the features did
-        return
-    # one accelerator holds one training at a time
-    alone = [c for c in todo if run.config.accelerator and c.wants == "backbone"]
-    for cells, workers in (([c for c in todo if c not in alone], run.config.jobs), (alone, 1)):
-        if cells:
-            _tune(run, backbone, features, cells, workers, cache_hit=not extracts)
+@dataclass(frozen=True)
+class _Run:
+    """One run under way.
 
+    Attributes:
+        plan: what is run.
+        reporter: where progress goes.
+        executor: where jobs run.
+        benchmarks: what `tox -e perf` measured.
+        summary: counted up as cells end.
+    """
 
-def _fail(run: _Run, planned: PlannedCell, error: Exception | None) -> None:
-    run.summary.failed += 1
-    reason = f"{type(error).__name__}: {error}"
-    run.store(compose.unfinished(planned, run.plan, run.config, "failed", reason))
+    plan: Plan
+    reporter: Reporter
+    executor: Executor
+    benchmarks: Sequence[Benchmark]
+    summary: Summary = field(default_factory=Summary)
 
+    def note(self, task: TaskPlan, row: BackbonePlan, cell: object) -> None:
+        """Count and record what is not run: finished before, or skipped."""
+        if isinstance(cell, Finished):
+            self.summary.done_before += 1
+            self._refresh(task, row, cell)
+        elif isinstance(cell, Skipped):
+            self.summary.skipped += 1
+            self._store(compose.skipped(cell, task, row, self.plan.spec))
 
-def _extract(run: _Run, backbone: PlannedBackbone, job: Extraction) -> Exception | None:
-    name = backbone.info.name
-    began = time.perf_counter()
-    total = run.plan.planned.seconds
-    label = f"extract {name} (seconds of audio)"
-    with run.reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
+    def extract(self, task: TaskPlan, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
+        """Fill the feature set.
 
-        def on_event(event: object) -> None:
-            if isinstance(event, AudioDone):
-                advance(event.seconds)
+        Returns:
+            Whether anything passed through the backbone; None where its cells cannot run, since
+            the extraction failed or the budget ended it.
+        """
+        if not backbone.pending_seconds:
+            return False
+        name, total = backbone.info.name, task.folded.seconds
+        began = time.perf_counter()
+        label = f"extract {name} (seconds of audio)"
+        with self.reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
 
-        (done,) = run_jobs(
-            [ExtractJob(job, run.deadline)], workers=1, threads=job.threads, on_event=on_event
+            def on_event(event: object) -> None:
+                if isinstance(event, AudioDone):
+                    advance(event.seconds)
+
+            job = ExtractJob(backbone.extraction)
+            (done,) = self.executor.run([job], workers=1, on_event=on_event)
+        if isinstance(done.outcome, Exception):
+            self.reporter.say(f"extract {name}: failed: {done.outcome}")
+            for cell in row.ready:
+                self._fail(task, row, cell, done.outcome)
+            return None
+        if not done.outcome:
+            self.summary.unfinished += len(row.ready)
+            return None
+        self.reporter.say(
+            f"extract {name}: {backbone.pending_seconds:.0f} s of audio in "
+            f"{time.perf_counter() - began:.0f} s ({backbone.extraction.settings.weights.kind})"
         )
-    if done.error is not None:
-        run.reporter.say(f"extract {name}: failed: {done.error}")
-        return done.error
-    elapsed = time.perf_counter() - began
-    run.reporter.say(
-        f"extract {name}: {backbone.pending_seconds:.0f} s of audio in {elapsed:.0f} s "
-        f"({job.settings.weights.kind})"
-    )
-    return None
+        return True
 
+    def tune(
+        self, task: TaskPlan, row: BackbonePlan, backbone: ReadyBackbone, *, cache_hit: bool
+    ) -> None:
+        """Tune every ready cell of a backbone, and store its record as it ends."""
+        label = f"tune {task.folded.task.name} on {backbone.info.name} (trials)"
+        total = sum(cell.job.trials * len(cell.job.folds) for cell in row.ready)
+        count = 0
+        with self.reporter.phase(label, total) as advance:
 
-def _tune(
-    run: _Run,
-    backbone: PlannedBackbone,
-    features: FeatureSet,
-    todo: Sequence[PlannedCell],
-    workers: int,
-    *,
-    cache_hit: bool,
-) -> None:
-    workers = min(workers or usable_cores(), len(todo))
-    threads = max(1, usable_cores() // workers)
-    jobs = [_cell_job(run, backbone, planned, features, threads) for planned in todo]
-    total = sum(job.trials * len(job.folds) for job in jobs)
-    label = f"tune {run.plan.planned.task.name} on {backbone.info.name} (trials)"
-    with run.reporter.phase(label, total) as advance:
+            def on_event(event: object) -> None:
+                if isinstance(event, TrialsKnown):
+                    advance(event.trials)
+                elif isinstance(event, EpochKnown):
+                    advance.detail(_in_words(event))
 
-        def on_event(event: object) -> None:
-            if isinstance(event, TrialsKnown):
-                advance(event.trials)
-            elif isinstance(event, EpochKnown):
-                advance.detail(_in_words(event))
+            for cells, workers in self._crews(row.ready):
+                jobs = [cell.job for cell in cells]
+                for done in self.executor.run(jobs, workers=workers, on_event=on_event):
+                    count += 1
+                    cell = cells[done.index]
+                    said = self._settle(task, row, backbone, cell, done.outcome, cache_hit)
+                    self.reporter.say(f"[{count}/{len(row.ready)}] {cell.cell}: {said}")
 
-        for count, done in enumerate(
-            run_jobs(jobs, workers=workers, threads=threads, on_event=on_event), start=1
-        ):
-            position = f"[{count}/{len(todo)}] {todo[done.index].cell}"
-            said = _settle(run, backbone, features, todo[done.index], done, cache_hit=cache_hit)
-            if done.result is not None:
-                # the record is stored: outcomes of single folds have served their time
-                shutil.rmtree(jobs[done.index].folder, ignore_errors=True)
-            run.reporter.say(f"{position}: {said}")
+    def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int]]:
+        """Cells that may run side by side, and how many at once."""
+        # one accelerator holds one training at a time
+        alone = [c for c in cells if self.plan.spec.accelerator and c.reads == "backbone"]
+        others = [c for c in cells if c not in alone]
+        for crew, workers in ((others, self.plan.spec.jobs or usable_cores()), (alone, 1)):
+            if crew:
+                yield crew, min(workers, len(crew))
+
+    def _settle(
+        self,
+        task: TaskPlan,
+        row: BackbonePlan,
+        backbone: ReadyBackbone,
+        cell: Ready,
+        outcome: CellOutcome | Exception,
+        cache_hit: bool,
+    ) -> str:
+        """Store what came of a cell and return it in a few words."""
+        if isinstance(outcome, BudgetSpent):
+            self.summary.unfinished += 1
+            return str(outcome)
+        if isinstance(outcome, Exception):
+            self._fail(task, row, cell, outcome)
+            return f"failed: {outcome}"
+        record, predictions = compose.finished(
+            cell,
+            task,
+            row,
+            self.plan.spec,
+            outcome,
+            backbone.extraction.features(),
+            cache_hit=cache_hit,
+            benchmarks=self._benchmarks(task, backbone),
+        )
+        # predictions first: a record on disk means that its predictions are there
+        path = records.predictions_path(self.plan.spec.results, cell.cell)
+        records.write_atomically(path, predictions)
+        self._store(record)
+        # outcomes of single folds have served their time
+        cell.job.studies.discard(cell.job.name)
+        self.summary.ok += 1
+        scores = compose.scores_of(record)
+        return (
+            f"macro-F1 {scores.macro_f1:.3f}, accuracy {scores.accuracy:.3f}, "
+            f"{outcome.seconds:.0f} s"
+        )
+
+    def _fail(self, task: TaskPlan, row: BackbonePlan, cell: Ready, error: Exception) -> None:
+        self.summary.failed += 1
+        self._store(compose.failed(cell, task, row, self.plan.spec, error))
+
+    def _refresh(self, task: TaskPlan, row: BackbonePlan, cell: Finished) -> None:
+        """Add the figures of a `tox -e perf` run after the record was written."""
+        if not isinstance(row.backbone, ReadyBackbone):
+            return
+        record = records.read(records.record_path(self.plan.spec.results, cell.cell))
+        if record is not None:
+            measured = self._benchmarks(task, row.backbone)
+            self._store(compose.with_benchmark(record, measured))
+
+    def _benchmarks(self, task: TaskPlan, backbone: ReadyBackbone) -> list[Benchmark]:
+        """What `tox -e perf` measured of a backbone on clips of this task, on any machine."""
+        weights = backbone.extraction.settings.weights
+        if weights.size != "full":
+            return []  # the small models of the sample tasks are not what was benchmarked
+        own = (backbone.info.name, weights.kind, task.folded.task.name)
+        return [b for b in self.benchmarks if (b.backbone, b.weights, b.task) == own]
+
+    def _store(self, record: Record) -> None:
+        records.write(self.plan.spec.results, record)
 
 
 def _in_words(event: EpochKnown) -> str:
@@ -235,101 +271,3 @@ def _in_words(event: EpochKnown) -> str:
     if epoch.validation_macro_f1 is not None:
         words += f", validation macro-F1 {epoch.validation_macro_f1:.3f}"
     return words
-
-
-def _settle(
-    run: _Run,
-    backbone: PlannedBackbone,
-    features: FeatureSet,
-    planned: PlannedCell,
-    done: Done[CellOutcome],
-    *,
-    cache_hit: bool,
-) -> str:
-    """Store what came of a cell and return it in a few words."""
-    if isinstance(done.error, BudgetSpent):
-        run.summary.unfinished += 1
-        return str(done.error)
-    if done.result is None:
-        _fail(run, planned, done.error)
-        return f"failed: {done.error}"
-    record, predictions = compose.finished(
-        planned,
-        run.plan,
-        run.config,
-        done.result,
-        features,
-        cache_hit=cache_hit,
-        benchmark=_benchmark_of(run, backbone),
-    )
-    # predictions first: a record on disk means that its predictions are there
-    path = records.predictions_path(run.config.results, planned.cell)
-    records.write_atomically(path, predictions)
-    run.store(record)
-    run.summary.ok += 1
-    scores = compose.scores_of(record)
-    return (
-        f"macro-F1 {scores.macro_f1:.3f}, accuracy {scores.accuracy:.3f}, "
-        f"{done.result.seconds:.0f} s"
-    )
-
-
-def _cell_job(
-    run: _Run, backbone: PlannedBackbone, planned: PlannedCell, features: FeatureSet, threads: int
-) -> CellJob:
-    cell = planned.cell
-    clips = run.plan.planned.clips
-    index = {label: position for position, label in enumerate(run.plan.planned.task.labels)}
-    # the fingerprint in the path keeps a study from going on with other features or folds
-    name = f"{cell.relative_path.name}.{(planned.fingerprint or '')[:16]}.{STUDY_SCHEMA}.journal"
-    return CellJob(
-        cell=cell,
-        source=_source(run, backbone, planned, features),
-        classes=tuple(index[clip.clip.label] for clip in clips),
-        n_classes=len(index),
-        folds=run.plan.planned.splits[cell.protocol].folds,
-        trials=planned.trials,
-        seed=run.config.seed,
-        journal=run.config.results / STUDIES / cell.relative_path.parent / name,
-        deadline=run.deadline,
-        threads=threads,
-        recipe=planned.recipe,
-    )
-
-
-def _source(
-    run: _Run, backbone: PlannedBackbone, planned: PlannedCell, features: FeatureSet
-) -> ProblemSource:
-    vectors = VectorSource(
-        root=features.folder.parent.parent,
-        settings=features.settings,
-        clips=tuple(clip.pcm_sha256 for clip in run.plan.planned.clips),
-    )
-    if planned.wants == "vectors" or backbone.extraction is None:
-        return vectors
-    settings = run.config.fine_tune
-    if planned.wants == "frames":
-        return FramesSource(backbone.extraction, planned.layers, settings.crop_seconds)
-    return BackboneSource(
-        backbone.extraction,
-        planned.layers,
-        settings.crop_seconds,
-        cached=settings.cache,
-        augment=settings.augment,
-    )
-
-
-def _benchmark_of(run: _Run, backbone: PlannedBackbone) -> throughput.Benchmark | None:
-    weights = backbone.weights
-    if weights is None or weights.size != "full":
-        return None  # the small models of the sample tasks are not what was benchmarked
-    found = run.benchmarks.get((backbone.info.name, weights.kind))
-    return found if found is not None and found.task == run.plan.planned.task.name else None
-
-
-def _refresh_throughput(run: _Run, planned: PlannedCell, backbone: PlannedBackbone) -> None:
-    """Add the figures of a `tox -e perf` run after the record was written."""
-    benchmark = _benchmark_of(run, backbone)
-    record = records.read(records.record_path(run.config.results, planned.cell))
-    if benchmark is not None and record is not None:
-        run.store(compose.with_benchmark(record, benchmark))

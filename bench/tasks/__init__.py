@@ -1,103 +1,47 @@
-"""Tasks by name: where each one's clips come from, looked up without importing what is unused."""
+"""Tasks by name: every module of this room, or of a plugin, that has an `ENTRY`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from typing import cast
 
-from bench.clips import Clip, Exclusion, Task
-from bench.errors import UserError, nearest
+from bench.clips import Task
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
-from bench.tasks import plugins
-
-__all__ = [
-    "TASKS",
-    "Clip",
-    "Entry",
-    "Exclusion",
-    "Task",
-    "broken",
-    "find",
-    "names",
-    "origin",
-    "resolve",
-]
+from bench.plugins import InvalidPlugin, Registry
+from bench.tasks.entry import Entry, TaskModule
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One task; other packages offer theirs as `bench.tasks.plugins` says.
+def read_task(target: object) -> tuple[str, TaskModule]:
+    """Return name and module of a task.
 
-    Attributes:
-        module: has `resolve(data_root, cache, allow_download) -> Task`.
-        protocols: names of the protocols that fit it, default first.
-        summary: one line for `voxgrid list`.
-        group: what clips are grouped by, in one word.
-        twin: the sample task that runs in its place where there is no data.
-        download: what `voxgrid run` tries to fetch where there is no data; None where nothing is
-            fetched unasked.
+    Raises:
+        InvalidPlugin: the module lacks `ENTRY` or `resolve`.
     """
+    where = getattr(target, "__name__", repr(target))
+    entry = getattr(target, "ENTRY", None)
+    if not isinstance(entry, Entry):
+        raise InvalidPlugin(f"{where} needs a module-level `ENTRY = Entry(...)`")
+    if not callable(getattr(target, "resolve", None)):
+        raise InvalidPlugin(f"{where} has no function `resolve(data_root, cache, allow_download)`")
+    return entry.name, cast(TaskModule, target)
 
-    module: str
-    protocols: tuple[str, ...]
-    summary: str
-    group: str
-    twin: str | None = None
-    download: str | None = None
 
-
-TASKS: dict[str, Entry] = {
-    "ravdess": Entry(
-        "bench.tasks.ravdess.task",
-        ("speaker-6fold", "random-80-20"),
-        "RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
-        group="speaker",
-        twin="sample-emotion",
-        download="RAVDESS speech from Zenodo, 208 MB",
-    ),
-    "youtube": Entry(
-        "bench.tasks.youtube.task",
-        ("channel-5fold", "random-75-25", "balanced-109"),
-        "YouTube category from the sound track: travel, food, art_music, history",
-        group="channel",
-        twin="sample-topic",
-    ),
-    "sample-emotion": Entry(
-        "bench.tasks.sample.emotion",
-        ("speaker-3fold", "random-80-20"),
-        "generated stand-in for ravdess: 4 emotions, 6 voices, 120 clips",
-        group="speaker",
-    ),
-    "sample-topic": Entry(
-        "bench.tasks.sample.topic",
-        ("channel-5fold", "random-75-25"),
-        "generated stand-in for youtube: 4 kinds of sound, 12 channels, 120 clips",
-        group="channel",
-    ),
-}
+TASKS = Registry("task", "bench.tasks", "ENTRY", read_task)
 
 
 def names() -> list[str]:
-    """Return the names of all tasks, those of other packages last."""
-    return [*TASKS, *plugins.found(tuple(TASKS)).entries]
+    """Return the names of all tasks, generated ones last."""
+    return sorted(TASKS.names(), key=lambda name: (find(name).sample, name))
 
 
-def broken() -> Mapping[str, str]:
-    """Why a plugin was left out, by the name of its entry point."""
-    return plugins.found(tuple(TASKS)).broken
-
-
-def origin(name: str) -> str:
-    """Module of a task, and the package it comes with where that is another.
+def find(name: str) -> Entry:
+    """Return what is known of a task without resolving it.
 
     Raises:
         UserError: unknown name; says which was meant.
     """
-    entry = find(name)
-    return plugins.found(tuple(TASKS)).origins.get(name, entry.module)
+    return TASKS.get(name).ENTRY
 
 
 def resolve(
@@ -119,26 +63,8 @@ def resolve(
         DataUnavailable: no data; says how to get them.
         StorageError: the cache cannot be written.
     """
-    entry = find(name)
-    task: Task = import_module(entry.module).resolve(
+    return TASKS.get(name).resolve(
         data_root if data_root is not None else env_data_root(),
         cache if cache is not None else cache_dir(),
         allow_download,
     )
-    return task
-
-
-def find(name: str) -> Entry:
-    """Return what is known of a task without resolving it.
-
-    Raises:
-        UserError: unknown name; says which was meant.
-    """
-    if name in TASKS:
-        return TASKS[name]
-    others = plugins.found(tuple(TASKS))
-    if name in others.entries:
-        return others.entries[name]
-    if name in others.broken:
-        raise UserError(f"task '{name}' was left out: {others.broken[name]}")
-    raise UserError(f"unknown task '{name}': {nearest(name, names())}")

@@ -13,10 +13,10 @@ from functools import cached_property
 
 from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
-from bench.clips import shortened
+from bench.clips import Task, shortened
 from bench.errors import DataUnavailable, UserError, VoxgridError
-from bench.protocols import makers as protocols
-from bench.tasks import Entry, Task
+from bench.protocols import table as protocols
+from bench.tasks.entry import TaskModule
 from heads.checks import CheckFailed, CheckResult, require
 
 __all__ = [
@@ -34,15 +34,13 @@ class TaskSubject:
     """A task under test, and its clips on this machine. Nothing is downloaded.
 
     Args:
-        name: of the task.
-
-    Raises:
-        UserError: there is none of this name; says which was meant.
+        module: of the task.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.entry: Entry = tasks.find(name)
+    def __init__(self, module: TaskModule) -> None:
+        self.module = module
+        self.entry = module.ENTRY
+        self.name = self.entry.name
 
     @cached_property
     def task(self) -> Task:
@@ -55,7 +53,7 @@ class TaskSubject:
 
     def resolve(self) -> Task:
         """Look for the clips once more."""
-        return tasks.resolve(self.name, allow_download=False)
+        return self.module.resolve(paths.data_root(), paths.cache_dir(), False)
 
     @cached_property
     def scanned(self) -> ScanResult:
@@ -67,12 +65,13 @@ TaskCheck = Callable[[TaskSubject], None]
 
 
 def check_entry_is_complete(subject: TaskSubject) -> None:
-    """Name, summary and protocols have sensible values."""
+    """Name, summary, group and protocols have sensible values."""
     require(
         re.fullmatch(r"[a-z0-9][a-z0-9._-]*", subject.name),
         f"name {subject.name!r} must be lower case and usable as a file name",
     )
     require(subject.entry.summary.strip(), "summary is empty; it is a line of `voxgrid list`")
+    require(subject.entry.group.strip(), "group is empty; it is what clips are grouped by")
     require(subject.entry.protocols, "no protocol is named, so that nothing can be run")
 
 
@@ -92,15 +91,15 @@ def check_a_sample_task_stands_in(subject: TaskSubject) -> None:
     twin = subject.entry.twin
     if twin is None:
         require(
-            _is_sample(subject),
+            subject.entry.sample,
             "the task names no twin; give one of the sample tasks (or one of your own, generated "
             "in seconds), which runs where the clips are missing",
         )
         return
     require(twin in tasks.names(), f"twin '{twin}' is no task")
     require(
-        tasks.resolve(twin, allow_download=False).sample,
-        f"twin '{twin}' is not generated: its `Task.sample` is False",
+        tasks.find(twin).sample,
+        f"twin '{twin}' is not generated: its entry does not say `sample=True`",
     )
 
 
@@ -121,8 +120,8 @@ def check_task_agrees_with_its_entry(subject: TaskSubject) -> None:
         f"it resolves to protocols {task.protocols}, the entry says {subject.entry.protocols}",
     )
     require(
-        task.sample == subject.name.startswith("sample-"),
-        f"`Task.sample` is {task.sample}; generated tasks, and no others, are called 'sample-…'",
+        task.sample == subject.entry.sample,
+        f"`Task.sample` is {task.sample}, the entry says {subject.entry.sample}",
     )
 
 
@@ -210,22 +209,19 @@ CLIP_CHECKS: tuple[TaskCheck, ...] = (
 TASK_CHECKS: tuple[TaskCheck, ...] = (*ENTRY_CHECKS, *CLIP_CHECKS)
 
 
-def check_task(name: str) -> Iterator[CheckResult]:
+def check_task(module: TaskModule) -> Iterator[CheckResult]:
     """Run every check on a task, yielding each outcome as it is known.
 
     Where the clips are not on this machine, the checks of them are skipped and say so: what a
     sample twin passes says nothing about the code that reads the real clips.
 
     Args:
-        name: of a task.
+        module: of the task.
 
     Yields:
         One result per check; whatever a plugin raises is a problem as well.
-
-    Raises:
-        UserError: there is no such task.
     """
-    subject = TaskSubject(name)
+    subject = TaskSubject(module)
     for check in TASK_CHECKS:
         try:
             check(subject)
@@ -243,13 +239,6 @@ def check_task(name: str) -> Iterator[CheckResult]:
 def _without_clips(subject: TaskSubject, error: DataUnavailable) -> str:
     twin = subject.entry.twin
     return f"{error}" + (f"; its twin is checked by 'voxgrid check {twin}'" if twin else "")
-
-
-def _is_sample(subject: TaskSubject) -> bool:
-    try:
-        return subject.task.sample
-    except DataUnavailable:
-        return False
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -1,62 +1,23 @@
-"""One cell, tuned and tested in a worker process."""
+"""One cell, tuned and tested in a worker."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import optuna
 from threadpoolctl import threadpool_limits
 
 from bench.config.grid import Cell
-from bench.executors.local import Emit
-from bench.features.key import FeatureSettings
-from bench.features.store import FeatureSet
-from bench.protocols.makers import Fold
+from bench.executors.base import Worker
+from bench.protocols.fold import Fold
 from bench.tuning import outcomes
-from bench.tuning.fits.vectors import Classes, Draw, Problem, VectorProblem
-from bench.tuning.search import FoldOutcome, Search, open_storage, tune_fold
-from heads.sequences import Epoch
-
-
-class ProblemSource(Protocol):
-    """Makes a cell's problem in the worker process; picklable."""
-
-    def open(self, cell: Cell, classes: Classes, n_classes: int, threads: int) -> Problem:
-        """The problem.
-
-        Args:
-            cell: which one.
-            classes: class index of every clip, (clips,).
-            n_classes: number of classes.
-            threads: for fitting.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class VectorSource:
-    """Where a cell's vectors are: enough to open the feature set in another process.
-
-    Attributes:
-        root: folder of the feature cache.
-        settings: of the feature set.
-        clips: sha256 of the decoded samples, in the order of the labels.
-    """
-
-    root: Path
-    settings: FeatureSettings
-    clips: tuple[str, ...]
-
-    def open(self, cell: Cell, classes: Classes, n_classes: int, threads: int) -> VectorProblem:
-        """The problem of a head on pooled vectors."""
-        features = FeatureSet(self.root, self.settings)
-        view = features.view(self.clips)
-        return VectorProblem(view, classes, n_classes, cell.pooling, cell.head, threads)
+from bench.tuning.fits.base import Draw, Fits, Labels
+from bench.tuning.search import FoldOutcome, Search, tune_fold
+from bench.tuning.storage import StudyStore
+from heads import Epoch
 
 
 @dataclass(frozen=True)
@@ -97,36 +58,30 @@ class CellJob:
 
     Attributes:
         cell: which one.
-        source: makes its problem.
+        name: of the cell in the study store: its address, and a mark of what decides its scores,
+            so that no study goes on with other features or folds.
+        fits: makes its fit.
         classes: class index of each clip.
         n_classes: number of classes.
         folds: outer folds, as indices into the clips.
         trials: total per study.
         seed: the run's seed.
-        journal: file of the cell's studies; checkpoints lie in a folder beside it.
-        deadline: `time.time()` to stop at, or None.
-        threads: for fitting.
+        studies: where its studies live.
         recipe: what to run instead of drawing trials, or None.
     """
 
     cell: Cell
-    source: ProblemSource
+    name: str
+    fits: Fits
     classes: tuple[int, ...]
     n_classes: int
     folds: tuple[Fold, ...]
     trials: int
     seed: int
-    journal: Path
-    deadline: float | None
-    threads: int
+    studies: StudyStore
     recipe: Draw | None = None
 
-    @property
-    def folder(self) -> Path:
-        """Where checkpoints and outcomes of finished folds lie until the cell is finished."""
-        return self.journal.with_suffix("")
-
-    def __call__(self, emit: Emit) -> CellOutcome:
+    def __call__(self, worker: Worker) -> CellOutcome:
         """Run the cell. Folds an earlier run finished are not run again.
 
         Raises:
@@ -135,28 +90,29 @@ class CellJob:
             StorageError: a finished fold cannot be kept.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        classes = np.array(self.classes, dtype=np.int64)
-        problem = self.source.open(self.cell, classes, self.n_classes, self.threads)
-        storage = open_storage(self.journal)
+        labels = Labels(np.array(self.classes, dtype=np.int64), self.n_classes)
+        fit = self.fits.open(self.cell, labels, worker.threads)
+        storage = self.studies.open(self.name)
+        folder = self.studies.folder(self.name)
         search = Search(
             trials=self.trials,
             seed_for=partial(self.cell.seed, self.seed),
-            folder=self.folder,
-            deadline=self.deadline,
+            folder=folder,
+            deadline=worker.deadline,
             recipe=self.recipe,
-            on_trial=lambda count: emit(TrialsKnown(self.cell, count)),
-            on_epoch=lambda *what: emit(EpochKnown(self.cell, *what)),
+            on_trial=lambda count: worker.emit(TrialsKnown(self.cell, count)),
+            on_epoch=lambda *what: worker.emit(EpochKnown(self.cell, *what)),
         )
         folds = []
-        with threadpool_limits(self.threads):
+        with threadpool_limits(worker.threads):
             for fold in self.folds:
-                file = outcomes.path(self.folder, fold.index, self.trials)
+                file = outcomes.path(folder, fold.index, self.trials)
                 outcome = outcomes.load(file)
                 if outcome is None:
-                    outcome = tune_fold(problem, fold, storage, search)
+                    outcome = tune_fold(fit, labels, fold, storage, search)
                     outcomes.save(file, outcome)
-                    shutil.rmtree(self.folder / f"fold-{fold.index}", ignore_errors=True)
+                    shutil.rmtree(folder / f"fold-{fold.index}", ignore_errors=True)
                 else:
                     search.on_trial(self.trials)
                 folds.append(outcome)
-        return CellOutcome(tuple(folds), problem.layers, self.threads)
+        return CellOutcome(tuple(folds), fit.layers, worker.threads)

@@ -11,9 +11,7 @@ import numpy as np
 
 from bench.errors import StorageError
 from bench.files import replacing
-from bench.tuning.fits.vectors import Tested, Validated
-from bench.tuning.search import FoldOutcome
-from heads.sequences import Epoch
+from bench.tuning.search import FoldOutcome, Tested, Validated
 
 
 def path(folder: Path, fold: int, trials: int) -> Path:
@@ -47,13 +45,9 @@ def load(file: Path) -> FoldOutcome | None:
             values = json.loads(str(content["outcome"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    validated = values.pop("validated")
-    validated["curve"] = tuple(Epoch(**epoch) for epoch in validated["curve"])
-    validated["notes"] = tuple(validated["notes"])
+    validated = Validated.from_json(values.pop("validated"))
     tested = values.pop("tested")
     tested["notes"] = tuple(tested["notes"])
     return FoldOutcome(
-        **values,
-        validated=Validated(**validated),
-        tested=Tested(probabilities=probabilities, **tested),
+        **values, validated=validated, tested=Tested(probabilities=probabilities, **tested)
     )

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.errors import VoxgridError
 from bench.features.key import digest
-from bench.protocols.makers import Fold
-from bench.tuning.fits.vectors import Draw, Layer, Problem, Tested, Validated, Watch
-from heads import FitDiverged, OutOfMemory
-from heads.sequences import Epoch
+from bench.protocols.fold import Fold
+from bench.scoring import macro_f1
+from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watch
+from heads import Epoch, FitDiverged, OutOfMemory
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
 _TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged, OutOfMemory)
@@ -39,6 +35,53 @@ class TuningError(VoxgridError):
 
 class BudgetSpent(VoxgridError):
     """The time budget ended before the study did; its trials are kept."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a head fitted on the training clips gave on the validation clips.
+
+    Attributes:
+        accuracy, macro_f1: of the weights that were kept.
+        refit: what to fit on training and validation clips together.
+        best_epoch, curve, notes, precision, live: as of `Fitted`.
+    """
+
+    accuracy: float
+    macro_f1: float
+    refit: Draw
+    best_epoch: int | None = None
+    curve: tuple[Epoch, ...] = ()
+    notes: tuple[str, ...] = ()
+    precision: str | None = None
+    live: bool = False
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Validated:
+        """What `asdict` and JSON made of one."""
+        return cls(
+            **values
+            | {
+                "refit": Draw(**values["refit"]),
+                "curve": tuple(Epoch(**epoch) for epoch in values["curve"]),
+                "notes": tuple(values["notes"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the refitted head said of the test clips.
+
+    Attributes:
+        probabilities: (clips, classes).
+        clips_per_s: of predicting.
+        notes: what a reader should know of the refit.
+    """
+
+    probabilities: Probabilities
+    clips_per_s: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,42 +108,8 @@ class FoldOutcome:
     notes: list[str]
     seconds: float
 
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Of the refitted head on the test clips, (clips, classes)."""
-        return self.tested.probabilities
 
-
-def open_storage(path: Path) -> JournalStorage:
-    """The journal of a cell's studies, made whole again after a kill.
-
-    A process killed while appending leaves a half-written line, which Optuna would refuse, and its
-    lock. Workers that notice the end of their parent a moment later may have written behind that
-    line, so that the journal is kept up to the first line that is not whole: trials noted after it
-    are run again. A cell is only ever tuned by one process (the run holds the results folder's
-    lock), so that both can be cleared.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if path.exists():
-        content = path.read_bytes()
-        whole = sum(map(len, takewhile(_is_whole, content.splitlines(keepends=True))))
-        if whole < len(content):
-            with path.open("r+b") as file:
-                file.truncate(whole)
-    # Optuna's default lock is a symbolic link, which Windows reserves to administrators
-    return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-
-
-def _is_whole(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n")
-
-
-def open_study(storage: JournalStorage, name: str) -> optuna.Study:
+def open_study(storage: BaseStorage, name: str) -> optuna.Study:
     """A study to go on with: trials a killed process left running are marked as failed."""
     study = optuna.create_study(
         study_name=name,
@@ -156,12 +165,15 @@ class Search:
             raise BudgetSpent(f"budget spent after {words}")
 
 
-def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Search) -> FoldOutcome:
+def tune_fold(
+    fit: Fit, labels: Labels, fold: Fold, storage: BaseStorage, search: Search
+) -> FoldOutcome:
     """Tune on train → validation, refit on both, predict the test clips once.
 
     Args:
-        problem: clips, labels, pooling and head.
-        fold: indices into the task's clips.
+        fit: clips, pooling and head.
+        labels: of the clips.
+        fold: indices into the clips.
         storage: where the study lives; an unfinished one goes on to `search.trials` in total.
         search: how to.
 
@@ -174,9 +186,9 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
     search.on_trial(len(done))
     while len(done) < search.trials:
         search.check_budget(f"{len(done)} of {search.trials} trials")
-        first = {} if done else problem.first(fold)
+        first = {} if done else fit.first(len(fold.train))
         study.sampler = _sampler(search.seed_for(fold.index, "sampler", len(done)), first)
-        _run_trial(study, problem, fold, search, len(done))
+        _run_trial(study, fit, labels, fold, search, len(done))
         done = finished_trials(study)
         search.on_trial(1)
     complete = [t for t in done if t.state == TrialState.COMPLETE]
@@ -185,11 +197,11 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
         reason = errors[-1] if errors else "all were pruned"
         raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {reason}")
     best = study.best_trial
-    draw, validated = _draw_of(best), _validated_of(best)
+    draw = Draw(**best.user_attrs["draw"])
+    validated = Validated.from_json(best.user_attrs["validated"])
     refitting = time.perf_counter()
-    seed = search.seed_for(fold.index, "fit")
-    tested = problem.test(draw, validated, fold, seed, _refit(search, fold, draw))
-    notes = [note for t in done for note in t.user_attrs.get("notes", ())] + [*tested.notes]
+    tested = _test(fit, validated.refit, fold, search)
+    notes = [note for t in complete for note in t.user_attrs["validated"]["notes"]]
     return FoldOutcome(
         best_params=draw.params if search.recipe else best.params,
         layer=draw.layer,
@@ -201,15 +213,50 @@ def tune_fold(problem: Problem, fold: Fold, storage: JournalStorage, search: Sea
             "failed": len(errors),
         },
         errors=errors,
-        notes=list(dict.fromkeys(notes)),
-        seconds=sum(_seconds(t) for t in done) + time.perf_counter() - refitting,
+        notes=list(dict.fromkeys([*notes, *tested.notes])),
+        seconds=sum(map(_seconds, done)) + time.perf_counter() - refitting,
     )
+
+
+def _validate(
+    fit: Fit, labels: Labels, draw: Draw, fold: Fold, seed: int, watch: Watch
+) -> Validated:
+    """Fit on the training clips and score on the validation clips."""
+    fitted = fit.fit(draw, fold.train, seed, watch)
+    predicted = fitted.predict(fold.validation).argmax(axis=1)
+    truth = labels.classes[fold.validation]
+    return Validated(
+        accuracy=float(np.mean(predicted == truth)),
+        macro_f1=macro_f1(truth, predicted, labels.number),
+        refit=fitted.refit,
+        best_epoch=fitted.best_epoch,
+        curve=fitted.curve,
+        notes=fitted.notes,
+        precision=fitted.precision,
+        live=fitted.live,
+    )
+
+
+def _test(fit: Fit, draw: Draw, fold: Fold, search: Search) -> Tested:
+    """Fit on training and validation clips and predict the test clips, once."""
+
+    def follow(epoch: Epoch) -> None:
+        search.on_epoch(fold.index, None, epoch)
+        search.check_budget(f"epoch {epoch.index + 1} of the refit, from where it goes on")
+
+    watch = Watch(search.folder / f"fold-{fold.index}" / f"refit-{_mark(draw)}", on_epoch=follow)
+    clips = np.concatenate([fold.train, fold.validation])
+    fitted = fit.fit(draw, clips, search.seed_for(fold.index, "fit"), watch)
+    began = time.perf_counter()
+    probabilities = fitted.predict(fold.test)
+    return Tested(probabilities, len(fold.test) / (time.perf_counter() - began), fitted.notes)
 
 
 def _seconds(trial: FrozenTrial) -> float:
     """Wall time of a trial; of one that was resumed, at least that of all its epochs."""
     lasted = trial.duration.total_seconds() if trial.duration is not None else 0.0
-    return max(lasted, sum(epoch["seconds"] for epoch in trial.user_attrs.get("curve", ())))
+    curve = trial.user_attrs.get("validated", {}).get("curve", ())
+    return max(lasted, sum(epoch["seconds"] for epoch in curve))
 
 
 def _sampler(seed: int, fixed: dict[str, Any]) -> optuna.samplers.BaseSampler:
@@ -222,31 +269,29 @@ def _sampler(seed: int, fixed: dict[str, Any]) -> optuna.samplers.BaseSampler:
 
 
 def _run_trial(
-    study: optuna.Study, problem: Problem, fold: Fold, search: Search, position: int
+    study: optuna.Study, fit: Fit, labels: Labels, fold: Fold, search: Search, position: int
 ) -> None:
     trial = study.ask()
-    draw = search.recipe or problem.draw(trial, fold)
-    trial.set_user_attr("layer", draw.layer)
-    trial.set_user_attr("params", draw.params)
+    draw = search.recipe or fit.draw(trial, len(fold.train))
+    trial.set_user_attr("draw", asdict(draw))
     # a killed trial is drawn again with the same position and draw, and finds its checkpoint
     folder = search.folder / f"fold-{fold.index}" / f"trial-{position}-{_mark(draw)}"
-    watch = Watch(folder, _follower(trial, fold, search, position))
+    watch = Watch(folder, fold.validation, _follower(trial, fold, search, position))
     try:
-        found = problem.validate(draw, fold, search.seed_for(fold.index, "fit"), watch)
+        found = _validate(fit, labels, draw, fold, search.seed_for(fold.index, "fit"), watch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except _TRIAL_ERRORS as error:
         trial.set_user_attr("error", f"{type(error).__name__}: {error}")
         study.tell(trial, state=TrialState.FAIL)
     else:
-        for name, value in asdict(found).items():
-            trial.set_user_attr(name, value)
+        trial.set_user_attr("validated", asdict(found))
         study.tell(trial, found.macro_f1)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mark(draw: Draw) -> str:
-    return digest({"layer": draw.layer, "params": draw.params})[:12]
+    return digest(asdict(draw))[:12]
 
 
 def _follower(trial: Trial, fold: Fold, search: Search, position: int) -> Callable[[Epoch], None]:
@@ -260,28 +305,3 @@ def _follower(trial: Trial, fold: Fold, search: Search, position: int) -> Callab
                 raise optuna.TrialPruned
 
     return follow
-
-
-def _refit(search: Search, fold: Fold, draw: Draw) -> Watch:
-    def follow(epoch: Epoch) -> None:
-        search.on_epoch(fold.index, None, epoch)
-        search.check_budget(f"epoch {epoch.index + 1} of the refit, from where it goes on")
-
-    return Watch(search.folder / f"fold-{fold.index}" / f"refit-{_mark(draw)}", follow)
-
-
-def _draw_of(trial: FrozenTrial) -> Draw:
-    return Draw(trial.user_attrs["layer"], trial.user_attrs["params"])
-
-
-def _validated_of(trial: FrozenTrial) -> Validated:
-    attrs = trial.user_attrs
-    return Validated(
-        accuracy=attrs["accuracy"],
-        macro_f1=attrs["macro_f1"],
-        best_epoch=attrs["best_epoch"],
-        curve=tuple(Epoch(**epoch) for epoch in attrs["curve"]),
-        notes=tuple(attrs["notes"]),
-        precision=attrs["precision"],
-        live=attrs["live"],
-    )

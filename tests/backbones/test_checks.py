@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import io
 import json
 import math
 import pkgutil
@@ -18,9 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-import backbones
 from backbones import Backbone, BackboneError, Weights, _conformance
 from backbones._conformance.compare import difference, largest
 from backbones._conformance.model import check_backbone_loads
@@ -36,7 +33,10 @@ from backbones.checks import (
     run_check,
     write_golden,
 )
-from bench.commands import conformance
+from backbones.extras import EXTRA_MODULES, missing_extra
+from backbones.logmel import LogMel
+from backbones.weights import availability
+from bench.plugins import BACKBONES
 from tests.backbones.broken import heavy, plugins, training
 from tests.backbones.broken.reference import INFO, PRETRAINED, HandMade, Reference
 
@@ -47,7 +47,7 @@ BROKEN = [
     for value in vars(module).values()
     if isinstance(value, type) and "fails" in vars(value)
 ]
-REGISTERED = list(backbones.infos())
+REGISTERED = BACKBONES.names()
 MODULES = [module.name for module in pkgutil.iter_modules(_conformance.__path__)]
 
 
@@ -62,8 +62,8 @@ def test_reference_backbone_passes_every_check_that_is_about_it() -> None:
     assert found == dict.fromkeys(NAMES, "passed") | other
 
 
-@parametrize_with_checks([Reference, HandMade, "logmel"])
-def test_decorator_runs_each_check_on_classes_and_names(
+@parametrize_with_checks([Reference, HandMade, LogMel])
+def test_decorator_runs_each_check_on_each_class(
     backbone: Any, check: Callable[[Any], Any]
 ) -> None:
     check(backbone)
@@ -159,9 +159,10 @@ def test_a_module_that_takes_for_ever_to_import_fails_the_listing(
 ) -> None:
     (tmp_path / "slow_backbone.py").write_text(SLOW)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("backbones._conformance.record.IMPORT_SECONDS", 0.3)
     with pytest.raises(CheckFailed, match=r"not imported after 0\.3 s"):
-        check_listing_is_light(Subject(importlib.import_module("slow_backbone").Slow))
+        check_listing_is_light(
+            Subject(importlib.import_module("slow_backbone").Slow), import_seconds=0.3
+        )
 
 
 def test_no_clip_is_longer_than_the_longest_window() -> None:
@@ -197,18 +198,10 @@ def test_weights_of_no_use_fail_one_backbone_and_the_others_go_on(
     (tmp_path / "xlsr").mkdir()
     monkeypatch.setenv("VOXGRID_WEIGHTS", str(tmp_path))
     names = ["xlsr", "logmel"]
-    broken, right = conformance.examinations(names, pretrained=True, control=None)
+    broken, right = (examine(BACKBONES.get(name), pretrained=True) for name in names)
     assert not broken.passed
     assert "xlsr needs config.json" in str(broken.problem)
     assert right.passed
-    said = conformance.summary([broken, right], [], 2)
-    assert said == "1 of 2 backbones checked, 1 failed (xlsr)"
-    listed = conformance.as_json([broken, right], [])
-    assert not listed["passed"]
-    assert listed["backbones"][0]["problem"] == broken.problem
-    console = Console(record=True, width=80, file=io.StringIO())
-    conformance.render(broken, console)
-    assert console.export_text().startswith("xlsr failed ")
 
 
 def test_backbone_without_mask_may_change_with_padding() -> None:
@@ -243,9 +236,7 @@ def test_golden_vectors_of_several_weights_share_a_file(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def examined() -> dict[str, Examination]:
     """Each registered backbone, as `voxgrid check` without a name examines them."""
-    names, left_out = conformance.registered()
-    assert left_out == []
-    return {e.name: e for e in conformance.examinations(names, pretrained=False)}
+    return {name: examine(BACKBONES.get(name)) for name in REGISTERED}
 
 
 @pytest.mark.parametrize("name", REGISTERED)
@@ -256,7 +247,7 @@ def test_registered_backbone_conforms(name: str, examined: dict[str, Examination
     failed = [r for r in found.results if not r.passed]
     assert failed == []
     assert [r.name for r in found.results] == NAMES
-    if backbones.infos()[name].needs_weights:
+    if BACKBONES.get(name).info.needs_weights:
         by_name = {r.name: r.outcome for r in found.results}
         assert by_name["check_no_pickle_is_executed"] == "passed", "its layout was not tried"
 
@@ -267,16 +258,12 @@ def test_every_registered_backbone_is_checked_or_skipped_with_a_reason(
     skipped = {name for name, found in examined.items() if found.skipped}
     checked = {name for name, found in examined.items() if found.results}
     assert checked == set(REGISTERED) - skipped
-    assert skipped == {n for n in REGISTERED if backbones.missing_extra(backbones.infos()[n])}
-    said = conformance.summary(list(examined.values()), [], len(REGISTERED))
-    assert f"{len(checked)} of {len(REGISTERED)} backbones checked" in said
-    with pytest.raises(RuntimeError, match="to check"):
-        conformance.summary(list(examined.values())[1:], [], len(REGISTERED))
+    assert skipped == {n for n in REGISTERED if missing_extra(BACKBONES.get(n).info)}
 
 
 def test_extra_that_is_missing_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbones.registry.EXTRA_MODULES, "egemaps", ("no_such_module_at_all",))
-    found = examine("egemaps")
+    monkeypatch.setitem(EXTRA_MODULES, "egemaps", ("no_such_module_at_all",))
+    found = examine(BACKBONES.get("egemaps"))
     assert found.subject is None
     assert "get it with" in str(found.skipped)
 
@@ -284,8 +271,8 @@ def test_extra_that_is_missing_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["quartznet", "whisper-base"])
 def test_real_weights_conform_and_meet_their_golden_vectors(name: str) -> None:
-    if backbones.availability(backbones.infos()[name])[0] != "found":
+    if availability(BACKBONES.get(name).info)[0] != "found":
         pytest.skip(f"no weights of {name}")
-    found = {r.name: r for r in examine(name, pretrained=True).results}
+    found = {r.name: r for r in examine(BACKBONES.get(name), pretrained=True).results}
     assert [r for r in found.values() if not r.passed] == []
     assert found["check_golden_vectors_are_met"].outcome == "passed"

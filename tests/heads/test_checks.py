@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from heads import registry
+from bench.plugins import HEADS
 from heads._search_checks import check_listing_is_light
 from heads.base import Head
 from heads.checks import (
@@ -96,10 +96,10 @@ def test_every_broken_head_is_looked_at() -> None:
     assert there - {Centroids, Averages, BackboneAverages} == set(BROKEN)
 
 
-@pytest.mark.parametrize("name", [info.name for info in registry.infos()])
+@pytest.mark.parametrize("name", HEADS.names())
 def test_every_registered_head_passes(name: str) -> None:
-    for wants in registry.wants(name):
-        assert problems(registry.get(name, wants)) == {}
+    for head in HEADS.get(name).values():
+        assert problems(head) == {}
 
 
 def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_heads_without_vectors_pass_what_scikit_learn_says_of_parameters() -> No
             "check_no_attributes_set_in_init": "for this test",
         }
 
-    for head in (Averages, registry.get("mlp", "frames"), registry.get("fine_tune", "backbone")):
+    for head in (Averages, HEADS.reading("mlp", "frames"), HEADS.reading("fine_tune", "backbone")):
         results = list(scikit_learn_results(HeadSubject(head)))
         assert [r.name.split()[1] for r in results] == list(PARAMETER_CHECKS)
         assert [r for r in results if r.problem or r.skipped] == []

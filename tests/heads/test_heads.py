@@ -13,12 +13,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from heads import registry
+from bench.plugins import HEADS
 from heads._threads import torch_threads
 from heads.base import FitDiverged, Head, HeadContext
 from heads.mlp import MLPHead
 
-NAMES = [info.name for info in registry.infos() if "vectors" in registry.wants(info.name)]
+NAMES = [name for name in HEADS.names() if "vectors" in HEADS.get(name)]
 CONTEXT = HeadContext(clips=96, features=24, classes=3)
 EMOTIONS = np.array(["calm", "happy", "sad"])
 
@@ -32,8 +32,13 @@ SMALL = {
 every_head = pytest.mark.parametrize("name", NAMES)
 
 
+def built(name: str, params: dict, random_state: int = 0, n_jobs: int = 1) -> Head:
+    cls = HEADS.reading(name, "vectors")
+    return cls.build(params, pooling="mean", random_state=random_state, n_jobs=n_jobs)
+
+
 def small(name: str, random_state: int = 0, n_jobs: int = 1) -> Head:
-    return registry.create(name, SMALL[name], random_state, n_jobs)
+    return built(name, SMALL[name], random_state, n_jobs)
 
 
 def separable(clips: int = 96, features: int = 24) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +52,7 @@ def separable(clips: int = 96, features: int = 24) -> tuple[np.ndarray, np.ndarr
 
 def sampled_params(name: str, count: int, seed: int = 0) -> list[dict]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [registry.get(name).suggest(study.ask(), CONTEXT) for _ in range(count)]
+    return [HEADS.reading(name, "vectors").suggest(study.ask(), CONTEXT) for _ in range(count)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -194,7 +199,7 @@ def test_pickled_head_predicts_the_same(name):
 @every_head
 def test_every_suggestion_constructs_the_head(name):
     for params in sampled_params(name, 100):
-        head = registry.create(name, params, random_state=5, n_jobs=1)
+        head = built(name, params, random_state=5)
         assert head.get_params() == clone(head).get_params()
         assert head.get_params() | params == head.get_params()
         assert (head.random_state, head.n_jobs) == (5, 1)
@@ -206,8 +211,7 @@ def test_every_suggestion_constructs_the_head(name):
 def test_suggestions_fit_and_the_median_one_learns(name):
     X, y = separable()
     scores = [
-        registry.create(name, params, random_state=0, n_jobs=1).fit(X[:60], y[:60]).score(X, y)
-        for params in sampled_params(name, 5)
+        built(name, params).fit(X[:60], y[:60]).score(X, y) for params in sampled_params(name, 5)
     ]
     assert np.median(scores) >= 0.8
 
@@ -216,7 +220,7 @@ def test_suggestions_fit_and_the_median_one_learns(name):
 def test_suggestions_can_be_replayed_from_stored_parameters(name):
     for params in sampled_params(name, 5):
         replay = optuna.trial.FixedTrial(params)
-        assert registry.get(name).suggest(replay, CONTEXT) == params
+        assert HEADS.reading(name, "vectors").suggest(replay, CONTEXT) == params
 
 
 def test_mlp_search_reaches_strong_dropout():
@@ -267,6 +271,6 @@ def test_logistic_regression_admits_that_it_did_not_converge():
     assert converged.converged_
     assert converged.n_iter_ < converged.max_iter
     with pytest.warns(ConvergenceWarning):
-        cut_short = registry.create("logistic_regression", {"max_iter": 2}, 0, 1).fit(X, y)
+        cut_short = built("logistic_regression", {"max_iter": 2}).fit(X, y)
     assert not cut_short.converged_
     assert cut_short.n_iter_ == 2

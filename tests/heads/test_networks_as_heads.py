@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import optuna
@@ -13,15 +14,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 
-from heads import HeadContext, HeadError, Training, registry
+from bench.plugins import HEADS
+from heads import HeadContext, HeadError, Training
 from heads.fine_tune import FineTuneHead
 from heads.mlp import PooledMLPHead
 from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
 
 KINDS = [
-    (info.name, wants)
-    for info in registry.infos()
-    for wants in sorted(registry.wants(info.name) - {"vectors"})
+    (name, reads)
+    for name in HEADS.names()
+    for reads in sorted(HEADS.get(name).keys() - {"vectors"})
 ]
 SMALL = {
     ("mlp", "frames"): {"epochs": 6, "hidden": 16, "batch_size": 16, "learning_rate": 1e-2},
@@ -33,12 +35,12 @@ every_head = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(ki
 
 
 def small(kind: tuple[str, str], random_state: int = 0, **params):
-    name, wants = kind
-    return registry.create(name, SMALL[kind] | params, random_state, 1, wants=wants)
+    name, reads = kind
+    return HEADS.reading(name, reads)(**SMALL[kind] | params, random_state=random_state)
 
 
 def data(kind: tuple[str, str], clips: int = 90, **how):
-    """Clips of what the head wants, and labels."""
+    """Clips of what the head reads, and labels."""
     frames, labels = marked(clips, **how)
     return (MemoryClips(frames, backbone()) if kind[1] == "backbone" else frames), labels
 
@@ -203,14 +205,14 @@ def test_augmentation_reaches_training_batches_only(kind):
 
 @every_head
 def test_every_suggestion_constructs_the_head_and_names_no_pooling(kind):
-    name, wants = kind
-    cls = registry.get(name, wants)
+    name, reads = kind
+    cls = HEADS.reading(name, reads)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()
         params = cls.suggest(trial, CONTEXT)
         assert not {"pooling", "refit_epochs", "random_state", "n_jobs"} & set(params)
-        head = registry.create(name, {**params, "pooling": "max"}, 5, 1, wants=wants)
+        head = cls.build(params, pooling="max", random_state=5, n_jobs=1)
         assert head.get_params() | params == head.get_params()
         assert cls.suggest(optuna.trial.FixedTrial(trial.params), CONTEXT) == params
         kinds = (int, float, str, bool, type(None))
@@ -385,3 +387,27 @@ def test_only_blocks_that_are_there_are_offered():
     assert scopes(0, accelerator=True) == {("classifier", 1)}
     assert scopes(1, accelerator=False) == {("classifier", 1), ("blocks", 1)}
     assert ("blocks", 4) not in scopes(3, accelerator=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"scope": "classifier", "lora_rank": 4}, "the classifier alone"),
+        ({"scope": "top-1", "lora_rank": 4}, "the last block"),
+        ({"scope": "top-4", "lora_rank": 4}, "the last 4 blocks"),
+        ({"scope": "all", "lora_rank": 4}, "all but the feature encoder"),
+        ({"scope": "lora-2", "lora_rank": 4}, "LoRA of rank 4 on the last 2 blocks"),
+        ({"scope": "lora-all", "lora_rank": 4}, "LoRA of rank 4 on all blocks"),
+        ({"trained": "blocks", "blocks": 3}, "the last 3 blocks"),
+        ({"trained": "lora", "blocks": None}, "LoRA of rank 8 on all blocks"),
+        ({}, "the last 2 blocks"),
+    ],
+)
+def test_what_is_trained_reads_the_same_from_a_search_and_from_a_recipe(
+    params: dict[str, Any], words: str
+) -> None:
+    assert FineTuneHead.trains(params, "mean", 12) == words
+
+
+def test_no_more_blocks_are_trained_than_lie_below_the_cut() -> None:
+    assert FineTuneHead.trains({"scope": "top-4"}, "mean", 2) == "the last 2 blocks"

@@ -1,6 +1,6 @@
 """What keeping the frozen part of a backbone saves: the same epochs with and without it.
 
-Run by `tox -e perf`, which keeps the JSON as results/epochs.json. `extra_info.ratio` is the fastest
+Run by `tox -e perf`, which adds the JSON to results/benchmarks. `extra_info.ratio` is the fastest
 live epoch over the fastest cached one, both measured in this process; the validation accuracies of
 all epochs stand beside it.
 """
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbones import registry as backbone_registry
 from bench import machine as measure
 from bench import tasks
 from bench.audio.index import scan
@@ -24,9 +23,10 @@ from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
-from bench.protocols.makers import Fold
-from bench.tuning.fits.sources import BackboneSource
-from bench.tuning.fits.vectors import Draw, Validated, Watch
+from bench.plugins import BACKBONES
+from bench.protocols.fold import Fold
+from bench.tuning.fits.backbone import BackboneFits
+from bench.tuning.fits.base import Draw, Fitted, Labels, Watch
 from heads.sequences import Epoch
 from tests.perf.weights import weights_of
 
@@ -42,7 +42,7 @@ DRAW = {
     "dropout": 0.1,
 }
 
-Train = Callable[[bool], Validated]
+Train = Callable[[bool], Fitted]
 
 
 @pytest.fixture(scope="module", params=["whisper-base", "quartznet"])
@@ -55,7 +55,7 @@ def training(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         task = tasks.resolve("sample-emotion", cache=folder, allow_download=False)
     spread = task.clips[:: max(1, len(task.clips) // CLIPS)][:CLIPS]
     usable = scan(spread, folder / "scan.sqlite3").usable
-    info = backbone_registry.infos()[request.param]
+    info = BACKBONES.get(request.param).info
     cut = info.layers // 2
     job = Extraction(
         settings=FeatureSettings(info, weights_of(info.name)),
@@ -72,13 +72,13 @@ def training(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     held_out = np.array([c.clip.group in last_group for c in usable])
     fold = Fold(0, np.flatnonzero(~held_out), np.flatnonzero(held_out), np.array([0]), ())
     cell = Cell(task.name, "held-out-groups", info.name, "mean", "fine_tune")
-    source = BackboneSource(job, job.frames, crop_seconds=30.0, cached=True, augment=False)
+    fits = BackboneFits(job, crop_seconds=30.0, cached=True, augment=False)
+    labels_of_clips = Labels(classes, len(task.labels))
 
-    def train(cached: bool) -> Validated:
-        problem = replace(source, cached=cached).open(
-            cell, classes, len(task.labels), measure.usable_cores()
-        )
-        return problem.validate(Draw(cut, DRAW), fold, 0, Watch(folder / "unused" / str(cached)))
+    def train(cached: bool) -> Fitted:
+        fit = replace(fits, cached=cached).open(cell, labels_of_clips, measure.usable_cores())
+        watch = Watch(folder / "unused" / str(cached), validation=fold.validation)
+        return fit.fit(Draw(cut, DRAW), fold.train, 0, watch)
 
     return info.name, train
 
@@ -107,4 +107,4 @@ def test_an_epoch_with_and_without_the_cached_frozen_part(
     )
     assert len(cached.curve) == len(live.curve) == EPOCHS
     # half precision and the order of sums: a clip near the boundary may change sides
-    assert abs(cached.accuracy - live.accuracy) <= 0.05
+    assert abs(cached.curve[-1].validation_accuracy - live.curve[-1].validation_accuracy) <= 0.05

@@ -1,6 +1,6 @@
 """Encoder speed of every registered backbone, and what extraction adds to it.
 
-Run by `tox -e perf`, which keeps the JSON as results/throughput.json. RTFx is
+Run by `tox -e perf`, which adds the JSON to results/benchmarks. RTFx is
 `extra_info.audio_seconds / stats.median`; warm-up rounds are not counted.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from backbones import Backbone
-from backbones import registry as backbone_registry
+from backbones.extras import missing_extra
 from bench import machine as measure
 from bench import tasks
 from bench.audio import decode
@@ -27,6 +27,7 @@ from bench.errors import DataUnavailable
 from bench.features.extract import Extraction, extract_with
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
+from bench.plugins import BACKBONES
 from tests.perf.weights import weights_of
 
 BATCH_SIZES = (1, 4, 8)
@@ -73,11 +74,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 def _loaded(name: str) -> Backbone:
     import torch
 
-    missing = backbone_registry.missing_extra(backbone_registry.infos()[name])
+    missing = missing_extra(BACKBONES.get(name).info)
     if missing:
         pytest.skip(missing)
     torch.set_num_threads(measure.usable_cores())
-    backbone = backbone_registry.create(name, weights_of(name))
+    backbone = BACKBONES.create(name, weights_of(name))
     backbone.load()
     return backbone
 
@@ -115,7 +116,7 @@ def _note(benchmark: Any, backbone: Backbone, clips: Clips, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", BATCH_SIZES)
-@pytest.mark.parametrize("name", list(backbone_registry.infos()))
+@pytest.mark.parametrize("name", BACKBONES.names())
 def test_encoder(name: str, size: int, clips: Clips, benchmark: Any) -> None:
     """The encoder alone, on decoded clips."""
     backbone = _loaded(name)

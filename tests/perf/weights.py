@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from backbones import Weights, WeightsUnavailable
-from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
+from bench.plugins import BACKBONES
 
 
 def weights_of(name: str) -> Weights:
     """Pretrained weights where they are; otherwise random ones, which cost the same time."""
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     try:
         return backbone_weights.resolve(info, allow_download=False)
     except WeightsUnavailable:

@@ -7,17 +7,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.report.figures import canvases
-from bench.report.ranking import (
-    finished,
-    grouped,
-    is_control,
-    leaks,
-    protocol_order,
-    ranked,
-    scores,
-)
+from bench.report.select import by_protocol, finished, is_control, leaks, ranked, scores
 
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
@@ -82,29 +74,25 @@ class Confusion:
         return canvases.png(canvas, self.title, self.mark)
 
 
-def wanted(found: Iterable[Record]) -> list[Confusion]:
-    """The top row of each real task under its first grouped and its first leaking protocol."""
+def wanted(found: Iterable[Record]) -> dict[str, Confusion]:
+    """The top row of a real task under its first protocol that leaks and its first that does not.
+
+    Args:
+        found: records of one task.
+
+    Returns:
+        By protocol.
+    """
     rows = [r for r in finished(found) if not r.sample and not is_control(r) and r.preset is None]
-    figures = []
-    for task in sorted({r.task for r in rows}):
-        own = [r for r in rows if r.task == task]
-        names = sorted({r.protocol for r in own}, key=protocol_order)
-        for kind in (grouped, leaks):
-            protocol = next(filter(kind, names), None)
-            if protocol is not None:
-                figures.append(_of(ranked(r for r in own if r.protocol == protocol)[0]))
-    return figures
-
-
-def name(task: str, protocol: str) -> str:
-    """What the figure of a task and protocol is called."""
-    return f"{task}__{protocol}__{SUFFIX}"
+    own = by_protocol(rows)
+    first = {leaks(of): protocol for protocol, of in reversed(own.items())}
+    return {protocol: _of(ranked(own[protocol])[0]) for protocol in first.values()}
 
 
 def _of(record: Record) -> Confusion:
     own = scores(record)
     return Confusion(
-        name(record.task, record.protocol),
+        f"{record.task}__{record.protocol}__{SUFFIX}",
         f"{record.task}, {record.protocol}: {record.backbone}, {record.pooling}, {record.head}: "
         f"macro-F1 {100 * own.macro_f1:.1f} %",
         tuple(record.labels),

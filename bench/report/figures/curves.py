@@ -8,17 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.records.store import EpochRecord, FoldRecord, Record
+from bench.records.schema import EpochRecord, FoldRecord, Record
 from bench.report.figures import canvases
-from bench.report.ranking import finished, is_control, scores
+from bench.report.select import finished, is_control, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 SUFFIX = "curves"
-# The head that trains the backbone; heads that only learn a pooling are too many to draw.
-TRAINS_BACKBONE = "fine_tune"
 # Raise it when the drawing changes, so that every figure is made again.
 _DRAWING = 1
 _DIGITS = 6
@@ -97,14 +95,14 @@ def wanted(found: Iterable[Record]) -> list[Curves]:
     return [
         of
         for record in sorted(finished(found), key=lambda r: str(r.cell))
-        if record.head == TRAINS_BACKBONE and not record.sample and not is_control(record)
+        if _trains_backbone(record) and not record.sample and not is_control(record)
         if (of := _of(record)).folds
     ]
 
 
-def name(record: Record) -> str:
-    """What the figure of a record is called."""
-    return "__".join([*record.cell.relative_path.parts, SUFFIX])
+def _trains_backbone(record: Record) -> bool:
+    """Whether it does; heads that only learn a pooling are too many to draw."""
+    return record.training is not None and record.training.reads == "backbone"
 
 
 def _of(record: Record) -> Curves:
@@ -112,7 +110,7 @@ def _of(record: Record) -> Curves:
     if record.preset is not None:
         row.append(f"preset {record.preset}")
     return Curves(
-        name(record),
+        "__".join([*record.cell.relative_path.parts, SUFFIX]),
         f"{record.task}, {record.protocol}: {', '.join(row)}: "
         f"macro-F1 {100 * scores(record).macro_f1:.1f} %",
         tuple(

@@ -1,46 +1,17 @@
-"""Figures as PNG files beside the records: which are wanted, which are outdated."""
+"""Figures as PNG files beside the records: which are outdated, which belong to none any more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from bench.errors import StorageError
-from bench.records import store as records
-from bench.records.store import Record
+from bench.records.store import write_atomically
 from bench.report.figures import confusion, curves
+from bench.report.page import Figure
 
 FOLDER = "figures"
-_KINDS = (confusion, curves)
-
-
-class Figure(Protocol):
-    """Something to draw from the records."""
-
-    @property
-    def name(self) -> str:
-        """Of the file, without `.png`; ends in `__` and the suffix of its kind."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """What is drawn, in words."""
-        ...
-
-    @property
-    def mark(self) -> str:
-        """Digest of what is drawn; the file carries it, whatever machine drew the pixels."""
-        ...
-
-    def draw(self) -> bytes:
-        """The PNG, its mark within."""
-        ...
-
-
-def wanted(found: Sequence[Record]) -> list[Figure]:
-    """Every figure of these records."""
-    return [figure for kind in _KINDS for figure in kind.wanted(found)]
+_SUFFIXES = (confusion.SUFFIX, curves.SUFFIX)
 
 
 def path(results: Path, figure: Figure) -> Path:
@@ -61,10 +32,10 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     """
     for figure in figures:
         if not _is_current(results, figure):
-            records.write_atomically(path(results, figure), figure.draw())
+            write_atomically(path(results, figure), figure.draw())
     kept = {path(results, figure) for figure in figures}
-    for kind in _KINDS:
-        for file in (results / FOLDER).glob(f"*__*__{kind.SUFFIX}.png"):
+    for suffix in _SUFFIXES:
+        for file in (results / FOLDER).glob(f"*__*__{suffix}.png"):
             if file not in kept:
                 _remove(file)
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from bench import tasks
-from bench.config.presets import PRESETS, Preset
-from bench.records.store import Record
+from bench.records.schema import PublishedSystem, Record
 from bench.report.figures import curves
-from bench.report.markdown import DASH, escape, percent, plural, table
-from bench.report.ranking import (
-    finished,
-    is_control,
-    largest_share,
-    leaks,
-    protocol_order,
-    scores,
-)
+from bench.report.markdown import escape
+from bench.report.page import Block, Bullets, Heading, Image, Table, Text
+from bench.report.select import by_protocol, finished, is_control, leaks, scores
+from bench.report.tables.ranking import largest_share
 from bench.report.tables.training import epochs, parts
+from bench.report.values import DASH, percent, plural
 
 TITLE = "Published systems"
 ABOUT = (
@@ -41,37 +35,42 @@ _COLUMNS = (
 )
 
 
-def systems(found: Sequence[Record], mark: str, image: Callable[[curves.Curves], str]) -> str:
-    """A table for every preset: the published row, and what ran here or why nothing did.
+def systems(found: Sequence[Record], level: int) -> Iterator[Block]:
+    """A table for every preset that records are of: the published row, and what came of it here.
 
     Args:
         found: real records; those without a preset are not looked at.
-        mark: of the headings, such as `###`.
-        image: a figure → its Markdown.
+        level: of the headings.
     """
     own = _by_preset(found)
-    parts = [part for preset in PRESETS.values() for part in _system(preset, own, mark, image)]
-    for name in sorted(own.keys() - PRESETS.keys()):
-        parts += [
-            f"{mark} {name}",
-            "voxgrid no longer knows this preset; its records are still there.",
-            table(_COLUMNS, _measured(None, own[name])),
-            *map(image, curves.wanted(own[name])),
-        ]
-    return "\n\n".join([ABOUT, *parts])
+    if own:
+        yield Text(ABOUT)
+    for name, records in own.items():
+        system = _system(records)
+        rows = [_published(system), *_measured(system, records)]
+        if all(_marks(system, record) for record in records):
+            rows.append(_not_run(name, system))
+        yield Heading(level, name)
+        yield Text(f"{escape(system.summary)}. Head: {records[0].head}, on the last layer.")
+        yield Table(_COLUMNS, rows)
+        notes = [f"not documented: {escape(sentence)}" for sentence in system.undocumented]
+        notes += [f"differs: {escape(sentence)}" for sentence in system.differs]
+        notes += _about_clips(records)
+        if notes:
+            yield Bullets(notes)
+        yield from map(Image, curves.wanted(records))
 
 
-def on_generated_clips(found: Sequence[Record], mark: str) -> str:
+def on_generated_clips(found: Sequence[Record], level: int) -> Iterator[Block]:
     """The rows of presets on sample tasks, without the published figures, which do not compare.
 
     Args:
-        found: records of sample tasks that have a preset.
-        mark: of the headings, such as `####`.
+        found: records of sample tasks; those without a preset are not looked at.
+        level: of the headings.
     """
-    return "\n\n".join(
-        f"{mark} {name}\n\n{table(_COLUMNS, _measured(PRESETS.get(name), own))}"
-        for name, own in sorted(_by_preset(found).items())
-    )
+    for name, own in _by_preset(found).items():
+        yield Heading(level, name)
+        yield Table(_COLUMNS, _measured(_system(own), own))
 
 
 def _by_preset(found: Sequence[Record]) -> dict[str, list[Record]]:
@@ -79,116 +78,88 @@ def _by_preset(found: Sequence[Record]) -> dict[str, list[Record]]:
     for record in found:
         if record.preset is not None:
             own[record.preset].append(record)
-    return own
+    return dict(sorted(own.items()))
 
 
-def _system(
-    preset: Preset,
-    records: dict[str, list[Record]],
-    mark: str,
-    image: Callable[[curves.Curves], str],
-) -> Iterator[str]:
-    own = records.get(preset.name, [])
-    rows = [_published(preset), *_measured(preset, own)]
-    if not any(_is_faithful(preset, record) for record in own):
-        rows.append(_not_run(preset))
-    yield f"{mark} {preset.name}"
-    yield f"{preset.summary}. Head: {preset.head}, on the last layer."
-    yield table(_COLUMNS, rows)
-    notes = [f"- not documented: {escape(sentence)}" for sentence in preset.undocumented]
-    notes += [f"- differs: {escape(sentence)}" for sentence in preset.differs]
-    notes += _about_clips(own)
-    if notes:
-        yield "\n".join(notes)
-    yield from map(image, curves.wanted(own))
+def _system(own: Sequence[Record]) -> PublishedSystem:
+    """What the latest record says of the system."""
+    system = max(own, key=lambda record: record.provenance.utc).published
+    assert system is not None
+    return system
 
 
 def _about_clips(own: Sequence[Record]) -> list[str]:
     """What a reader should know of the clips, each sentence once for a task."""
     found = {(record.task, note) for record in own for note in record.notes}
-    return [f"- {task}: {escape(note)}." for task, note in sorted(found)]
+    return [f"{task}: {escape(note)}." for task, note in sorted(found)]
 
 
-def _is_faithful(preset: Preset, record: Record) -> bool:
-    return (record.task, record.backbone) == (preset.task, preset.backbone) and not is_control(
-        record
-    )
-
-
-def _published(preset: Preset) -> list[str]:
-    own = preset.published
-    remarks = [
-        f"{name} {value.percent} %"
-        for name, value in (("precision", own.precision), ("recall", own.recall))
-        if value is not None
-    ]
+def _published(system: PublishedSystem) -> list[str]:
+    figures = system.figures
+    remarks = [f"{name} {figures[name]} %" for name in ("precision", "recall") if name in figures]
     return [
         "published",
-        preset.task,
+        system.task,
         DASH,
-        preset.backbone,
+        system.backbone,
         DASH,
-        own.macro_f1.percent if own.macro_f1 else DASH,
-        own.accuracy.percent if own.accuracy else DASH,
+        figures.get("macro_f1", DASH),
+        figures.get("accuracy", DASH),
         DASH,
         DASH,
-        "; ".join([*remarks, f"measured on {own.measured_on}"]),
+        "; ".join([*remarks, f"measured on {system.measured_on}"]),
     ]
 
 
-def _not_run(preset: Preset) -> list[str]:
-    how = f"`voxgrid run --preset {preset.name}` runs it"
-    if tasks.find(preset.task).download is None:
-        how = f"`voxgrid fetch {preset.task}` gets the clips, {how}"
+def _not_run(name: str, system: PublishedSystem) -> list[str]:
     return [
         "here",
-        preset.task,
-        ", ".join(map(_protocol, preset.protocols)),
-        preset.backbone,
-        ", ".join(preset.poolings),
+        system.task,
+        ", ".join(system.protocols),
+        system.backbone,
+        ", ".join(system.poolings),
         DASH,
         DASH,
         DASH,
         DASH,
-        f"not run: {how}",
+        f"not run: `voxgrid run --preset {name}` runs it",
     ]
 
 
-def _measured(preset: Preset | None, own: Sequence[Record]) -> list[list[str]]:
+def _measured(system: PublishedSystem, own: Sequence[Record]) -> list[list[str]]:
     """Rows of what ran, then one for each reason why something did not."""
-    done = sorted(finished(own), key=lambda record: _order(preset, record))
+    done = sorted(finished(own), key=lambda record: _order(system, record))
     gone: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in own:
         if record.status != "ok":
             reason = record.reason or "no reason given"
             key = (record.task, record.backbone, record.control or "", record.status, reason)
             gone[key].append(record)
-    return [_finished(preset, record) for record in done] + [
-        _unfinished(preset, records) for _, records in sorted(gone.items())
+    return [_finished(system, record) for record in done] + [
+        _unfinished(system, records, reason) for (*_, reason), records in sorted(gone.items())
     ]
 
 
-def _order(preset: Preset | None, record: Record) -> tuple[object, ...]:
-    """The published task and backbone first, and protocols in the order of the preset."""
-    known = list(preset.protocols) if preset else []
+def _order(system: PublishedSystem, record: Record) -> tuple[object, ...]:
+    """The published task and backbone first, and protocols in the order of the system."""
+    known = system.protocols
     place = known.index(record.protocol) if record.protocol in known else len(known)
-    own = preset is not None and record.task == preset.task
-    same = preset is not None and record.backbone == preset.backbone
-    names = (record.task, record.backbone, *protocol_order(record.protocol))
-    return not own, not same, is_control(record), place, *names, record.pooling
+    fair = (record.folding.leaks, record.protocol)
+    swapped = (record.task != system.task, record.backbone != system.backbone)
+    return *swapped, is_control(record), place, record.task, record.backbone, fair, record.pooling
 
 
-def _finished(preset: Preset | None, record: Record) -> list[str]:
+def _finished(system: PublishedSystem, record: Record) -> list[str]:
     own = scores(record)
-    remarks = _marks(preset, record)
-    if record.training is not None:
-        remarks.append(f"trained: {parts(record)}")
+    remarks = _marks(system, record)
+    if record.training is not None and (part := parts(record)):
+        remarks.append(f"trained: {part}")
     if best := epochs(record):
         remarks.append(f"epochs at best: {best}")
     return [
         "here",
         record.task,
-        _protocol(record.protocol),
+        _protocol([record]),
         record.backbone,
         record.pooling,
         percent(own.macro_f1),
@@ -199,30 +170,28 @@ def _finished(preset: Preset | None, record: Record) -> list[str]:
     ]
 
 
-def _unfinished(preset: Preset | None, records: Sequence[Record]) -> list[str]:
+def _unfinished(system: PublishedSystem, records: Sequence[Record], reason: str) -> list[str]:
     first = records[0]
-    protocols = sorted({r.protocol for r in records}, key=protocol_order)
-    reason = f"{first.status}: {first.reason or 'no reason given'}"
     return [
         "here",
         first.task,
-        ", ".join(map(_protocol, protocols)),
+        ", ".join(map(_protocol, by_protocol(records).values())),
         first.backbone,
         ", ".join(sorted({r.pooling for r in records})),
         DASH,
         DASH,
         DASH,
         DASH,
-        "; ".join([*_marks(preset, first), reason]),
+        "; ".join([*_marks(system, first), f"{first.status}: {reason}"]),
     ]
 
 
-def _marks(preset: Preset | None, record: Record) -> list[str]:
+def _marks(system: PublishedSystem, record: Record) -> list[str]:
     """What sets a row apart from the published system."""
     marks = []
-    if preset is not None and record.backbone != preset.backbone:
+    if record.backbone != system.backbone:
         marks.append("swapped in: not the published backbone")
-    if preset is not None and record.task != preset.task:
+    if record.task != system.task:
         marks.append("another task: not what was published on")
     if is_control(record):
         marks.append("random weights")
@@ -240,5 +209,5 @@ def _notes(record: Record) -> list[str]:
     ]
 
 
-def _protocol(name: str) -> str:
-    return f"{name} (leaks)" if leaks(name) else name
+def _protocol(own: Sequence[Record]) -> str:
+    return f"{own[0].protocol} (leaks)" if leaks(own) else own[0].protocol

@@ -6,37 +6,36 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from bench.records.store import Record
-from bench.report.markdown import (
+from bench.records.schema import Record
+from bench.report.markdown import escape
+from bench.report.page import Block, Bullets, Table, Text
+from bench.report.select import (
+    by_protocol,
+    chosen,
+    finished,
+    is_control,
+    leaks,
+    machines,
+    scores,
+    validation_f1,
+)
+from bench.report.tables.ranking import majority
+from bench.report.values import (
     DASH,
     decimal,
-    escape,
+    layer,
+    millions,
     percent,
     plural,
     points,
-    table,
-)
-from bench.report.ranking import (
-    chosen,
-    finished,
-    grouped,
-    is_control,
-    layer,
-    machines,
-    majority,
-    millions,
-    protocol_order,
-    scores,
-    sizes_the_leak,
     speed,
-    validation_f1,
     weights,
 )
 
 _MOST_REASONS = 12
 
 
-def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> str:
+def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> Table:
     """One row per backbone of one task and protocol, next to its random-weights control."""
     controls = chosen(r for r in found if is_control(r))
     best = chosen(r for r in found if not is_control(r))
@@ -72,58 +71,56 @@ def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> str:
         if controls:
             row.append(percent(scores(controls[name]).macro_f1) if name in controls else DASH)
         rows.append(row)
-    return table(columns, rows)
+    return Table(columns, rows)
 
 
-def leak(found: Sequence[Record]) -> str | None:
+def leak(found: Sequence[Record]) -> list[Block]:
     """How much higher the same backbones read where groups are on both sides.
 
     Args:
         found: finished records of one task without controls.
 
     Returns:
-        The table and its summary; None where no two protocols ran that differ by their leak alone.
+        The table and its summary; empty where no two protocols ran that differ by their leak alone.
     """
-    names = sorted({r.protocol for r in found}, key=protocol_order)
-    fair = next((name for name in names if grouped(name)), None)
-    leaky = next((name for name in names if sizes_the_leak(name)), None)
+    own = by_protocol(found)
+    fair = next((name for name, of in own.items() if not leaks(of)), None)
+    leaky = next((name for name, of in own.items() if leaks(of) and not of[0].folding.subset), None)
     if fair is None or leaky is None:
-        return None
-    fair_best = chosen(r for r in found if r.protocol == fair)
-    leaky_best = chosen(r for r in found if r.protocol == leaky)
-    rows = []
-    for name in fair_best:
-        if name in leaky_best:
-            low = scores(fair_best[name]).macro_f1
-            high = scores(leaky_best[name]).macro_f1
-            rows.append([name, percent(low), percent(high), points(high - low)])
-    pairs = _gaps(found, fair, leaky)
+        return []
+    low, high = chosen(own[fair]), chosen(own[leaky])
+    both = {
+        name: (scores(low[name]).macro_f1, scores(high[name]).macro_f1)
+        for name in low
+        if name in high
+    }
+    rows = [[name, percent(a), percent(b), points(b - a)] for name, (a, b) in both.items()]
+    pairs = _gaps(own[fair], own[leaky])
     if not rows or not pairs:
-        return None
-    spread = (
-        f"Over the {plural(len(pairs), 'combination')} of backbone, pooling and head run under "
-        f"both, `{leaky}` reads {points(statistics.median(pairs))} points in the median "
-        f"(from {points(min(pairs))} to {points(max(pairs))})."
-    )
-    chance = [
-        f"`{name}`: {majority([r for r in found if r.protocol == name])}" for name in (fair, leaky)
-    ]
+        return []
     columns = ("backbone", f"macro-F1 % {fair}>", f"macro-F1 % {leaky}>", "difference, points>")
-    return "\n\n".join([table(columns, rows), spread, *chance])
+    return [
+        Table(columns, rows),
+        Text(
+            f"Over the {plural(len(pairs), 'combination')} of backbone, pooling and head run under "
+            f"both, `{leaky}` reads {points(statistics.median(pairs))} points in the median "
+            f"(from {points(min(pairs))} to {points(max(pairs))})."
+        ),
+        *(Text(f"`{name}`: {majority(own[name])}") for name in (fair, leaky)),
+    ]
 
 
-def _gaps(found: Sequence[Record], fair: str, leaky: str) -> list[float]:
-    def by_row(protocol: str) -> dict[tuple[str, str, str], float]:
-        own = (r for r in found if r.protocol == protocol)
-        return {(r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in own}
+def _gaps(fair: Sequence[Record], leaky: Sequence[Record]) -> list[float]:
+    """Differences in macro-F1 of every combination that ran under both protocols."""
+    low, high = (
+        {(r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in own} for own in (fair, leaky)
+    )
+    return [high[key] - value for key, value in low.items() if key in high]
 
-    fair_f1, leaky_f1 = by_row(fair), by_row(leaky)
-    return [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
 
-
-def cost(found: Sequence[Record]) -> str | None:
+def cost(found: Sequence[Record]) -> list[Block]:
     """Speed and memory of each backbone, one table per machine."""
-    parts = []
+    parts: list[Block] = []
     letters = machines(found)
     for machine, letter in letters.items():
         fastest: dict[tuple[str, str], Record] = {}
@@ -133,8 +130,8 @@ def cost(found: Sequence[Record]) -> str | None:
             fastest.setdefault((record.backbone, weights(record)), record)
         rows = [_cost_row(record) for _, record in sorted(fastest.items())]
         name = f"{letter}: {machine}" if len(letters) > 1 else machine
-        parts.append(f"On {escape(name)}:\n\n{table(_COST_COLUMNS, rows)}")
-    return "\n\n".join(parts) or None
+        parts += [Text(f"On {escape(name)}:"), Table(_COST_COLUMNS, rows)]
+    return parts
 
 
 _COST_COLUMNS = (
@@ -177,7 +174,7 @@ def _cost_row(record: Record) -> list[str]:
     ]
 
 
-def gaps(found: Sequence[Record]) -> str | None:
+def gaps(found: Sequence[Record]) -> list[Block]:
     """Cells that were skipped or failed, one line per distinct reason."""
     counts = Counter(
         (r.task, r.backbone, r.status, r.control or "", r.reason or "no reason given")
@@ -188,36 +185,35 @@ def gaps(found: Sequence[Record]) -> str | None:
         [task, backbone, f"{status}, {control}" if control else status, str(number), reason]
         for (task, backbone, status, control, reason), number in sorted(counts.items())
     ]
-    if not rows:
-        return None
-    return table(("task", "backbone", "status", "cells>", "reason and how to get it"), rows)
+    columns = ("task", "backbone", "status", "cells>", "reason and how to get it")
+    return [Table(columns, rows)] if rows else []
 
 
-def left_out(found: Sequence[Record]) -> str | None:
+def left_out(found: Sequence[Record]) -> list[Block]:
     """Clips that were not used, by reason."""
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in found:
         for excluded in record.excluded:
             clips[record.task, excluded.reason].add(excluded.clip)
     if not clips:
-        return None
+        return []
     total = len({(task, clip) for (task, _), names in clips.items() for clip in names})
-    lines = [f"{plural(total, 'clip')} left out:", ""]
+    lines = []
     by_size = sorted(clips.items(), key=lambda item: (-len(item[1]), item[0]))
     for (task, reason), names in by_size[:_MOST_REASONS]:
         shown = ", ".join(f"`{name}`" for name in sorted(names)[:3])
         more = ", …" if len(names) > 3 else ""
-        lines.append(f"- {task}, {len(names)}: {escape(reason)} ({shown}{more})")
+        lines.append(f"{task}, {len(names)}: {escape(reason)} ({shown}{more})")
     if len(by_size) > _MOST_REASONS:
-        lines.append(f"- and {len(by_size) - _MOST_REASONS} more reasons, in the records")
-    return "\n".join(lines)
+        lines.append(f"and {len(by_size) - _MOST_REASONS} more reasons, in the records")
+    return [Text(f"{plural(total, 'clip')} left out:"), Bullets(lines)]
 
 
-def measured_on(found: Sequence[Record]) -> str | None:
+def measured_on(found: Sequence[Record]) -> list[Block]:
     """Machines, versions and settings behind the finished records, and where they differ."""
     done = finished(found)
     if not done:
-        return None
+        return []
     speeds = [r.throughput for r in done if r.throughput]
     packages: dict[str, set[str]] = defaultdict(set)
     for record in done:
@@ -225,7 +221,7 @@ def measured_on(found: Sequence[Record]) -> str | None:
             packages[name].add(version)
     days = sorted({r.provenance.utc[:10] for r in done})
     facts = {
-        "hardware": sorted({r.provenance.hardware for r in done}),
+        "hardware": sorted({name for s in speeds for name in (s.hardware, s.tuning_hardware)}),
         "dtype": sorted({s.dtype for s in speeds}),
         "threads of the encoder": [str(n) for n in sorted({s.threads for s in speeds})],
         "seed": [str(n) for n in sorted({r.seed for r in done})],
@@ -234,14 +230,16 @@ def measured_on(found: Sequence[Record]) -> str | None:
         "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
         "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
     }
-    lines = [f"- {name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
+    lines = [f"{name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
     if any(sha.endswith("-dirty") for sha in facts["voxgrid commit"]):
-        lines.append("- `-dirty`: Python files differed from the commit named")
+        lines.append("`-dirty`: Python files differed from the commit named")
     mixed = [name for name in ("hardware", "dtype", "seed") if len(facts[name]) > 1]
     if len(facts["voxgrid commit"]) > 1:
         mixed.append("voxgrid commit")
     if any(len(versions) > 1 for versions in packages.values()):
         mixed.append("package versions")
+    blocks: list[Block] = [Bullets(lines)]
     if mixed:
-        lines += ["", f"**Not all rows were made alike:** they differ in {', '.join(mixed)}."]
-    return "\n".join(lines)
+        differ = ", ".join(mixed)
+        blocks.append(Text(f"**Not all rows were made alike:** they differ in {differ}."))
+    return blocks

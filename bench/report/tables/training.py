@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from bench.planning.estimate import duration
-from bench.records.store import FoldRecord, Record, TrainingRecord
-from bench.report.markdown import DASH, escape, percent, table
-from bench.report.ranking import is_control, median_and_range, ranked, scores
+from bench.progress import duration
+from bench.records.schema import Record, TrainingRecord
+from bench.report.markdown import escape
+from bench.report.page import Block, Bullets, Table
+from bench.report.select import is_control, ranked, scores
+from bench.report.values import DASH, median_and_range, percent
 
 _COLUMNS = (
     "backbone",
@@ -34,20 +36,16 @@ ABOUT = (
 )
 
 
-def trained(found: Sequence[Record]) -> str | None:
-    """One row per finished cell of one task and protocol that was trained epoch by epoch.
+def trained(found: Sequence[Record]) -> list[Block]:
+    """One row per cell, then the hardware and what happened in single folds.
 
-    Returns:
-        The table, then the hardware and what happened in single folds; None without such cells.
+    Args:
+        found: finished records of one task and protocol that were trained epoch by epoch.
     """
-    rows = [
-        _row(record, record.training) for record in ranked(found) if record.training is not None
-    ]
-    if not rows:
-        return None
-    machines = sorted({r.training.hardware for r in found if r.training is not None})
-    lines = [f"- trained on: {escape('; '.join(machines))}", *_notes(ranked(found))]
-    return table(_COLUMNS, rows) + "\n\n" + "\n".join(lines)
+    rows = [_row(record, record.training) for record in ranked(found) if record.training]
+    machines = sorted({r.throughput.tuning_hardware for r in found if r.throughput})
+    lines = [f"trained on: {escape('; '.join(machines))}", *_notes(ranked(found))]
+    return [Table(_COLUMNS, rows), Bullets(lines)]
 
 
 def _row(record: Record, training: TrainingRecord) -> list[str]:
@@ -57,7 +55,7 @@ def _row(record: Record, training: TrainingRecord) -> list[str]:
         record.pooling,
         record.head,
         percent(scores(record).macro_f1),
-        parts(record),
+        parts(record) or DASH,
         epochs(record) or DASH,
         ", ".join(training.precision) or DASH,
         "cached and live" if training.frozen_part == "both" else training.frozen_part,
@@ -68,42 +66,15 @@ def _row(record: Record, training: TrainingRecord) -> list[str]:
     ]
 
 
-def parts(record: Record) -> str:
+def parts(record: Record) -> str | None:
     """What the best trial of each fold trained, such as `the last block (4), all but … (2)`."""
-    counts = Counter(_part(record, fold) for fold in record.folds)
-    if len(counts) == 1:
-        return next(iter(counts))
+    counts = Counter(fold.trained for fold in record.folds if fold.trained)
+    if len(counts) <= 1:
+        return next(iter(counts), None)
     return ", ".join(
         f"{part} ({count})"
         for part, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
-
-
-def _part(record: Record, fold: FoldRecord) -> str:
-    kind, blocks = _scope(fold.best_params)
-    if blocks is not None and isinstance(fold.layer, int):
-        blocks = min(blocks, fold.layer)  # there are no more below the cut
-    which = {None: "all blocks", 1: "the last block"}.get(blocks, f"the last {blocks} blocks")
-    known = {
-        "all": "all but the feature encoder",
-        "classifier": "the classifier alone",
-        "blocks": which,
-        "lora": f"LoRA of rank {fold.best_params.get('lora_rank')} on {which}",
-        None: f"{record.pooling} pooling and classifier",
-    }
-    return known.get(kind, str(kind))
-
-
-def _scope(chosen: Mapping[str, float | int | str | bool | None]) -> tuple[str | None, int | None]:
-    """What of the backbone was trained, and how many blocks; None for nothing or all of them.
-
-    A search draws it as one name, `scope`, such as `top-2`; a recipe gives `trained` and `blocks`.
-    """
-    if "scope" in chosen:
-        scope, _, number = str(chosen["scope"]).partition("-")
-        return ("blocks" if scope == "top" else scope), int(number) if number.isdigit() else None
-    kind, count = chosen.get("trained"), chosen.get("blocks")
-    return None if kind is None else str(kind), None if count is None else int(count)
 
 
 def epochs(record: Record) -> str | None:
@@ -131,5 +102,5 @@ def _notes(found: Sequence[Record]) -> list[str]:
         for note, folds in numbers.items():
             where = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
             row = f"{record.backbone}, {record.pooling}, {record.head}"
-            lines.append(f"- {escape(f'{row}, {where}: {note}')}")
+            lines.append(escape(f"{row}, {where}: {note}"))
     return lines

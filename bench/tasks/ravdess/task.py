@@ -12,11 +12,19 @@ from pathlib import Path
 
 from bench.clips import Clip, Exclusion, Task, shortened
 from bench.errors import DataUnavailable, UserError
-from bench.tasks import TASKS
+from bench.tasks.entry import Entry
 from bench.tasks.ravdess.fetch import fetch_ravdess
 from bench.tasks.ravdess.manifest import manifest
 
-NAME = "ravdess"
+ENTRY = Entry(
+    "ravdess",
+    protocols=("speaker-6fold", "random-80-20"),
+    summary="RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
+    group="speaker",
+    twin="sample-emotion",
+    download="RAVDESS speech from Zenodo, 208 MB",
+)
+NAME = ENTRY.name
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 _READABLE = (".wav", ".flac")  # in order of preference: WAV is what was published
@@ -123,7 +131,7 @@ def read(folder: Path) -> Task:
         name=NAME,
         labels=LABELS,
         clips=tuple(clips[key] for key in sorted(clips)),
-        protocols=TASKS[NAME].protocols,
+        protocols=ENTRY.protocols,
         excluded=tuple(excluded),
         notes=_missing(clips),
         published={key: manifest()[key].pcm_sha256 for key in clips},

@@ -15,11 +15,18 @@ import numpy as np
 from scipy.signal import lfilter
 
 from bench.clips import Clip, Task
-from bench.tasks import TASKS
+from bench.tasks.entry import Entry
 from bench.tasks.sample import files
 from bench.tasks.sample.synthesis import BANDWIDTHS, VOWELS, quantised, random_of, resonate, white
 
-NAME = "sample-emotion"
+ENTRY = Entry(
+    "sample-emotion",
+    protocols=("speaker-3fold", "random-80-20"),
+    summary="generated stand-in for ravdess: 4 emotions, 6 voices, 120 clips",
+    group="speaker",
+    sample=True,
+)
+NAME = ENTRY.name
 LABELS = ("neutral", "happy", "sad", "angry")
 CLIPS_PER_CELL = 5  # of one voice and one emotion
 RATE = 16000
@@ -89,7 +96,7 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         )
     )
     files.ensure(folder, clips, _sound)
-    return Task(name=NAME, labels=LABELS, clips=clips, protocols=TASKS[NAME].protocols, sample=True)
+    return Task(name=NAME, labels=LABELS, clips=clips, protocols=ENTRY.protocols, sample=True)
 
 
 def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int) -> np.ndarray:

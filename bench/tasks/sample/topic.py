@@ -17,7 +17,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from bench.clips import Clip, Task
-from bench.tasks import TASKS
+from bench.tasks.entry import Entry
 from bench.tasks.sample import files
 from bench.tasks.sample.synthesis import (
     BANDWIDTHS,
@@ -30,7 +30,14 @@ from bench.tasks.sample.synthesis import (
     white,
 )
 
-NAME = "sample-topic"
+ENTRY = Entry(
+    "sample-topic",
+    protocols=("channel-5fold", "random-75-25"),
+    summary="generated stand-in for youtube: 4 kinds of sound, 12 channels, 120 clips",
+    group="channel",
+    sample=True,
+)
+NAME = ENTRY.name
 LABELS = ("speech", "music", "percussion", "ambience")
 CLIPS_PER_CHANNEL = 10
 RATE = 16000
@@ -106,7 +113,7 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         Clip(clip, folder / f"{clip}.wav", label, group) for clip, label, group in sorted(ids)
     )
     files.ensure(folder, clips, _sound)
-    return Task(name=NAME, labels=LABELS, clips=clips, protocols=TASKS[NAME].protocols, sample=True)
+    return Task(name=NAME, labels=LABELS, clips=clips, protocols=ENTRY.protocols, sample=True)
 
 
 def synthesize(

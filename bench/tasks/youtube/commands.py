@@ -67,7 +67,7 @@ def _state(name: str) -> State:
     for state in known:
         if state == name:
             return state
-    raise UserError(f"--again knows no status '{name}': {nearest(name, [*known])}")
+    raise UserError(f"--again knows no status '{name}': {nearest(name, known)}")
 
 
 def fetch(

@@ -8,12 +8,19 @@ from pathlib import Path
 from bench.clips import Clip, Exclusion, Task
 from bench.errors import DataUnavailable, UserError
 from bench.protocols.grouping import components
-from bench.tasks import TASKS
+from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links.videos import CATEGORIES, normalised
 from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
 
-NAME = "youtube"
+ENTRY = Entry(
+    "youtube",
+    protocols=("channel-5fold", "random-75-25", "balanced-109"),
+    summary="YouTube category from the sound track: travel, food, art_music, history",
+    group="channel",
+    twin="sample-topic",
+)
+NAME = ENTRY.name
 
 
 def folder(data_root: Path | None, cache: Path) -> Path:
@@ -69,7 +76,7 @@ def read(place: Path) -> Task:
         name=NAME,
         labels=CATEGORIES,
         clips=tuple(sorted(clips, key=lambda clip: clip.id)),
-        protocols=TASKS[NAME].protocols,
+        protocols=ENTRY.protocols,
         excluded=tuple(excluded),
         notes=_notes(items, fetched),
         file_sha256={str(item.id): str(item.sha256) for item in fetched},

@@ -10,9 +10,9 @@ import numpy as np
 
 from backbones import STEM
 from bench.errors import VoxgridError
+from bench.features.extract import Extraction
 from bench.features.frames import FrameView
 from bench.tuning.fits.live import Indices, LiveSequences, Recordings, cropped, shape
-from bench.tuning.layers import start_of
 from heads.sequences import Sequences
 
 if TYPE_CHECKING:
@@ -140,8 +140,10 @@ class BackboneClips:
     Args:
         recordings: the clips.
         cut: layer after which the backbone is cut, 0 or more.
-        cached: see `sequences`.
-        most_frames: longer clips are cut to their first frames.
+        cached: whether frames are read from the store where it has them, instead of made anew in
+            every epoch.
+        crop_seconds: how much of the beginning of a clip is used; None for all.
+        read: filled with the layers that were asked for; shared by every subset.
     """
 
     def __init__(
@@ -150,15 +152,22 @@ class BackboneClips:
         cut: int,
         *,
         cached: bool = True,
-        most_frames: int | None = None,
+        crop_seconds: float | None = None,
+        read: set[int] | None = None,
     ) -> None:
         self.blocks = cut
         self._recordings = recordings
         self._cached = cached
-        self._most_frames = most_frames
+        self._crop_seconds = crop_seconds
+        self._read = set() if read is None else read
 
     def __len__(self) -> int:
         return len(self._recordings.clips)
+
+    @property
+    def live(self) -> bool:
+        """Whether something that was asked for is made anew in every epoch."""
+        return not all(map(self._is_stored, self._read))
 
     def take(self, indices: Indices) -> BackboneClips:
         """Some of the clips, in the order given."""
@@ -167,21 +176,23 @@ class BackboneClips:
             replace(self._recordings, clips=clips),
             self.blocks,
             cached=self._cached,
-            most_frames=self._most_frames,
+            crop_seconds=self._crop_seconds,
+            read=self._read,
         )
 
     def inputs(self, blocks: int | None) -> Sequences:
         """What the first trained block reads; see `TrainableClips.inputs`.
 
         Raises:
-            FramesMissing: its frames are not stored.
             ValueError: there are not so many blocks below the cut.
         """
+        start = start_of(self.blocks, blocks)
+        self._read.add(start)
         return sequences(
             self._recordings,
-            (start_of(self.blocks, blocks),),
-            cached=self._cached,
-            most_frames=self._most_frames,
+            (start,),
+            cached=self._is_stored(start),
+            most_frames=frames_within(self._recordings.job, start, self._crop_seconds),
         )
 
     def tail(self, blocks: int | None) -> torch.nn.Module:
@@ -192,3 +203,31 @@ class BackboneClips:
             ValueError: there is no such part.
         """
         return self._recordings.live.get().tail(start_of(self.blocks, blocks), self.blocks)
+
+    def _is_stored(self, layer: int) -> bool:
+        if not self._cached:
+            return False
+        return layer in self._recordings.job.frame_set().layers_of(self._recordings.clips)
+
+
+def start_of(cut: int, blocks: int | None) -> int:
+    """The layer that the first trained block reads; None trains all but the feature encoder.
+
+    Raises:
+        ValueError: there are not so many blocks below the cut.
+    """
+    if blocks is None:
+        return STEM
+    if not 0 <= blocks <= cut:
+        raise ValueError(f"{blocks} blocks cannot be trained below layer {cut}")
+    return cut - blocks
+
+
+def frames_within(job: Extraction, layer: int, seconds: float | None) -> int | None:
+    """Most frames of a layer in the beginning of a clip; None where all of it is used."""
+    if seconds is None:
+        return None
+    # of the longest clip: the edges of short ones make the rate look higher
+    longest = max(job.sources, key=lambda source: source.seconds)
+    frames = job.features().view((longest.pcm_sha256,)).frames(max(layer, 0))[0]
+    return max(1, round(seconds * float(frames / longest.seconds)))

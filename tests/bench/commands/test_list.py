@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from backbones import BackboneError
-from backbones import registry as backbone_registry
+from backbones.extras import EXTRA_MODULES
 from bench import tasks
 from bench.commands import list as inventory
 from bench.config.presets import PRESETS
 from bench.errors import UserError
 from bench.features.pooling import POOLINGS
-from bench.protocols.makers import PROTOCOLS
-from bench.tasks import plugins as task_plugins
-from heads import registry as head_registry
+from bench.plugins import BACKBONES, HEADS
+from bench.protocols.table import PROTOCOLS
+from bench.tasks import TASKS
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +38,9 @@ def test_what_is_listed_is_what_is_registered() -> None:
     assert {kind: [entry["name"] for entry in entries] for kind, entries in found.items()} == {
         "tasks": tasks.names(),
         "protocols": list(PROTOCOLS),
-        "backbones": list(backbone_registry.infos()),
+        "backbones": list(BACKBONES.names()),
         "poolings": list(POOLINGS),
-        "heads": [info.name for info in head_registry.infos()],
+        "heads": HEADS.names(),
         "presets": list(PRESETS),
         "broken": [],
     }
@@ -59,14 +58,11 @@ def test_one_kind_is_listed_alone(kind: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_backbones_alone_show_sizes_rate_licence_and_origin(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        backbone_registry,
-        "origin",
-        lambda name: "there.mel (mel-pack)" if name == "logmel" else f"backbones.{name}",
-    )
-    inventory.render(inventory.collect("backbones"))
+    found = inventory.collect("backbones")
+    by_name(found["backbones"])["logmel"]["origin"] = "there.mel (mel-pack)"
+    inventory.render(found)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["whisper-base", "missing", "7", "512", "16000", "50", "20.6"] in rows
     assert ["whisper-base", "Apache-2.0", "voxgrid"] in rows
@@ -81,30 +77,22 @@ def test_a_list_of_something_unknown_gets_a_suggestion() -> None:
 def test_plugins_left_out_are_listed_with_their_reason_and_without_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def forget() -> None:
-        backbone_registry._discovered.cache_clear()
-        head_registry._discovered.cache_clear()
-        task_plugins.found.cache_clear()
-
     (tmp_path / "defective_plugin.py").write_text("import no_such_module_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
     described = tmp_path / "defective-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: defective\nVersion: 1.0\n")
-    groups = (backbone_registry.ENTRY_POINTS, head_registry.GROUP, task_plugins.GROUP)
+    groups = [registry.group for registry in (BACKBONES, HEADS, TASKS)]
     (described / "entry_points.txt").write_text(
         "".join(f"[{group}]\ndefective = defective_plugin\n" for group in groups)
     )
-    forget()
-    try:
+    with BACKBONES.including(), HEADS.including(), TASKS.including():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             found = inventory.collect()
         inventory.render(found)
-        with pytest.raises(BackboneError, match="'defective' was left out: defective_plugin"):
-            backbone_registry.get("defective")
-    finally:
-        forget()
+        with pytest.raises(UserError, match="'defective' was left out: defective_plugin"):
+            BACKBONES.get("defective")
     assert [entry["kind"] for entry in found["broken"]] == ["backbones", "heads", "tasks"]
     lines = capsys.readouterr().out.splitlines()
     for kind in ("backbones", "heads", "tasks"):
@@ -153,7 +141,7 @@ def test_a_data_folder_without_clips_is_broken_and_not_missing(bare_machine: Pat
 
 
 def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbone_registry.EXTRA_MODULES, "egemaps", ("not_a_module",))
+    monkeypatch.setitem(EXTRA_MODULES, "egemaps", ("not_a_module",))
     egemaps = by_name(inventory.collect()["backbones"])["egemaps"]
     assert egemaps["state"] == "missing extra"
     assert "pip install 'opensmile>=2.5'" in egemaps["detail"]

@@ -14,16 +14,33 @@ from bench.audio.index import ScannedClip
 from bench.clips import Clip, Exclusion, Task
 from bench.commands import plan as report
 from bench.config.grid import Cell
-from bench.config.spec import GridConfig
+from bench.config.spec import RunSpec
 from bench.features.extract import Extraction
 from bench.features.key import FeatureSettings
+from bench.features.source import Source
 from bench.planning import estimate
 from bench.planning.estimate import Estimate, History
-from bench.planning.plan import Plan, PlannedBackbone, PlannedCell, PlannedTask, TaskPlan
+from bench.planning.plan import (
+    BackbonePlan,
+    Finished,
+    FoldedTask,
+    Plan,
+    Ready,
+    ReadyBackbone,
+    Skipped,
+    SkippedBackbone,
+    TaskPlan,
+)
+from bench.progress import duration
 from bench.protocols.fold import Fold, Split
 from bench.records import store as records
 from bench.records.benchmarks import Benchmark
+from bench.tuning.cell import CellJob
+from bench.tuning.fits.vectors import VectorFits
+from bench.tuning.storage import JournalStudies
+from heads import Reads
 from tests.bench.records.make_records import HARDWARE, make_record
+from tests.conftest import Voxgrid
 
 INFO = BackboneInfo(
     name="xlsr",
@@ -41,89 +58,108 @@ INFO = BackboneInfo(
     parameters=300_000_000,
 )
 PRETRAINED = Weights("pretrained", id="some/weights", sha="0" * 64)
-EMPTY = History(HARDWARE, 2, (), {})
+FOLDS = tuple(
+    Fold(i, np.arange(60), np.arange(60, 80), np.arange(80, 100), ("g",)) for i in range(6)
+)
+EMPTY = History(HARDWARE, HARDWARE, 2, (), ())
+BENCHMARK = Benchmark("xlsr", "pretrained", "ravdess", HARDWARE, 5.0, 20.0, 8)
 
 
 @pytest.fixture
-def planned(tmp_path: Path) -> PlannedTask:
+def folded(tmp_path: Path) -> FoldedTask:
     """100 clips of 36 seconds: one hour in all."""
     clips = tuple(
         ScannedClip(Clip(f"c{i}", tmp_path / f"{i}.wav", "a", "g"), "f", f"p{i}", 36.0, 1, 16000)
         for i in range(100)
     )
-    parts = (np.arange(60), np.arange(60, 80), np.arange(80, 100))
-    folds = tuple(Fold(i, *parts, ("g",)) for i in range(6))
     task = Task("ravdess", ("a", "b"), tuple(c.clip for c in clips), ("speaker-6fold",))
-    splits = {"speaker-6fold": Split("speaker-6fold", True, folds, (), ())}
-    return PlannedTask(task, clips, (Exclusion("bad", "no sound"),), splits, {})
+    splits = {"speaker-6fold": Split("speaker-6fold", True, FOLDS, (), ())}
+    return FoldedTask(task, clips, (Exclusion("bad", "no sound"),), splits, {})
 
 
 @pytest.fixture
-def xlsr(tmp_path: Path) -> PlannedBackbone:
-    extraction = Extraction(FeatureSettings(INFO, PRETRAINED), (), tmp_path / "features")
-    return PlannedBackbone(INFO, PRETRAINED, None, extraction, 3600.0)
+def xlsr(folded: FoldedTask, tmp_path: Path) -> ReadyBackbone:
+    sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in folded.clips)
+    extraction = Extraction(FeatureSettings(INFO, PRETRAINED), sources, tmp_path / "features")
+    return ReadyBackbone(INFO, extraction, pending_seconds=3600.0)
 
 
-def cells(*states: str, backbone: str = "xlsr") -> tuple[PlannedCell, ...]:
-    return tuple(
-        PlannedCell(Cell("ravdess", "speaker-6fold", backbone, f"p{i}", "mlp"), state, trials=10)  # type: ignore[arg-type]
-        for i, state in enumerate(states)
+def ready(number: int = 0, reads: Reads = "vectors") -> Ready:
+    job = CellJob(
+        cell=Cell("ravdess", "speaker-6fold", "xlsr", f"p{number}", "mlp"),
+        name="a-cell",
+        fits=VectorFits(Path("features"), FeatureSettings(INFO, PRETRAINED), ()),
+        classes=(0,) * 100,
+        n_classes=2,
+        folds=FOLDS,
+        trials=10,
+        seed=0,
+        studies=JournalStudies(Path("studies")),
     )
+    return Ready(job, reads, "f" * 64)
+
+
+def done(number: int) -> Finished:
+    return Finished(ready(number).cell)
 
 
 def test_extraction_time_rests_on_records_first_then_benchmarks_then_a_guess(
-    xlsr: PlannedBackbone,
+    xlsr: ReadyBackbone,
 ) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", HARDWARE, 5.0, 20.0, 8)}
-    record = make_record("xlsr")  # end to end 10 × real time
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [record], benchmarks)) == Estimate(
-        360.0, "records"
-    )
-    assert estimate.extraction(xlsr, History(HARDWARE, 2, [], benchmarks)) == Estimate(
-        180.0, "benchmark"
-    )
+    benchmarked = replace(EMPTY, benchmarks=[replace(BENCHMARK, hardware="Other"), BENCHMARK])
+    assert estimate.extraction(xlsr, benchmarked) == Estimate(180.0, "benchmark")
+    recorded = replace(benchmarked, records=[make_record("xlsr")])  # end to end 10 × real time
+    assert estimate.extraction(xlsr, recorded) == Estimate(360.0, "records")
     assert estimate.extraction(xlsr, EMPTY).basis == "guess"
 
 
-def test_other_machines_backbones_and_sizes_say_nothing(xlsr: PlannedBackbone) -> None:
-    benchmarks = {("xlsr", "pretrained"): Benchmark("ravdess", "Other CPU", 5.0, 20.0, 8)}
+def test_other_machines_backbones_and_sizes_say_nothing(xlsr: ReadyBackbone) -> None:
+    benchmarks = [replace(BENCHMARK, hardware="Other CPU")]
     small = make_record("xlsr", task="sample-emotion").model_copy(
         update={"weights": make_record().weights.model_copy(update={"size": "small"})}
     )
     elsewhere = [make_record("xlsr", hardware="Other CPU"), make_record("wav2vec2"), small]
-    found = estimate.extraction(xlsr, History(HARDWARE, 2, elsewhere, benchmarks))
+    found = estimate.extraction(xlsr, replace(EMPTY, records=elsewhere, benchmarks=benchmarks))
     assert found == estimate.extraction(xlsr, EMPTY)
 
 
-def test_a_guess_grows_with_parameters_and_shrinks_with_cores(xlsr: PlannedBackbone) -> None:
+def test_a_guess_grows_with_parameters_and_shrinks_with_cores(xlsr: ReadyBackbone) -> None:
     light = replace(xlsr, info=replace(INFO, parameters=20_000_000))
     slow, fast = estimate.extraction(xlsr, EMPTY), estimate.extraction(light, EMPTY)
     assert slow.seconds > fast.seconds > 0
     assert estimate.extraction(xlsr, replace(EMPTY, cores=4)).seconds < slow.seconds
 
 
-def test_nothing_pending_and_nothing_loadable_take_no_time(xlsr: PlannedBackbone) -> None:
+def test_nothing_pending_takes_no_time(xlsr: ReadyBackbone) -> None:
     assert estimate.extraction(replace(xlsr, pending_seconds=0.0), EMPTY) == Estimate()
-    assert estimate.extraction(replace(xlsr, weights=None), EMPTY) == Estimate()
 
 
-def test_tuning_time_counts_cells_to_do_at_the_pace_of_their_head(planned: PlannedTask) -> None:
+def test_tuning_time_counts_cells_to_do_at_the_pace_of_their_head() -> None:
     # 40 seconds for 2 folds of 10 trials: 2 seconds per trial
     history = replace(EMPTY, records=[make_record(head="mlp"), make_record(head="other")])
-    found = estimate.tuning(cells("todo", "todo", "done", "skipped"), planned, history)
+    found = estimate.tuning([ready(0), ready(1)], history)
     assert found == Estimate(2 * 6 * 10 * 2.0, "records")
-    assert estimate.tuning(cells("todo"), planned, EMPTY).basis == "guess"
-    assert estimate.tuning(cells("done"), planned, EMPTY) == Estimate()
+    assert estimate.tuning([ready()], EMPTY).basis == "guess"
+    assert estimate.tuning([], EMPTY) == Estimate()
 
 
-def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors(
-    planned: PlannedTask,
-) -> None:
+def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors() -> None:
     history = replace(EMPTY, records=[make_record(head="mlp")])
-    (vectors,) = cells("todo")
-    trained = (replace(vectors, wants="backbone"),)
-    assert estimate.tuning(trained, planned, history).basis == "guess"
-    assert estimate.tuning(trained, planned, history).seconds > 60 * 6
+    trained = [ready(reads="backbone")]
+    assert estimate.tuning(trained, history).basis == "guess"
+    assert estimate.tuning(trained, history).seconds > 60 * 6
+
+
+def test_tuning_times_count_on_what_heads_are_tuned_on_whatever_encoded() -> None:
+    history = replace(EMPTY, hardware="Test GPU", records=[make_record(hardware="Test GPU")])
+    assert estimate.tuning([ready()], history).basis == "guess"
+    throughput = make_record().throughput
+    assert throughput is not None
+    encoded_on_gpu = throughput.model_copy(update={"hardware": "Test GPU"})
+    record = make_record().model_copy(update={"throughput": encoded_on_gpu})
+    assert estimate.tuning([ready()], replace(history, records=[record])) == Estimate(
+        6 * 10 * 2.0, "records"
+    )
 
 
 def test_a_sum_rests_on_its_weakest_part() -> None:
@@ -131,12 +167,10 @@ def test_a_sum_rests_on_its_weakest_part() -> None:
     assert Estimate(1, "benchmark") + Estimate() == Estimate(1, "benchmark")
 
 
-def test_disk_is_four_float32_statistics_per_layer_and_pending_clip(
-    planned: PlannedTask, xlsr: PlannedBackbone
-) -> None:
-    assert estimate.feature_bytes(xlsr, planned) == 100 * 25 * 1024 * 16
+def test_disk_is_four_float32_statistics_per_layer_and_pending_clip(xlsr: ReadyBackbone) -> None:
+    assert estimate.feature_bytes(xlsr) == 100 * 25 * 1024 * 16
     half = replace(xlsr, pending_seconds=1800.0)
-    assert estimate.feature_bytes(half, planned) == 50 * 25 * 1024 * 16
+    assert estimate.feature_bytes(half) == 50 * 25 * 1024 * 16
 
 
 @pytest.mark.parametrize(
@@ -144,7 +178,7 @@ def test_disk_is_four_float32_statistics_per_layer_and_pending_clip(
     [(0.4, "<1 s"), (75, "75 s"), (600, "10 min"), (5400, "1 h 30 min"), (7199, "2 h 0 min")],
 )
 def test_durations_read_as_words(seconds: float, words: str) -> None:
-    assert estimate.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -156,8 +190,8 @@ def test_sizes_read_as_words(count: float, words: str) -> None:
 
 @pytest.fixture
 def shown(
-    planned: PlannedTask,
-    xlsr: PlannedBackbone,
+    folded: FoldedTask,
+    xlsr: ReadyBackbone,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -166,18 +200,16 @@ def shown(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
     monkeypatch.setattr(measure, "hardware", lambda device: HARDWARE)
+    monkeypatch.setattr(measure, "processor", lambda: HARDWARE)
     records.write(tmp_path / "results", make_record("xlsr", head="mlp"))
-    absent = PlannedBackbone(
+    absent = SkippedBackbone(
         replace(INFO, name="wav2vec2", parameters=100_000_000),
-        None,
         "wav2vec2: weights unavailable; get them with: hf download some/weights",
-        None,
-        0.0,
     )
-    both = (*cells("todo", "done"), *cells("skipped", backbone="wav2vec2"))
-    plan = TaskPlan(planned, 10, {"xlsr": xlsr, "wav2vec2": absent}, both)
-    config = GridConfig(results=tmp_path / "results", jobs=2)
-    report.render(Plan((plan,), ("a note",)), config)
+    skipped = Skipped(replace(ready().cell, backbone="wav2vec2"), absent.reason)
+    rows = (BackbonePlan(xlsr, (ready(0), done(1))), BackbonePlan(absent, (skipped,)))
+    spec = RunSpec(results=tmp_path / "results", jobs=2)
+    report.render(Plan(spec, (TaskPlan(folded, 10, rows),), ("a note",)))
     return capsys.readouterr().out
 
 
@@ -202,13 +234,28 @@ def test_a_plan_says_why_a_backbone_is_skipped_and_that_a_run_would_download_it(
 
 
 def test_a_plan_with_all_done_says_so_and_promises_no_time(
-    planned: PlannedTask,
-    xlsr: PlannedBackbone,
+    folded: FoldedTask,
+    xlsr: ReadyBackbone,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plan = TaskPlan(planned, 10, {"xlsr": xlsr}, cells("done", "done"))
-    report.render(Plan((plan,)), GridConfig(results=tmp_path))
+    rows = (BackbonePlan(xlsr, (done(0), done(1))),)
+    report.render(Plan(RunSpec(results=tmp_path), (TaskPlan(folded, 10, rows),)))
     printed = capsys.readouterr().out
     assert "Nothing to do." in printed
     assert "In all" not in printed
+
+
+def test_dtype_that_a_backbone_does_not_state_is_a_skipped_row(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text('dtype = "bfloat16"\n')
+    asked = ("--task", "sample-emotion", "--pooling", "mean", "--head", "logistic_regression")
+    done = voxgrid("plan", *asked, "--backbone", "whisper-base", "--backbone", "logmel")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert (
+        "whisper-base: skipped: its vectors in bfloat16 are too far from those in float32" in said
+    )
+    assert "one of float32, float16" in said
+    assert "logmel: skipped" not in said

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from dataclasses import FrozenInstanceError
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from backbones import registry as backbone_registry
 from bench import tasks
 from bench.config import presets
-from bench.config.presets import PRESETS, Preset, Quoted
-from bench.config.spec import GridConfig
+from bench.config.presets import Preset, Published
+from bench.config.spec import RunSpec, load
 from bench.errors import UserError
 from bench.features.pooling import get_pooling
 from bench.planning import pairs
-from bench.protocols import makers as protocols
+from bench.plugins import BACKBONES, HEADS
+from bench.protocols import table as protocols
 from heads import Head
-from heads import registry as head_registry
 
+PRESETS = presets.all_presets()
 ALL = [pytest.param(preset, id=name) for name, preset in PRESETS.items()]
 ON_YOUTUBE = [param for param in ALL if param.values[0].task == "youtube"]
 RAVDESS = PRESETS["xlsr-finetune-ravdess"]
@@ -30,14 +32,13 @@ RAVDESS = PRESETS["xlsr-finetune-ravdess"]
 
 def percents(preset: Preset) -> tuple[str | None, ...]:
     own = preset.published
-    values = (own.accuracy, own.macro_f1, own.precision, own.recall)
-    return tuple(value.percent if value else None for value in values)
+    return tuple(own.figures.get(name) for name in ("accuracy", "macro_f1", "precision", "recall"))
 
 
 def head_class(preset: Preset) -> type[Head]:
-    kinds = {pairs.wants(pooling, preset.head) for pooling in preset.poolings}
+    kinds = {pairs.reads(pooling, preset.head) for pooling in preset.poolings}
     assert len(kinds) == 1
-    return head_registry.get(preset.head, kinds.pop())
+    return HEADS.reading(preset.head, kinds.pop())
 
 
 def test_the_published_figures_are_those_of_the_five_systems() -> None:
@@ -73,7 +74,7 @@ def test_what_is_documented_of_training_is_what_runs() -> None:
 @pytest.mark.parametrize("preset", ALL)
 def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
     assert PRESETS[preset.name] is preset
-    info = backbone_registry.infos()[preset.backbone]
+    info = BACKBONES.get(preset.backbone).info
     assert [pairs.skip(info, pooling, preset.head) for pooling in preset.poolings] == [
         None for _ in preset.poolings
     ]
@@ -116,17 +117,18 @@ def test_a_preset_says_what_is_not_documented_and_what_differs_in_sentences(
 
 @pytest.mark.parametrize("preset", ALL)
 def test_a_preset_cannot_be_changed_and_travels_to_a_worker(preset: Preset) -> None:
-    with pytest.raises(FrozenInstanceError):
-        preset.head = "mlp"
+    with pytest.raises(ValidationError, match="frozen"):
+        preset.head = "mlp"  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(preset)) == preset
-    assert hash(preset) == hash(pickle.loads(pickle.dumps(preset)))
 
 
 @given(st.integers(0, 10_000))
 def test_a_quoted_share_reads_the_same_in_percent_with_no_digit_more_or_less(tenths: int) -> None:
     share = str(Decimal(tenths).scaleb(-4))
-    assert Decimal(Quoted(share).percent) == Decimal(tenths) / 100
-    assert Quoted(share, above=True).percent == f"above {Quoted(share).percent}"
+    figures = {"accuracy": share, "recall": f"above {share}"}
+    own = Published.model_validate({"measured_on": "clips", "figures": figures}).figures
+    assert Decimal(own["accuracy"]) == Decimal(tenths) / 100
+    assert own["recall"] == f"above {own['accuracy']}"
 
 
 def test_an_unknown_preset_says_which_was_meant() -> None:
@@ -137,77 +139,80 @@ def test_an_unknown_preset_says_which_was_meant() -> None:
         presets.find("zzz")
 
 
-def test_a_description_holds_the_published_figures() -> None:
-    assert presets.describe("xlsr-finetune-ravdess").endswith("accuracy 76 %, macro-F1 74 %")
+def test_the_published_figures_read_as_words() -> None:
+    assert str(RAVDESS.published) == "accuracy 76 %, macro-F1 74 %"
 
 
-def test_a_preset_puts_its_cells_into_the_configuration_and_leaves_the_rest() -> None:
-    before = GridConfig(trials=7, seed=5, heads=("mlp",), backbones=("logmel",))
-    after = presets.apply(RAVDESS, before, {})
-    assert after.tasks == ("ravdess",)
-    assert after.protocols == ("random-80-20", "speaker-6fold")
-    assert (after.backbones, after.poolings) == (("xlsr",), ("mean", "sum", "max"))
-    assert after.heads == ("fine_tune",)
-    assert (after.trials, after.sample.trials, after.fine_tune.trials) == (1, 1, 1)
-    assert after.fine_tune.poolings == after.poolings
-    assert not after.fine_tune.augment
-    assert after.seed == 5
-    assert before.trials == 7
+def test_a_preset_goes_on_top_of_the_file_and_leaves_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("trials = 7\nseed = 5\nheads = ['mlp']\n")
+    spec = load(tmp_path / "grid.toml", {"preset": RAVDESS.name})
+    assert spec.tasks == ("ravdess",)
+    assert spec.protocols == ("random-80-20", "speaker-6fold")
+    assert (spec.backbones, spec.poolings) == (("xlsr",), ("mean", "sum", "max"))
+    assert spec.heads == ("fine_tune",)
+    assert (spec.trials, spec.sample.trials, spec.fine_tune.trials) == (1, 1, 1)
+    assert spec.fine_tune.poolings == spec.poolings
+    assert not spec.fine_tune.augment
+    assert spec.seed == 5
+
+
+def run(preset: Preset, **given: Any) -> RunSpec:
+    return load(None, {"preset": preset.name, **given})
 
 
 def test_the_crop_of_a_preset_is_that_of_its_training() -> None:
-    config = presets.apply(PRESETS["w2v2-finetune-youtube"], GridConfig(), {})
-    assert config.fine_tune.crop_seconds == 60
+    assert run(PRESETS["w2v2-finetune-youtube"]).fine_tune.crop_seconds == 60
 
 
 @pytest.mark.parametrize("preset", ALL)
 def test_a_preset_on_vectors_has_no_crop_since_none_would_be_heeded(preset: Preset) -> None:
-    if "vectors" in {pairs.wants(pooling, preset.head) for pooling in preset.poolings}:
+    if "vectors" in {pairs.reads(pooling, preset.head) for pooling in preset.poolings}:
         assert preset.crop_seconds is None
 
 
 @pytest.mark.parametrize("preset", ALL)
 def test_the_command_line_wins_over_task_backbone_pooling_and_protocol(preset: Preset) -> None:
-    asked = {
-        "tasks": ["ravdess"],
-        "protocols": ["speaker-6fold"],
-        "backbones": ["logmel", "egemaps"],
-        "poolings": ["max"],
-    }
-    config = presets.apply(preset, GridConfig(), asked)
-    assert config.tasks == ("ravdess",)
-    assert config.protocols == ("speaker-6fold",)
-    assert config.backbones == ("logmel", "egemaps")
-    assert config.poolings == config.fine_tune.poolings == ("max",)
-    assert config.heads == (preset.head,)
+    spec = run(
+        preset,
+        tasks=("ravdess",),
+        protocols=("speaker-6fold",),
+        backbones=("logmel", "egemaps"),
+        poolings=("max",),
+    )
+    assert spec.tasks == ("ravdess",)
+    assert spec.protocols == ("speaker-6fold",)
+    assert spec.backbones == ("logmel", "egemaps")
+    assert spec.poolings == spec.fine_tune.poolings == ("max",)
+    assert spec.heads == (preset.head,)
 
 
 @pytest.mark.parametrize("preset", ON_YOUTUBE)
-def test_on_another_task_all_its_protocols_run(preset: Preset) -> None:
-    config = presets.apply(preset, GridConfig(protocols=("random-80-20",)), {"tasks": ["ravdess"]})
-    assert config.protocols == ()
+def test_on_another_task_all_its_protocols_run(preset: Preset, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("protocols = ['random-80-20']\n")
+    spec = load(tmp_path / "grid.toml", {"preset": preset.name, "tasks": ("ravdess",)})
+    assert spec.protocols == ()
 
 
 def test_naming_the_own_task_changes_nothing() -> None:
-    config = presets.apply(RAVDESS, GridConfig(), {"tasks": ["ravdess"], "heads": None})
-    assert config == presets.apply(RAVDESS, GridConfig(), {})
+    assert run(RAVDESS, tasks=("ravdess",)) == run(RAVDESS)
 
 
 def test_a_head_more_trials_or_augmentation_with_a_preset_are_refused() -> None:
     with pytest.raises(UserError, match="leave out --augment"):
-        presets.apply(RAVDESS, GridConfig(), {"augment": True})
+        run(RAVDESS, fine_tune={"augment": True})
     with pytest.raises(UserError, match="own head, fine_tune: leave out --head"):
-        presets.apply(RAVDESS, GridConfig(), {"heads": ["mlp"]})
-    with pytest.raises(UserError, match="leave out --trials"):
-        presets.apply(RAVDESS, GridConfig(), {"trials": 5})
-    assert presets.apply(RAVDESS, GridConfig(), {"trials": 1}).trials == 1
+        run(RAVDESS, heads=("mlp",))
+    for more in ({"trials": 5}, {"sample": {"trainings": 2}}, {"fine_tune": {"trials": 3}}):
+        with pytest.raises(UserError, match="leave out --trials"):
+            run(RAVDESS, **more)
+    assert run(RAVDESS, trials=1).trials == 1
 
 
 @pytest.mark.parametrize("preset", ON_YOUTUBE)
 def test_the_published_kind_of_split_runs_first_and_then_whole_channels(preset: Preset) -> None:
-    config = presets.apply(preset, GridConfig(), {})
-    assert config.tasks == ("youtube",)
-    assert config.protocols == preset.protocols
+    spec = run(preset)
+    assert spec.tasks == ("youtube",)
+    assert spec.protocols == preset.protocols
     first, last = preset.protocols
     assert (protocols.find(first).grouped, last) == (False, "channel-5fold")
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from bench.config.spec import GridConfig, load, parse_duration
+from bench.config.spec import RunSpec, load, parse_duration
 from bench.errors import UserError
-from bench.planning.make import choose
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_committed_grid_toml_says_what_the_defaults_are() -> None:
-    assert load(ROOT / "grid.toml", {}) == GridConfig()
+    assert load(ROOT / "grid.toml", {}) == RunSpec()
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
@@ -47,36 +47,37 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.toml", {})
 
 
-@pytest.mark.parametrize(
-    ("field", "typo", "meant"),
-    [
-        ("backbones", "quarznet", "quartznet"),
-        ("heads", "logistic_regresion", "logistic_regression"),
-        ("poolings", "mean_sdt", "mean_std"),
-        ("protocols", "speaker6fold", "speaker-6fold"),
-        ("tasks", "ravdes", "ravdess"),
-    ],
-)
-def test_a_typo_is_answered_with_what_was_meant(field: str, typo: str, meant: str) -> None:
-    with pytest.raises(UserError, match=f"did you mean '{meant}'"):
-        choose(GridConfig.model_validate({field: (typo,)}))
+def test_a_run_can_be_written_down_and_read_back_as_it_was(tmp_path: Path) -> None:
+    spec = load(None, {"preset": "xlsr-finetune-ravdess", "results": tmp_path, "budget": "30m"})
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_empty_lists_stand_for_everything() -> None:
-    config = choose(GridConfig(backbones=(), heads=(), poolings=()))
-    assert set(config.backbones) >= {
-        "wav2vec2",
-        "xlsr",
-        "speech2text",
-        "quartznet",
-        "whisper-base",
-        "logmel",
-        "egemaps",
-    }
-    assert set(config.heads) >= {"logistic_regression", "gradient_boosting", "mlp", "fine_tune"}
-    assert set(config.poolings) == {
-        "mean", "sum", "max", "mean_std", "mean_max", "attention", "attentive_stats",
-    }  # fmt: skip
+def test_a_run_cannot_be_changed_and_what_is_altered_is_validated() -> None:
+    spec = RunSpec()
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.trials = 3  # type: ignore[misc]
+    assert spec.altered(trials=3).trials == 3
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        spec.altered(trials=0)
+
+
+def test_trials_are_those_of_every_task_and_head_unless_one_has_its_own() -> None:
+    spec = load(None, {"trials": 7, "sample": {"trainings": 2}})
+    assert (spec.trials, spec.sample.trials, spec.fine_tune.trials) == (7, 7, 7)
+    assert spec.sample.trainings == 2
+
+
+def test_a_run_on_the_side_leaves_the_leaderboard_of_the_others_alone(tmp_path: Path) -> None:
+    assert load(None, {"results": tmp_path}).leaderboard == tmp_path / "leaderboard.md"
+    given = {"results": tmp_path, "leaderboard": Path("mine.md")}
+    assert load(None, given).leaderboard == Path("mine.md")
+
+
+@pytest.mark.parametrize("key", ["control", "preset"])
+def test_what_belongs_to_one_run_is_no_key_of_the_file(tmp_path: Path, key: str) -> None:
+    (tmp_path / "grid.toml").write_text(f"{key} = 'random-init'\n")
+    with pytest.raises(UserError, match=f"unknown key '{key}'; give it as --{key}"):
+        load(tmp_path / "grid.toml")
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.executors.local import Emit, WorkerDied, run_jobs
+from bench.executors.base import Worker, WorkerDied
+from bench.executors.local import LocalExecutor
 from tests.conftest import heed_ctrl_c
 
 
@@ -19,35 +20,35 @@ from tests.conftest import heed_ctrl_c
 class Square:
     number: int
 
-    def __call__(self, emit: Emit) -> int:
-        emit(("squared", self.number))
+    def __call__(self, worker: Worker) -> int:
+        worker.emit(("squared", self.number))
         return self.number**2
 
 
 @dataclass(frozen=True)
 class Fails:
-    def __call__(self, emit: Emit) -> int:
+    def __call__(self, worker: Worker) -> int:
         raise ValueError("no")
 
 
 @dataclass(frozen=True)
 class Dies:
-    def __call__(self, emit: Emit) -> int:
+    def __call__(self, worker: Worker) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
 
 @dataclass(frozen=True)
 class ThreadSetting:
-    def __call__(self, emit: Emit) -> str:
-        return os.environ["OMP_NUM_THREADS"]
+    def __call__(self, worker: Worker) -> str:
+        return f"{os.environ['OMP_NUM_THREADS']} {worker.threads}"
 
 
 @dataclass(frozen=True)
 class WritesItsPidAndSleeps:
     path: str
 
-    def __call__(self, emit: Emit) -> None:
+    def __call__(self, worker: Worker) -> None:
         Path(self.path).write_text(str(os.getpid()))
         time.sleep(120)
 
@@ -55,32 +56,32 @@ class WritesItsPidAndSleeps:
 def test_every_job_gives_one_result_and_its_events_arrive() -> None:
     events: list[object] = []
     done = list(
-        run_jobs([Square(i) for i in range(5)], workers=2, threads=1, on_event=events.append)
+        LocalExecutor().run([Square(i) for i in range(5)], workers=2, on_event=events.append)
     )
-    assert {d.index: d.result for d in done} == {i: i * i for i in range(5)}
+    assert {d.index: d.outcome for d in done} == {i: i * i for i in range(5)}
     assert sorted(events) == [("squared", i) for i in range(5)]
 
 
 def test_an_error_is_handed_over_and_the_rest_goes_on() -> None:
-    done = {d.index: d for d in run_jobs([Fails(), Square(3)], workers=1, threads=1)}
-    assert isinstance(done[0].error, ValueError)
-    assert done[1].result == 9
+    done = {d.index: d for d in LocalExecutor().run([Fails(), Square(3)], workers=1)}
+    assert isinstance(done[0].outcome, ValueError)
+    assert done[1].outcome == 9
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_worker_fails_its_own_job_and_the_rest_goes_on(workers: int) -> None:
     jobs = [Square(1), Dies(), *(Square(i) for i in range(2, 8))]
-    done = {d.index: d for d in run_jobs(jobs, workers=workers, threads=1)}
+    done = {d.index: d for d in LocalExecutor().run(jobs, workers=workers)}
     assert sorted(done) == list(range(8))
-    assert isinstance(done[1].error, WorkerDied)
-    assert "--jobs 1" in str(done[1].error)
-    assert {d.result for i, d in done.items() if i != 1} == {i * i for i in range(1, 8)}
+    assert isinstance(done[1].outcome, WorkerDied)
+    assert "--jobs 1" in str(done[1].outcome)
+    assert {d.outcome for i, d in done.items() if i != 1} == {i * i for i in range(1, 8)}
 
 
 def test_children_are_told_their_share_of_threads_and_the_parent_keeps_its_own() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    (done,) = run_jobs([ThreadSetting()], workers=1, threads=7)
-    assert done.result == "7"
+    (done,) = LocalExecutor(cores=14).run([ThreadSetting()], workers=2)
+    assert done.outcome == "7 7"
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
@@ -90,10 +91,10 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, kill: signal.S
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\n"
-        "from bench.executors.local import run_jobs\n"
+        "from bench.executors.local import LocalExecutor\n"
         "from tests.bench.executors.test_local import WritesItsPidAndSleeps\n"
         "if __name__ == '__main__':\n"
-        "    list(run_jobs([WritesItsPidAndSleeps(sys.argv[1])], workers=1, threads=1))\n"
+        "    list(LocalExecutor().run([WritesItsPidAndSleeps(sys.argv[1])], workers=1))\n"
     )
     root = Path(__file__).resolve().parents[3]
     parent = subprocess.Popen(

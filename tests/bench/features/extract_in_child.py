@@ -12,20 +12,21 @@ import signal
 import sys
 from pathlib import Path
 
-from backbones import WeightsUnavailable, resolve
-from backbones import registry as backbone_registry
+from backbones import WeightsUnavailable
+from backbones.weights import resolve
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
 from bench.machine import peak_rss_mb
+from bench.plugins import BACKBONES
 
 
 def main(
     cache: Path, name: str, layers: list[int], threads: int, kill_after: int, paths: list[Path]
 ) -> None:
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     try:
         weights = resolve(info, allow_download=False)
     except WeightsUnavailable:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,8 @@ import pytest
 import soundfile
 import torch
 
-from backbones import STEM, Backbone, BackboneInfo, Frames, Weights, resolve
-from backbones import registry as backbone_registry
-from backbones.registry import Plugin
+from backbones import STEM, Backbone, BackboneInfo, Frames, Weights
+from backbones.weights import resolve
 from bench import tasks
 from bench.audio.index import scan
 from bench.clips import Clip
@@ -21,6 +23,7 @@ from bench.features.frames import frames_bytes
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError, Source
 from bench.features.store import FeatureSet
+from bench.plugins import BACKBONES
 
 RATE = 16_000
 HOP = 320
@@ -76,16 +79,17 @@ class Broken(Counting):
         return frames, valid
 
 
-def _use(backbone: type[Backbone], monkeypatch: pytest.MonkeyPatch) -> None:
-    plugins = {"counting": Plugin(backbone, "tests")}
-    monkeypatch.setattr(backbone_registry, "_discovered", lambda: plugins)
+@contextmanager
+def _registered(backbone: type[Backbone]) -> Iterator[None]:
     Counting.encoded = Counting.stemmed = 0
+    with BACKBONES.including(EntryPoint("counting", f"{__name__}:{backbone.__name__}", "")):
+        yield
 
 
 @pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
-    _use(Counting, monkeypatch)
-    return Counting
+def counting() -> Iterator[type[Counting]]:
+    with _registered(Counting):
+        yield Counting
 
 
 def _wave(seed: int, seconds: float) -> np.ndarray:
@@ -271,15 +275,15 @@ def test_a_layer_that_does_not_exist_is_refused_before_any_clip(
 
 
 def test_frames_that_are_not_finite_are_refused_by_the_name_of_the_clip(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    _use(Broken, monkeypatch)
     _clips(tmp_path, (0.5, 0.6, 0.7))
     soundfile.write(tmp_path / "clip1.wav", _wave(1, 0.6) * 1.99, RATE, subtype="FLOAT")
     clips = [Clip(p.stem, p, "x", "y") for p in sorted(tmp_path.glob("*.wav"))]
     found = scan(clips, tmp_path / "scan.sqlite3").usable
     sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
-    with pytest.raises(ExtractionError, match=r"unusable frames for clip 'clip1' at layer -1"):
+    refused = pytest.raises(ExtractionError, match=r"unusable frames for clip 'clip1' at layer -1")
+    with _registered(Broken), refused:
         _run(_job(sources, tmp_path / "cache", (STEM,)))
 
 
@@ -309,7 +313,7 @@ def test_the_estimate_of_the_disk_space_is_enough_and_not_far_off(
     clips = tasks.resolve("sample-emotion").clips[::30]
     found = scan(clips, tmp_path / "scan.sqlite3").usable
     sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     layers = (0,) if name == "logmel" else (0, 1)
     job = Extraction(
         FeatureSettings(info, resolve(info, sample=True)), sources, tmp_path / "f", frames=layers

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import backbones
 from backbones import Weights
+from backbones.weights import availability, resolve
 from bench.features.key import FeatureSettings, digest, torch_version
+from bench.plugins import BACKBONES
 
 RESULTS = Path(__file__).parents[3] / "results"
 WEIGHTS = Path(os.environ.get("VOXGRID_WEIGHTS", "/nonexistent"))
@@ -39,7 +40,7 @@ RECORDED = _recorded()
 
 
 def test_fixed_settings_have_the_key_they_always_had() -> None:
-    info = backbones.info("whisper-base")
+    info = BACKBONES.get("whisper-base").info
     settings = FeatureSettings(info, PRETRAINED)
     assert settings.values() == {
         "backbone": "whisper-base",
@@ -69,7 +70,7 @@ def test_fixed_settings_have_the_key_they_always_had() -> None:
 @pytest.mark.parametrize("name", [n for n, k in RECORDED if k == "none"])
 def test_hand_made_features_have_the_key_of_their_records(name: str) -> None:
     key, _ = RECORDED[name, "none"]
-    assert FeatureSettings(backbones.info(name), Weights("none")).key == key
+    assert FeatureSettings(BACKBONES.get(name).info, Weights("none")).key == key
 
 
 @pytest.mark.parametrize("name", [n for n, k in RECORDED if k == "random-init"])
@@ -77,39 +78,40 @@ def test_random_weights_have_the_key_of_their_records(name: str) -> None:
     key, record = RECORDED[name, "random-init"]
     weights = Weights("random-init", size=record["weights"]["size"], seed=record["weights"]["seed"])
     drawn_by = record["provenance"]["packages"]["torch"]
-    assert FeatureSettings(backbones.info(name), weights, torch=drawn_by).key == key
+    assert FeatureSettings(BACKBONES.get(name).info, weights, torch=drawn_by).key == key
 
 
 def test_an_archive_has_the_key_of_its_records() -> None:
     key, record = RECORDED["quartznet", "pretrained"]
     weights = Weights("pretrained", sha=record["weights"]["sha"])
-    assert FeatureSettings(backbones.info("quartznet"), weights).key == key
+    assert FeatureSettings(BACKBONES.get("quartznet").info, weights).key == key
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["quartznet", "whisper-base"])
 def test_real_weights_have_the_key_of_their_records(name: str) -> None:
-    info = backbones.info(name)
-    if backbones.availability(info)[0] != "found":
+    info = BACKBONES.get(name).info
+    if availability(info)[0] != "found":
         pytest.skip(f"VOXGRID_WEIGHTS holds no {name}")
     key, _ = RECORDED[name, "pretrained"]
-    assert FeatureSettings(info, backbones.resolve(info, allow_download=False)).key == key
+    assert FeatureSettings(info, resolve(info, allow_download=False)).key == key
 
 
 def test_a_key_is_made_of_settings_without_disk_or_torch(tmp_path: Path) -> None:
     """In a process of its own, for what it imports."""
     code = """
 import sys
-from backbones import Weights, info
+from backbones import Weights
 from bench.features.key import FeatureSettings
+from bench.plugins import BACKBONES
 weights = Weights("random-init", size="small")
-print(FeatureSettings(info("wav2vec2"), weights).key, "torch" in sys.modules)
+print(FeatureSettings(BACKBONES.get("wav2vec2").info, weights).key, "torch" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     weights = Weights("random-init", size="small", path=tmp_path)
-    key = FeatureSettings(backbones.info("wav2vec2"), weights).key
+    key = FeatureSettings(BACKBONES.get("wav2vec2").info, weights).key
     assert done.stdout.split() == [key, "False"]
 
 
@@ -120,7 +122,7 @@ def test_the_version_of_torch_is_what_torch_says() -> None:
 
 
 def test_where_the_weights_lie_is_no_part_of_the_settings() -> None:
-    info = backbones.info("whisper-base")
+    info = BACKBONES.get("whisper-base").info
     here, there = (replace(PRETRAINED, path=Path(path)) for path in ("/here", "/there"))
     assert FeatureSettings(info, here) == FeatureSettings(info, there)
     assert FeatureSettings(info, here).weights.path is None

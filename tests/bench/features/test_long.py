@@ -6,7 +6,8 @@ import json
 import os
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,13 @@ import torch
 from safetensors.numpy import load_file
 
 from backbones import STEM, Backbone, BackboneInfo, Frames, Weights
-from backbones import registry as backbone_registry
-from backbones.registry import Plugin
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.errors import ClipError
 from bench.features.extract import Extraction, extract, pending
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError, Source
+from bench.plugins import BACKBONES
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import Recordings
 from bench.tuning.fits.stored import sequences
@@ -74,7 +74,7 @@ class Rows(Backbone):
 class RowsOfEqualLengths(Rows):
     """Refuses padding."""
 
-    info = BackboneInfo(**{**INFO.__dict__, "attention_mask": False})
+    info = BackboneInfo(**{**INFO.__dict__, "name": "equal", "attention_mask": False})
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
         assert (lengths == waves.shape[1]).all()
@@ -82,14 +82,13 @@ class RowsOfEqualLengths(Rows):
 
 
 @pytest.fixture(autouse=True)
-def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugins = {
-        **backbone_registry._discovered(),
-        "rows": Plugin(Rows, "tests"),
-        "equal": Plugin(RowsOfEqualLengths, "tests"),
-    }
-    monkeypatch.setattr(backbone_registry, "_discovered", lambda: plugins)
+def rows() -> Iterator[None]:
     Rows.encoded = 0
+    classes = (Rows, RowsOfEqualLengths)
+    with BACKBONES.including(
+        *(EntryPoint(cls.info.name, f"{__name__}:{cls.__name__}", "") for cls in classes)
+    ):
+        yield
 
 
 def _sound(seconds: float, rate: int = RATE) -> np.ndarray:
@@ -113,7 +112,7 @@ def _job(
     shard_seconds: float = IN_SLICES,
 ) -> Extraction:
     sources = source if isinstance(source, tuple) else (source,)
-    settings = FeatureSettings(backbone_registry.info(name), Weights("none"))
+    settings = FeatureSettings(BACKBONES.get(name).info, Weights("none"))
     return Extraction(settings, sources, root, batch=3, frames=layers, shard_seconds=shard_seconds)
 
 

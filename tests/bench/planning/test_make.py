@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ import soundfile
 from rich.console import Console
 
 from bench.audio import recordings
-from bench.config.spec import GridConfig
+from bench.config.spec import RunSpec
 from bench.errors import UserError
-from bench.planning.make import choose, make_plan
-from bench.planning.plan import Plan
+from bench.planning.make import make_plan
+from bench.planning.plan import Plan, ReadyBackbone
 from bench.progress import Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links.videos import CATEGORIES
@@ -37,7 +39,7 @@ def alone(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plan(tmp_path: Path, *tasks: str, protocols: tuple[str, ...] = ()) -> Plan:
-    config = GridConfig(
+    spec = RunSpec(
         tasks=tasks,
         protocols=protocols,
         backbones=("logmel",),
@@ -47,7 +49,7 @@ def plan(tmp_path: Path, *tasks: str, protocols: tuple[str, ...] = ()) -> Plan:
         download=False,
     )
     reporter = Reporter(Console(file=io.StringIO()))
-    return make_plan(choose(config), control=None, allow_download=False, reporter=reporter)
+    return make_plan(spec, reporter, download=False)
 
 
 def fetch(folder: Path, id: str, category: str, content: bytes, channel: str) -> Item:
@@ -74,8 +76,34 @@ def youtube(folder: Path, per_category: int) -> list[Item]:
     ]
 
 
+def test_every_cell_of_a_plan_is_a_type_that_says_what_to_do(tmp_path: Path) -> None:
+    (task,) = plan(tmp_path, "ravdess").tasks
+    (row,) = task.backbones
+    assert isinstance(row.backbone, ReadyBackbone)
+    assert [cell.job.trials for cell in row.ready] == [3] * len(row.cells)
+    job = row.ready[0].job
+    assert pickle.loads(pickle.dumps(job)).name == job.name
+    assert str(tmp_path) not in json.dumps([job.name, str(job.cell)])
+
+
+@pytest.mark.parametrize(
+    ("field", "typo", "meant"),
+    [
+        ("backbones", "quarznet", "quartznet"),
+        ("heads", "logistic_regresion", "logistic_regression"),
+        ("poolings", "mean_sdt", "mean_std"),
+        ("protocols", "speaker6fold", "speaker-6fold"),
+        ("tasks", "ravdes", "ravdess"),
+    ],
+)
+def test_a_typo_is_answered_with_what_was_meant(field: str, typo: str, meant: str) -> None:
+    reporter = Reporter(Console(file=io.StringIO()))
+    with pytest.raises(UserError, match=f"did you mean '{meant}'"):
+        make_plan(RunSpec.model_validate({field: (typo,)}), reporter, download=False)
+
+
 def names(made: Plan) -> list[str]:
-    return [task.planned.task.name for task in made.tasks]
+    return [task.folded.task.name for task in made.tasks]
 
 
 def test_without_data_each_task_is_its_twin(tmp_path: Path) -> None:
@@ -100,7 +128,7 @@ def test_a_protocol_that_no_task_has_is_a_mistake(tmp_path: Path) -> None:
 
 def test_a_protocol_that_the_twin_lacks_is_said_to_be_left_out(tmp_path: Path) -> None:
     made = plan(tmp_path, "youtube", protocols=("balanced-109", "channel-5fold"))
-    assert list(made.tasks[0].planned.splits) == ["channel-5fold"]
+    assert list(made.tasks[0].folded.splits) == ["channel-5fold"]
     assert "left out: no task of this run has the protocol 'balanced-109'" in made.notes
 
 
@@ -137,13 +165,13 @@ def test_the_same_sound_in_another_codec_is_one_recording_on_one_side(
         "every fold: copy0000wav = copy000opus"
     )
     assert said in made.notes
-    ids = [clip.clip.id for clip in task.planned.clips]
+    ids = [clip.clip.id for clip in task.folded.clips]
     copies = {ids.index("copy0000wav"), ids.index("copy000opus")}
-    for split in task.planned.splits.values():
+    for split in task.folded.splits.values():
         for fold in split.folds:
             assert len(copies & set(fold.test.tolist())) in (0, 2)
             assert len(copies & set(fold.validation.tolist())) in (0, 2)
-    assert "balanced-109" in task.planned.unfit
+    assert "balanced-109" in task.folded.unfit
     # a second plan remembers the fingerprints and says the same
     assert said in plan(tmp_path, "youtube", protocols=("channel-5fold",)).notes
 

@@ -228,6 +228,16 @@ def test_balanced_109_says_which_class_has_too_few_clips_or_recordings():
         make_folds("balanced-109", clips, recordings, ["a", "b"])
 
 
+def test_a_protocol_leaks_where_a_tested_group_is_fitted_on_as_well():
+    labels = ["a", "b"] * 20
+    groups = [f"g{i // 4}" for i in range(40)]
+    clips, recordings = _clips(groups, labels), [str(i) for i in range(40)]
+    assert make_folds("random-80-20", clips, recordings, ["a", "b"]).leaks(clips)
+    assert not make_folds("speaker-3fold", clips, recordings, ["a", "b"]).leaks(clips)
+    apart = _clips([str(i) for i in range(40)], labels)  # each clip is a group of its own
+    assert not make_folds("random-80-20", apart, recordings, ["a", "b"]).leaks(apart)
+
+
 def test_verify_names_what_leaks():
     clips, pcm = _ravdess()
     split = make_folds("speaker-6fold", clips, pcm, LABELS)

@@ -7,10 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.records.store import Record
+from bench.records.schema import Record
 from bench.scoring import score
 
 HARDWARE = "Test CPU, 2 cores"
+SYSTEM = {
+    "summary": "some vectors → some head",
+    "task": "ravdess",
+    "backbone": "wav2vec2",
+    "protocols": ["random-80-20", "speaker-6fold"],
+    "poolings": ["mean"],
+    "measured_on": "a random split",
+    "figures": {"accuracy": "48"},
+    "undocumented": ["Which layer: the last one here."],
+    "differs": ["Test clips choose nothing here."],
+}
 
 
 def right_of_ten(*right: int) -> list[list[int]]:
@@ -38,10 +49,21 @@ def make_record(
     labels = [f"class{i}" for i in range(len(counts))]
     rows, columns = np.indices(counts.shape)
     truth, predicted = (np.repeat(i.ravel(), counts.ravel()) for i in (rows, columns))
+    task, protocol = changes.get("task", "ravdess"), changes.get("protocol", "speaker-6fold")
+    leaks = protocol.startswith(("random", "balanced"))
     record = {
         "status": "ok",
-        "task": "ravdess",
-        "protocol": "speaker-6fold",
+        "task": task,
+        "sample": task.startswith("sample-"),
+        "group": "channel" if task in ("youtube", "sample-topic") else "speaker",
+        "protocol": protocol,
+        "folding": {
+            "summary": f"what {protocol} does",
+            "grouped": not leaks,
+            "leaks": leaks,
+            "subset": protocol.startswith("balanced"),
+        },
+        "published": SYSTEM if changes.get("preset") else None,
         "backbone": backbone,
         "pooling": "mean",
         "head": head,
@@ -76,6 +98,7 @@ def make_record(
             "threads": 2,
             "hardware": hardware,
             "predict_clips_per_s": 1000.0,
+            "tuning_hardware": hardware,
             "tuning_threads": 1,
             "tuning_seconds": 40.0,
         },
@@ -83,7 +106,6 @@ def make_record(
         "provenance": {
             "git_sha": "a" * 40,
             "packages": {"python": "3.12.1", "torch": "2.9.0"},
-            "hardware": hardware,
             "utc": "2026-01-02T03:04:05Z",
             "cache_hit": True,
             "feature_key": "k",
@@ -108,7 +130,7 @@ def curve(*validation: float) -> list[dict[str, float]]:
 
 def make_trained(
     best: Sequence[int] = (1, 2),
-    params: Sequence[dict[str, Any]] = ({"trained": "all"},),
+    trained: Sequence[str | None] = ("all but the feature encoder",),
     notes: Sequence[Sequence[str]] = (),
     training: dict[str, Any] | None = None,
     **changes: Any,
@@ -117,7 +139,7 @@ def make_trained(
 
     Args:
         best: best epoch of each fold, 0-based.
-        params: best parameters of each fold, repeated as needed.
+        trained: what of the network each fold trained, repeated as needed.
         notes: of each fold, none as needed.
         training: changes of the training record.
         changes: as for `make_record`.
@@ -128,14 +150,14 @@ def make_trained(
         | {
             "best_epoch": epoch,
             "curve": curve(0.2, 0.4, 0.5, 0.45),
-            "best_params": params[position % len(params)],
+            "trained": trained[position % len(trained)],
             "notes": list(notes[position]) if position < len(notes) else [],
         }
         for position, (fold, epoch) in enumerate(zip(record.folds, best, strict=True))
     ]
     details = {
+        "reads": "backbone",
         "device": "cuda",
-        "hardware": "Test GPU",
         "precision": ["bfloat16"],
         "frozen_part": "cached",
         "crop_seconds": 30.0,

@@ -7,36 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import store as records
-from bench.records.store import Excluded, Record
-from bench.report import leaderboard
-from bench.report.figures import files as figures
+from bench.records.schema import Excluded, Record
+from bench.report.leaderboard import Leaderboard
+from bench.report.page import figures
 from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    return tmp_path / "results"
-
-
-def store(results: Path, *found: Record) -> None:
-    for record in found:
-        records.write(results, record)
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next of its level or above."""
-    level, start = re.search(rf"^(#+) {re.escape(heading)}.*\n", text, re.M), None
-    assert level is not None, f"no heading '{heading}' in:\n{text}"
-    start = level.end()
-    after = re.search(rf"^#{{1,{len(level[1])}}} ", text[start:], re.M)
-    return text[start : start + after.start()] if after else text[start:]
-
-
-def rows(text: str) -> list[list[str]]:
-    """Body cells of the first table in a text."""
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+from tests.bench.report.pages import render, rows, section, store
 
 
 def test_rows_are_ranked_by_macro_f1_and_equal_ones_by_name(results: Path) -> None:
@@ -46,7 +21,7 @@ def test_rows_are_ranked_by_macro_f1_and_equal_ones_by_name(results: Path) -> No
         make_record("xlsr", confusion=right_of_ten(9, 9)),
         make_record("logmel", confusion=right_of_ten(5, 5)),
     )
-    found = rows(section(leaderboard.render(results), "speaker-6fold"))
+    found = rows(section(render(results), "speaker-6fold"))
     assert [(row[0], row[1], row[4]) for row in found] == [
         ("1", "xlsr", "90.0"),
         ("2", "logmel", "50.0"),
@@ -56,7 +31,7 @@ def test_rows_are_ranked_by_macro_f1_and_equal_ones_by_name(results: Path) -> No
 
 def test_a_row_shows_layers_over_folds_speed_size_and_failed_trials(results: Path) -> None:
     store(results, make_record(picked=(4, 5, 7), failed_trials=2))
-    assert rows(section(leaderboard.render(results), "speaker-6fold"))[0][7:] == [
+    assert rows(section(render(results), "speaker-6fold"))[0][7:] == [
         "5 (4–7) of 0–12",
         "pretrained",
         "12.3",
@@ -77,7 +52,7 @@ def test_folds_that_learnt_a_weighted_sum_of_layers_are_counted_apart(
     results: Path, picked: tuple[int | str, ...], shown: str
 ) -> None:
     store(results, make_record(picked=picked))
-    assert rows(section(leaderboard.render(results), "speaker-6fold"))[0][7] == shown
+    assert rows(section(render(results), "speaker-6fold"))[0][7] == shown
 
 
 def test_trials_that_were_stopped_early_are_told_from_failed_ones(results: Path) -> None:
@@ -90,7 +65,7 @@ def test_trials_that_were_stopped_early_are_told_from_failed_ones(results: Path)
         fold.model_dump() | {"trials": own} for fold, own in zip(record.folds, counts, strict=True)
     ]
     store(results, Record.model_validate(record.model_dump() | {"folds": folds}))
-    found = rows(section(leaderboard.render(results), "speaker-6fold"))
+    found = rows(section(render(results), "speaker-6fold"))
     assert found[0][-1] == "10 (3 pruned, 1 failed)"
 
 
@@ -98,9 +73,7 @@ def test_the_same_records_give_the_same_bytes_whatever_the_order_of_writing(tmp_
     found = [make_record("xlsr"), make_record("logmel"), unfinished("no weights", backbone="b")]
     store(tmp_path / "a" / "results", *found)
     store(tmp_path / "b" / "results", *reversed(found))
-    assert leaderboard.render(tmp_path / "a" / "results") == leaderboard.render(
-        tmp_path / "b" / "results"
-    )
+    assert render(tmp_path / "a" / "results") == render(tmp_path / "b" / "results")
 
 
 def test_sample_rows_stand_in_a_marked_section_at_the_end_and_never_among_real_rows(
@@ -113,7 +86,7 @@ def test_sample_rows_stand_in_a_marked_section_at_the_end_and_never_among_real_r
         make_record("tiny", weights="random-init", **sample),
         unfinished("sample reason", backbone="other", **sample),
     )
-    real, marked, rest = leaderboard.render(results).partition("## Sample tasks")
+    real, marked, rest = render(results).partition("## Sample tasks")
     assert marked
     assert "tiny" not in real
     assert "sample reason" not in real
@@ -129,7 +102,7 @@ def test_each_sample_task_has_its_own_part_below_the_warning(results: Path) -> N
         make_record("spoken", task="sample-emotion", protocol="speaker-3fold"),
         make_record("mixed", task="sample-topic", protocol="channel-5fold"),
     )
-    real, _, rest = leaderboard.render(results).partition("## Sample tasks")
+    real, _, rest = render(results).partition("## Sample tasks")
     assert not re.search("spoken|mixed|sample-", real)
     assert rest.index("say nothing") < rest.index("### sample-emotion")
     assert [row[1] for row in rows(section(rest, "sample-emotion"))] == ["spoken"]
@@ -138,7 +111,7 @@ def test_each_sample_task_has_its_own_part_below_the_warning(results: Path) -> N
 
 def test_sample_records_alone_do_not_pass_for_a_result(results: Path) -> None:
     store(results, make_record("tiny", task="sample-emotion", protocol="speaker-3fold"))
-    real, _, rest = leaderboard.render(results).partition("## Sample tasks")
+    real, _, rest = render(results).partition("## Sample tasks")
     assert "Nothing has been run on a real task yet" in real
     assert "tiny" in rest
 
@@ -151,7 +124,7 @@ def test_controls_have_their_own_table_and_stand_beside_the_best_rows(results: P
             "xlsr", confusion=right_of_ten(8, 8), weights="random-init", control="random-init"
         ),
     )
-    text = leaderboard.render(results)
+    text = render(results)
     pretrained, _, controls = section(text, "speaker-6fold").partition("Controls: random weights")
     assert [row[4] for row in rows(pretrained)] == ["60.0"]
     assert [row[4] for row in rows(controls)] == ["80.0"]
@@ -160,7 +133,7 @@ def test_controls_have_their_own_table_and_stand_beside_the_best_rows(results: P
 
 def test_random_weights_on_a_real_task_count_as_a_control_even_unmarked(results: Path) -> None:
     store(results, make_record("xlsr", weights="random-init"))
-    text = leaderboard.render(results)
+    text = render(results)
     assert "xlsr" in section(text, "Controls: random weights")
     assert "Best per backbone" not in text
 
@@ -171,7 +144,7 @@ def test_the_row_that_stands_for_a_backbone_is_chosen_by_validation(results: Pat
         make_record(head="lucky", confusion=right_of_ten(9, 9), validation=0.4),
         make_record(head="sound", confusion=right_of_ten(7, 7), validation=0.8),
     )
-    found = rows(section(leaderboard.render(results), "Best per backbone"))
+    found = rows(section(render(results), "Best per backbone"))
     assert [(row[2], row[4]) for row in found] == [("sound", "70.0")]
 
 
@@ -182,7 +155,7 @@ def test_the_leak_is_sized_where_both_protocols_ran(results: Path) -> None:
         make_record(confusion=right_of_ten(8, 8), protocol="random-80-20"),
         make_record("only-random", protocol="random-80-20"),
     )
-    text = leaderboard.render(results)
+    text = render(results)
     found = section(text, "The size of the leak")
     assert rows(found) == [["xlsr", "60.0", "80.0", "+20.0"]]
     assert "Over the 1 combination " in found
@@ -199,15 +172,18 @@ YOUTUBE = {"task": "youtube"}
         ("youtube", "channel-5fold", "random-75-25", "channels"),
         ("sample-emotion", "speaker-3fold", "random-80-20", "speakers"),
         ("sample-topic", "channel-5fold", "random-75-25", "channels"),
-        ("of-another-version", "channel-5fold", "random-75-25", "groups"),
+        ("of-another-package", "channel-5fold", "random-75-25", "herds"),
     ],
 )
 def test_what_leaks_is_named_by_what_the_task_is_grouped_by(
     results: Path, task: str, grouped: str, random: str, group: str
 ) -> None:
-    found = [make_record(task=task, protocol=protocol) for protocol in (grouped, random)]
+    found = [
+        make_record(task=task, protocol=protocol, group=group.removesuffix("s"))
+        for protocol in (grouped, random)
+    ]
     store(results, *found)
-    text = leaderboard.render(results)
+    text = render(results)
     assert f"{random} (leaks {group}; for comparison with published numbers only)" in text
     others = {"speakers", "channels"} - {group}
     board = section(text, task)
@@ -228,7 +204,7 @@ def test_a_task_with_three_protocols_reads_from_unseen_channels_to_what_was_publ
             protocol="balanced-109", confusion=right_of_ten(9, 9, 9, 9), notes=[note], **YOUTUBE
         ),
     )
-    text = leaderboard.render(results)
+    text = render(results)
     board = section(text, "youtube")
     headings = [line for line in board.splitlines() if line.startswith("### ")]
     leaks = "(leaks channels; for comparison with published numbers only)"
@@ -251,7 +227,7 @@ def test_no_leak_is_sized_by_a_protocol_that_draws_some_of_the_clips(results: Pa
         make_record(protocol="channel-5fold", **YOUTUBE),
         make_record(protocol="balanced-109", **YOUTUBE),
     )
-    assert "The size of the leak" not in leaderboard.render(results)
+    assert "The size of the leak" not in render(results)
 
 
 def test_every_table_of_scores_says_what_always_answering_the_largest_class_gives(
@@ -267,7 +243,7 @@ def test_every_table_of_scores_says_what_always_answering_the_largest_class_give
         make_record(**found, **YOUTUBE, **grouped, preset="s2t-mlp-youtube"),
         make_record(**found, task="sample-topic", **grouped),
     )
-    text = leaderboard.render(results)
+    text = render(results)
     board = section(text, "youtube")
     parts = [
         section(board, "channel-5fold"),
@@ -285,7 +261,7 @@ def test_every_table_of_scores_says_what_always_answering_the_largest_class_give
 
 def test_no_leak_is_claimed_without_both_protocols(results: Path) -> None:
     store(results, make_record(protocol="random-80-20"))
-    text = leaderboard.render(results)
+    text = render(results)
     assert "The size of the leak" not in text
     assert "Best per backbone" not in text  # a leaking split chooses nothing
 
@@ -293,14 +269,12 @@ def test_no_leak_is_claimed_without_both_protocols(results: Path) -> None:
 def test_the_majority_line_is_computed_from_the_tested_clips(results: Path) -> None:
     store(results, make_record(confusion=[[30, 0], [5, 5]]))
     # always answering class 0 of 30 + 10 clips: F1 of it 2·0.75/1.75, of the other 0
-    assert "macro-F1 42.9 %, accuracy 75.0 % and UAR 50.0 % (40 clips tested)" in (
-        leaderboard.render(results)
-    )
+    assert "macro-F1 42.9 %, accuracy 75.0 % and UAR 50.0 % (40 clips tested)" in (render(results))
 
 
 def test_rows_tested_on_different_clips_are_called_out(results: Path) -> None:
     store(results, make_record("a"), make_record("b", confusion=[[30, 0], [5, 5]]))
-    assert "tested on different clips and are not comparable" in leaderboard.render(results)
+    assert "tested on different clips and are not comparable" in render(results)
 
 
 def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> None:
@@ -308,7 +282,7 @@ def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> N
     other = make_record("b", trials=20, hardware="Other CPU, 64 cores")
     changed = other.provenance.model_copy(update={"git_sha": "b" * 40 + "-dirty"})
     store(results, one, other.model_copy(update={"provenance": changed}))
-    text = leaderboard.render(results)
+    text = render(results)
     assert "rows had 10 and 20 trials per fold" in text
     assert "differ in hardware, voxgrid commit" in text
     assert "12.3 A" in text
@@ -319,7 +293,7 @@ def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> N
 
 def test_alike_records_are_not_called_different(results: Path) -> None:
     store(results, make_record("a"), make_record("b"))
-    text = leaderboard.render(results)
+    text = render(results)
     assert "Not all rows" not in text
     assert "Unequal budgets" not in text
 
@@ -332,7 +306,7 @@ def test_skipped_and_failed_cells_are_one_line_per_reason_with_their_number(resu
         *(unfinished(missing, backbone="wav2vec2", head=head) for head in "abc"),
         unfinished("ValueError: x|y\n<b>bold</b>", status="failed", backbone="egemaps"),
     )
-    assert section(leaderboard.render(results), "Skipped and failed").splitlines()[3:5] == [
+    assert section(render(results), "Skipped and failed").splitlines()[3:5] == [
         r"| ravdess | egemaps | failed | 1 | ValueError: x\|y &lt;b>bold&lt;/b> |",
         f"| ravdess | wav2vec2 | skipped | 3 | {missing} |",
     ]
@@ -341,14 +315,14 @@ def test_skipped_and_failed_cells_are_one_line_per_reason_with_their_number(resu
 def test_left_out_clips_are_counted_once_however_many_records_name_them(results: Path) -> None:
     gone = [Excluded(clip=f"clip{i}", reason="no sound in it") for i in range(5)]
     store(results, make_record("a", excluded=gone), make_record("b", excluded=gone))
-    found = section(leaderboard.render(results), "Left out clips")
+    found = section(render(results), "Left out clips")
     assert "5 clips left out" in found
     assert "- ravdess, 5: no sound in it (`clip0`, `clip1`, `clip2`, …)" in found
 
 
 def test_long_tables_show_their_top_and_keep_every_row(results: Path) -> None:
     store(results, *(make_record(f"backbone{i:02}") for i in range(23)))
-    shown, _, folded = section(leaderboard.render(results), "speaker-6fold").partition("<details>")
+    shown, _, folded = section(render(results), "speaker-6fold").partition("<details>")
     assert len(rows(shown)) == 10
     assert len(rows(folded)) == 23
     assert "The first 10 of 23" in shown
@@ -357,7 +331,7 @@ def test_long_tables_show_their_top_and_keep_every_row(results: Path) -> None:
 def test_a_damaged_record_is_named_and_the_rest_stays(results: Path) -> None:
     store(results, make_record("xlsr"))
     (results / "ravdess" / "speaker-6fold" / "a__b__c.json").write_text('{"status": "ok"')
-    text = leaderboard.render(results)
+    text = render(results)
     assert "**Warning:** 1 record cannot be read" in text
     assert "`results/ravdess/speaker-6fold/a__b__c.json`" in text
     assert rows(section(text, "speaker-6fold"))[0][1] == "xlsr"
@@ -367,7 +341,7 @@ def test_a_damaged_record_is_named_and_the_rest_stays(results: Path) -> None:
 def test_no_results_say_how_to_get_some(results: Path, exists: bool) -> None:
     if exists:
         results.mkdir()
-    text = leaderboard.render(results)
+    text = render(results)
     assert "Nothing has been run on a real task yet" in text
     assert "`voxgrid run`" in text
 
@@ -375,49 +349,62 @@ def test_no_results_say_how_to_get_some(results: Path, exists: bool) -> None:
 def test_missing_figures_of_a_record_are_dashes_and_never_nan(results: Path) -> None:
     bare = {"throughput": None, "memory": None, "parameters": None, "layers": None, "folds": []}
     store(results, make_record("bare", **bare))
-    text = leaderboard.render(results)
+    text = render(results)
     assert "nan" not in text.lower()
     assert "None" not in text
     assert rows(section(text, "speaker-6fold"))[0][7:] == ["–", "pretrained", "–", "–", "10"]
 
 
-def test_update_then_check_agree_and_a_second_update_touches_nothing(
+def test_a_protocol_that_leaks_no_group_is_fair_whatever_it_promises(results: Path) -> None:
+    apart = make_record().folding.model_copy(update={"grouped": False, "summary": "a | b"})
+    store(results, make_record(folding=apart.model_dump(), protocol="random-80-20"))
+    text = render(results)
+    assert "leaks" not in text
+    assert "### Best per backbone, random-80-20" in text
+    assert r"A \| b." in text
+
+
+def test_writing_then_checking_agree_and_a_second_writing_touches_nothing(
     results: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "leaderboard.md"
     store(results, make_record("xlsr"))
-    assert "does not exist" in (leaderboard.difference(results, page) or "")
-    assert leaderboard.update(results, page) == page
-    assert leaderboard.difference(results, page) is None
+    made = Leaderboard.of(results, page)
+    assert "does not exist" in (made.difference() or "")
+    made.write()
+    assert Leaderboard.of(results, page).difference() is None
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
-    leaderboard.update(results, page)
+    Leaderboard.of(results, page).write()
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
 
 
-def test_check_shows_the_lines_that_differ_and_how_to_mend_them(
+def test_a_difference_is_shown_line_by_line_and_a_figure_by_its_name(
     results: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "leaderboard.md"
     store(results, make_record("xlsr", confusion=right_of_ten(6, 6)))
-    leaderboard.update(results, page)
+    Leaderboard.of(results, page).write()
     store(results, make_record("xlsr", confusion=right_of_ten(7, 7)))
-    difference = leaderboard.difference(results, page) or ""
-    assert "run `voxgrid leaderboard" in difference.splitlines()[0]
+    made = Leaderboard.of(results, page)
+    difference = made.difference() or ""
     assert re.search(r"^-\| 1 \| xlsr .* 60\.0 ", difference, re.M)
     assert re.search(r"^\+\| 1 \| xlsr .* 70\.0 ", difference, re.M)
+    page.write_text(made.text)
+    assert "speaker-6fold__confusion.png" in (made.difference() or "")
 
 
 def test_every_linked_file_exists_wherever_the_page_lies(results: Path, tmp_path: Path) -> None:
-    found = [
+    store(
+        results,
         make_record(),
         make_record(protocol="random-80-20"),
         make_record(protocol="channel-5fold"),
         make_trained(protocol="random-80-20"),
         make_trained(preset="xlsr-finetune-ravdess"),
-    ]
-    store(results, *found)
+    )
     page = tmp_path / "docs" / "leaderboard.md"
-    leaderboard.update(results, page)
+    made = Leaderboard.of(results, page)
+    made.write()
     links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
-    assert len(links) == len(figures.wanted(found)) == 4
+    assert len(links) == len(figures(made.page)) == 4
     assert all((page.parent / link).is_file() for link in links)

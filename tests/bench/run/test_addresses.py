@@ -12,7 +12,7 @@ import backbones
 from bench.config.grid import Cell
 from bench.features.key import FeatureSettings
 from bench.records import store as records
-from tests.backbones import make_hf
+from tests.backbones._hf import make_hf
 from tests.conftest import Voxgrid
 
 ONE_CELL = ("--task", "sample-emotion", "--pooling", "mean", "--head", "logistic_regression")

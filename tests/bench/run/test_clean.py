@@ -12,18 +12,21 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import UserError
+from bench.planning.cells import STUDY_VERSION
+from bench.planning.make import STUDIES
 from bench.records import store as records
+from bench.records.schema import TrainingRecord
 from bench.run.clean import remove, unneeded
-from bench.run.execute import STUDIES, STUDY_SCHEMA, exclusive
+from bench.run.execute import exclusive
 from tests.bench.records.make_records import make_record
 
 FINGERPRINT = "0123456789abcdef" * 4
 KEYS = {name: f"{index:x}" * 64 for index, name in enumerate(("kept", "trained", "old", "new"))}
 
 
-def _study(results: Path, cell: str, fingerprint: str, schema: int = STUDY_SCHEMA) -> Path:
+def _study(results: Path, cell: str, fingerprint: str, version: int = STUDY_VERSION) -> Path:
     """A journal, its lock and a checkpoint beside it."""
-    name = f"{cell}.{fingerprint[:16]}.{schema}"
+    name = f"{cell}.{fingerprint[:16]}.{version}"
     folder = results / STUDIES / "ravdess" / "speaker-6fold"
     (folder / name / "fold-0").mkdir(parents=True)
     (folder / name / "fold-0" / "state.pt").write_bytes(b"x" * 1000)
@@ -48,8 +51,8 @@ def _record(results: Path, backbone: str, key: str | None, fingerprint: str, **c
     records.write(results, made.model_copy(update={"provenance": provenance, **changes}))
 
 
-TRAINED = records.TrainingRecord(
-    device="cpu", hardware="x", precision=["32"], frozen_part="cached", crop_seconds=30.0
+TRAINED = TrainingRecord(
+    reads="frames", device="cpu", precision=["32"], frozen_part="cached", crop_seconds=30.0
 )
 
 
@@ -63,7 +66,7 @@ def test_a_finished_study_goes_and_an_unfinished_one_stays(places: tuple[Path, P
     finished = _study(results, "xlsr__mean__mlp", FINGERPRINT)
     of_another_seed = _study(results, "xlsr__mean__mlp", "f" * 64)
     without_record = _study(results, "logmel__mean__mlp", FINGERPRINT)
-    outdated = _study(results, "logmel__mean__mlp", FINGERPRINT, STUDY_SCHEMA - 1)
+    outdated = _study(results, "logmel__mean__mlp", FINGERPRINT, STUDY_VERSION - 1)
     _record(results, "xlsr", None, FINGERPRINT)
     found = unneeded([results], cache / "features")
     assert {one.kind for one in found} == {"studies"}

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from backbones import registry as backbone_registry
 from bench.config.presets import PRESETS
+from bench.plugins import BACKBONES
 from bench.records import store as records
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like
 from tests.conftest import Voxgrid
@@ -33,7 +33,7 @@ def test_every_backbone_is_fine_tuned_or_a_row_that_says_why_not(
     done = voxgrid("run", *TRAINING, "--trials", "1")
     assert done.returncode == 0, done.stderr
     found = {record.backbone: record for record in _records(tmp_path)}
-    infos = backbone_registry.infos()
+    infos = {name: BACKBONES.get(name).info for name in BACKBONES.names()}
     assert set(found) == set(infos)
     assert {name for name, info in infos.items() if info.trainable} == {
         "wav2vec2", "xlsr", "speech2text", "quartznet", "whisper-base",
@@ -142,7 +142,8 @@ def test_the_record_says_what_was_augmented_and_what_ran_live(
     (record,) = _records(tmp_path)
     assert record.status == "ok", record.reason
     assert record.training is not None
-    assert record.training.frozen_part == frozen_part
+    assert (record.training.reads, record.training.frozen_part) == ("backbone", frozen_part)
+    assert {fold.trained for fold in record.folds} == {"the last block"}
     assert (record.training.augmentation is not None) == (frozen_part == "both")
 
 
@@ -160,6 +161,8 @@ def test_a_preset_runs_untuned_under_its_own_name(
     for record in found:
         assert record.status == "ok", record.reason
         assert (record.preset, record.backbone, record.trials) == (name, preset.backbone, 1)
+        assert record.published is not None
+        assert record.published.figures["accuracy"] == preset.published.accuracy.percent
         for fold in record.folds:
             assert {key: fold.best_params[key] for key in preset.params} == preset.params
             assert fold.trials.complete == 1

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from backbones import Weights
-from backbones import registry as backbone_registry
 from backbones import weights as backbone_weights
+from backbones.extras import missing_extra
 from bench import tasks
 from bench.audio import decode
 from bench.audio.index import scan
@@ -22,11 +22,14 @@ from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
 from bench.features.store import FeatureSet
-from bench.protocols.makers import make_folds
+from bench.plugins import BACKBONES
+from bench.protocols.table import make_folds
 from bench.records import store as records
 from bench.scoring import score
-from bench.tuning.fits.vectors import VectorProblem
-from bench.tuning.search import Search, open_storage, tune_fold
+from bench.tuning.fits.base import Labels
+from bench.tuning.fits.vectors import VectorFit
+from bench.tuning.search import Search, tune_fold
+from bench.tuning.storage import JournalStudies
 from tests.conftest import Voxgrid
 
 pytestmark = pytest.mark.real
@@ -37,12 +40,12 @@ needs_clips = pytest.mark.skipif(
 )
 # one actor of each published fold
 ACTORS = ("01", "04", "08", "03", "02", "06")
-BACKBONES = ("quartznet", "whisper-base", "wav2vec2", "xlsr", "speech2text", "logmel", "egemaps")
+NAMES = ("quartznet", "whisper-base", "wav2vec2", "xlsr", "speech2text", "logmel", "egemaps")
 
 
 def _weights(name: str) -> Weights:
     """Real weights where they are, else the published architecture's small random network."""
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     state, _ = backbone_weights.availability(info)
     if state == "missing":
         return backbone_weights.resolve(info, sample=True)
@@ -55,18 +58,18 @@ def _sources(clips: tuple[Clip, ...], folder: Path) -> tuple[Source, ...]:
 
 
 def _extracted(name: str, sources: tuple[Source, ...], root: Path, batch: int) -> FeatureSet:
-    settings = FeatureSettings(backbone_registry.infos()[name], _weights(name))
+    settings = FeatureSettings(BACKBONES.get(name).info, _weights(name))
     job = Extraction(settings, sources, root, batch=batch, threads=2)
     extract(job, lambda seconds: None)
     return job.features()
 
 
 @needs_clips
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_real_clip_has_the_same_vectors_alone_and_in_a_padded_batch(
     name: str, tmp_path: Path
 ) -> None:
-    if backbone_registry.missing_extra(backbone_registry.infos()[name]):
+    if missing_extra(BACKBONES.get(name).info):
         pytest.skip("its extra is not installed")
     clips = tasks.resolve("ravdess").clips[5:1440:180]
     sources = _sources(clips, tmp_path)
@@ -88,7 +91,7 @@ def test_statistics_of_a_stored_clip_are_those_of_its_own_frames(tmp_path: Path)
     clips = tasks.resolve("ravdess").clips[:3]
     sources = _sources(clips, tmp_path)
     features = _extracted("logmel", sources, tmp_path / "features", batch=3)
-    backbone = backbone_registry.create("logmel", Weights("none"))
+    backbone = BACKBONES.create("logmel", Weights("none"))
     backbone.load()
     for source in sources:
         wave = torch.from_numpy(decode.load(source.path).samples)[None]
@@ -123,9 +126,10 @@ def test_the_grid_runs_on_real_clips_with_the_real_weights_that_are_here(
         for r in records.read_all(tmp_path / "results")
         if r.protocol != "random-80-20"
     }
-    for name, info in backbone_registry.infos().items():
+    for name in BACKBONES.names():
+        info = BACKBONES.get(name).info
         state, _ = backbone_weights.availability(info)
-        unavailable = state == "missing" or backbone_registry.missing_extra(info)
+        unavailable = state == "missing" or missing_extra(info)
         assert stored[name].status == ("skipped" if unavailable else "ok")
         if not unavailable and info.needs_weights:
             assert stored[name].weights.kind == "pretrained"
@@ -148,9 +152,10 @@ def test_shuffled_labels_score_at_chance_on_unseen_actors(tmp_path: Path) -> Non
     classes = np.random.default_rng(0).permutation(truth)
     cell = Cell("ravdess", "speaker-6fold", "logmel", "mean_std", "logistic_regression")
     search = Search(trials=3, seed_for=partial(cell.seed, 0), folder=tmp_path / "folds")
-    problem = VectorProblem(view, classes, 8, cell.pooling, cell.head, threads=2)
+    labels = Labels(classes, 8)
+    fit = VectorFit(view, labels, cell.pooling, cell.head, threads=2)
     predicted = np.full(len(scanned), -1)
     for fold in split.folds:
-        outcome = tune_fold(problem, fold, open_storage(tmp_path / "journal"), search)
-        predicted[fold.test] = outcome.probabilities.argmax(axis=1)
+        outcome = tune_fold(fit, labels, fold, JournalStudies(tmp_path).open("cell"), search)
+        predicted[fold.test] = outcome.tested.probabilities.argmax(axis=1)
     assert 0.10 < score(classes, predicted, task.labels).accuracy < 0.16

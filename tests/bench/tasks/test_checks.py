@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ import soundfile
 from bench import tasks
 from bench.clips import Clip, Task
 from bench.errors import DataUnavailable
-from bench.protocols import makers as protocols
+from bench.protocols import table as protocols
 from bench.tasks.checks import CLIP_CHECKS, TASK_CHECKS, check_task
+from bench.tasks.entry import Entry
 
 LABELS = ("hum", "hiss")
 NAME = "tiny"
@@ -93,7 +93,7 @@ BROKEN = {
     ),
     "no twin": Broken("check_a_sample_task_stands_in", entry={"twin": None}),
     "a twin that is not there": Broken("check_a_sample_task_stands_in", entry={"twin": "zzz"}),
-    "a twin of real clips": Broken("check_a_sample_task_stands_in", entry={"twin": NAME}),
+    "a twin of real clips": Broken("check_a_sample_task_stands_in", entry={"twin": "ravdess"}),
     "another answer each time": Broken(
         "check_resolving_is_repeatable", later=lambda task: replace(task, clips=task.clips[1:])
     ),
@@ -122,10 +122,10 @@ BROKEN = {
 
 
 @pytest.fixture
-def register(clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch) -> Callable[[Broken], str]:
+def make(clips: tuple[Clip, ...]) -> Callable[[Broken], ModuleType]:
     """Make a task of this session out of what is wrong with it."""
 
-    def registered(broken: Broken) -> str:
+    def made(broken: Broken) -> ModuleType:
         calls: list[None] = []
         right = Task(NAME, LABELS, clips, ("speaker-3fold", "random-80-20"))
 
@@ -134,36 +134,30 @@ def register(clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch) -> Callab
             task = broken.task(replace(right, name=broken.name))
             return broken.later(task) if broken.later and len(calls) > 1 else task
 
+        entry = Entry(broken.name, right.protocols, "hum or hiss", "voice", "sample-emotion")
         module = ModuleType("task_of_this_test")
+        module.ENTRY = replace(entry, **broken.entry)
         module.resolve = resolve
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        entry = replace(
-            tasks.TASKS["ravdess"],
-            module=module.__name__,
-            protocols=right.protocols,
-            summary="hum or hiss",
-        )
-        monkeypatch.setitem(tasks.TASKS, broken.name, replace(entry, **broken.entry))
-        return broken.name
+        return module
 
-    return registered
+    return made
 
 
-def problems(name: str) -> dict[str, str]:
-    return {result.name: result.problem for result in check_task(name) if result.problem}
+def problems(task: ModuleType) -> dict[str, str]:
+    return {result.name: result.problem for result in check_task(task) if result.problem}
 
 
-def test_a_correct_task_passes_every_check(register: Callable[[Broken], str]) -> None:
-    results = list(check_task(register(Broken("none"))))
+def test_a_correct_task_passes_every_check(make: Callable[[Broken], ModuleType]) -> None:
+    results = list(check_task(make(Broken("none"))))
     assert [result.name for result in results] == [check.__name__ for check in TASK_CHECKS]
     assert [result for result in results if result.problem or result.skipped] == []
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_task_fails_its_check_and_no_other(
-    what: str, register: Callable[[Broken], str]
+    what: str, make: Callable[[Broken], ModuleType]
 ) -> None:
-    found = problems(register(BROKEN[what]))
+    found = problems(make(BROKEN[what]))
     assert list(found) == [BROKEN[what].check], found
 
 
@@ -172,7 +166,7 @@ def test_every_check_can_fail() -> None:
 
 
 def test_a_grouped_protocol_that_leaks_is_caught(
-    register: Callable[[Broken], str], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Broken], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaky = replace(protocols.PROTOCOLS["random-80-20"], name="leaky", grouped=True)
     monkeypatch.setitem(protocols.PROTOCOLS, "leaky", leaky)
@@ -181,30 +175,28 @@ def test_a_grouped_protocol_that_leaks_is_caught(
         lambda task: replace(task, protocols=("leaky",)),
         {"protocols": ("leaky",)},
     )
-    found = problems(register(broken))
+    found = problems(make(broken))
     assert list(found) == ["check_every_protocol_folds"]
     assert "leaky: group g" in found["check_every_protocol_folds"]
 
 
 def test_a_leak_is_caught_even_where_the_harness_does_not_look(
-    register: Callable[[Broken], str], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Broken], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocols, "verify", lambda *arguments: None)
     leaky = replace(protocols.PROTOCOLS["random-80-20"], name="leaky", grouped=True)
     monkeypatch.setitem(protocols.PROTOCOLS, "leaky", leaky)
-    name = register(
-        Broken("", lambda t: replace(t, protocols=("leaky",)), {"protocols": ("leaky",)})
-    )
+    name = make(Broken("", lambda t: replace(t, protocols=("leaky",)), {"protocols": ("leaky",)}))
     assert "groups in more than one part: g0" in problems(name)["check_every_protocol_folds"]
 
 
 def test_without_clips_what_needs_them_is_skipped_with_the_way_to_get_them(
-    register: Callable[[Broken], str],
+    make: Callable[[Broken], ModuleType],
 ) -> None:
     def missing(task: Task) -> Task:
         raise DataUnavailable("tiny is not on this machine: make it")
 
-    results = {r.name: r for r in check_task(register(Broken("", missing)))}
+    results = {r.name: r for r in check_task(make(Broken("", missing)))}
     assert all(results[check.__name__].passed for check in TASK_CHECKS[:3])
     for check in CLIP_CHECKS:
         assert results[check.__name__].skipped == (
@@ -214,34 +206,34 @@ def test_without_clips_what_needs_them_is_skipped_with_the_way_to_get_them(
 
 
 def test_a_crash_is_a_problem_and_the_other_checks_go_on(
-    register: Callable[[Broken], str],
+    make: Callable[[Broken], ModuleType],
 ) -> None:
     def crash(task: Task) -> Task:
         raise KeyError("clips")
 
-    found = problems(register(Broken("", crash)))
+    found = problems(make(Broken("", crash)))
     assert found["check_labels_are_complete"] == "KeyError: 'clips'"
     assert "check_entry_is_complete" not in found
 
 
 @pytest.mark.parametrize("error", [Boom("no driver"), SystemExit("no driver"), AssertionError("x")])
 def test_an_error_of_any_type_is_a_problem_named_by_its_type(
-    error: BaseException, register: Callable[[Broken], str]
+    error: BaseException, make: Callable[[Broken], ModuleType]
 ) -> None:
     def crash(task: Task) -> Task:
         raise error
 
-    found = problems(register(Broken("", crash)))
+    found = problems(make(Broken("", crash)))
     assert found["check_labels_are_complete"] == f"{type(error).__name__}: {error}"
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
+@pytest.mark.parametrize("name", tasks.names())
 def test_every_task_passes_or_says_what_it_lacks(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VOXGRID_DATA", str(tmp_path))
-    results = list(check_task(name))
+    results = list(check_task(tasks.TASKS.get(name)))
     assert [result for result in results if result.problem] == []
     skipped = {result.name for result in results if result.skipped}
-    generated = name.startswith("sample-")
+    generated = tasks.find(name).sample
     assert skipped == (set() if generated else {check.__name__ for check in CLIP_CHECKS})

@@ -17,13 +17,14 @@ class Averages(Centroids):
     """A correct little head: mean frames, and class means that epochs approach."""
 
     info = INFO
-    wants = "frames"
+    reads = "frames"
     epochs = 4
 
     def fit(self, X, y, training=None):
         training = training or Training()
         self.means_, self.n_features_in_ = np.zeros((len(set(y)), self._frames(X).width)), None
         states = self._restore(training)
+        self.curve_, self.best_epoch_, self.precision_ = [], None, "float32"
         for index in range(self.epochs):
             if index == len(states):
                 vectors, codes = self.check_training_data(self._pooled(X, 17 + index), y)
@@ -47,7 +48,12 @@ class Averages(Centroids):
 
     def _pooled(self, X, augment):
         frames, lengths = self._frames(X).batch(np.arange(len(X)), augment=augment)
-        return frames.sum(dim=2)[:, 0].numpy() / lengths.numpy()[:, None]
+        frames = self._layer(X, frames, lengths)
+        own = np.arange(frames.shape[2]) < lengths.numpy()[:, None]
+        return (frames[:, 0].numpy() * own[..., None]).sum(axis=1) / lengths.numpy()[:, None]
+
+    def _layer(self, X, frames, lengths):
+        return frames
 
     def _restore(self, training):
         if training.folder is None or not (training.folder / CHECKPOINT).exists():
@@ -56,24 +62,25 @@ class Averages(Centroids):
 
     def _save(self, training, states):
         if training.folder is not None:
+            training.folder.mkdir(parents=True, exist_ok=True)
             np.save(training.folder / CHECKPOINT, np.stack(states))
 
     def _tell(self, training, index):
-        if training.on_epoch is None:
-            return
         scores = (None, None, None)
         if training.validation is not None:
             clips, labels = training.validation
             right = self.predict(clips) == np.asarray(labels)
             loss = -np.log(self.predict_proba(clips).max(axis=1)).mean()
             scores = (float(loss), float(right.mean()), float(right.mean()))
-        training.on_epoch(Epoch(index, 1.0, 0.0, *scores))
+        self.curve_.append(Epoch(index, 1.0, 0.0, *scores))
+        if training.on_epoch is not None:
+            training.on_epoch(self.curve_[-1])
 
 
 class BackboneAverages(Averages):
     """The same on the frames of a live backbone, none of which it trains."""
 
-    wants = "backbone"
+    reads = "backbone"
 
     def _frames(self, X):
         return X.inputs(0)

@@ -4,59 +4,56 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from bench.config.presets import PRESETS
-from bench.records.store import Record
-from bench.report import leaderboard
+from bench.records.schema import Record
+from bench.report.leaderboard import Leaderboard
 from bench.report.tables import published
-from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
-from tests.bench.report.test_leaderboard import rows, section, store
+from tests.bench.records.make_records import (
+    SYSTEM,
+    make_record,
+    make_trained,
+    right_of_ten,
+    unfinished,
+)
+from tests.bench.report.pages import render, rows, section, store
 
 NAME = "w2v2-gb-ravdess"
 OF_PRESET = {"preset": NAME, "head": "gradient_boosting", "trials": 1}
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    return tmp_path / "results"
-
-
 def system(results: Path, name: str = NAME) -> str:
-    return section(section(leaderboard.render(results), published.TITLE), name)
+    return section(section(render(results), published.TITLE), name)
 
 
 def preset_record(**changes: object) -> Record:
     return make_record(**{"backbone": "wav2vec2"} | OF_PRESET | changes)
 
 
-def test_every_preset_stands_there_with_its_published_row_and_why_it_was_not_run(
+def test_a_system_stands_there_as_its_record_tells_it_whatever_today_s_code_knows(
     results: Path,
 ) -> None:
-    store(results, make_record("xlsr"))
-    text = section(leaderboard.render(results), published.TITLE)
-    for name, preset in PRESETS.items():
-        own = section(text, name)
-        first, last = rows(own)
-        assert first[0] == "published"
-        assert first[1] == preset.task
-        assert preset.published.measured_on in first[-1]
-        assert last[0] == "here"
-        assert last[-1].startswith("not run: ")
-        assert f"--preset {name}" in last[-1]
-        for sentence in preset.undocumented:
-            assert f"- not documented: {sentence}" in own
-        for sentence in preset.differs:
-            assert f"- differs: {sentence}" in own
+    store(results, make_record("xlsr"), preset_record(preset="of-another-version"))
+    own = system(results, "of-another-version")
+    assert "some vectors → some head. Head: gradient_boosting, on the last layer." in own
+    first = rows(own)[0]
+    assert [*first[:2], first[-1]] == ["published", "ravdess", "measured on a random split"]
+    assert "- not documented: Which layer: the last one here." in own
+    assert "- differs: Test clips choose nothing here." in own
+
+
+def test_of_two_tellings_of_a_system_the_latest_counts(results: Path) -> None:
+    older = preset_record()
+    told = preset_record(protocol="random-80-20", published=SYSTEM | {"summary": "told better"})
+    late = told.provenance.model_copy(update={"utc": "2026-02-01T00:00:00Z"})
+    store(results, told.model_copy(update={"provenance": late}), older)
+    assert "told better. Head" in system(results)
 
 
 def test_published_figures_keep_their_digits(results: Path) -> None:
-    store(results, make_record("xlsr"))
-    assert rows(system(results, "s2t-mlp-youtube"))[0][5:7] == ["55.95", "55.75"]
-    assert rows(system(results, "xlsr-finetune-ravdess"))[0][5:7] == ["74", "76"]
-    quartznet = rows(system(results, "quartznet-mlp-youtube"))[0]
-    assert quartznet[5:7] == ["–", "above 70"]
-    assert quartznet[-1].startswith("precision above 70 %; recall above 70 %; ")
+    figures = {"macro_f1": "55.95", "accuracy": "above 70", "precision": "above 7", "recall": "60"}
+    store(results, preset_record(published=SYSTEM | {"figures": figures}))
+    first = rows(system(results))[0]
+    assert first[5:7] == ["55.95", "above 70"]
+    assert first[-1] == "precision above 7 %; recall 60 %; measured on a random split"
 
 
 def test_a_row_says_what_ran_how_it_scored_and_on_how_many_clips(results: Path) -> None:
@@ -76,7 +73,8 @@ def test_a_row_says_what_ran_how_it_scored_and_on_how_many_clips(results: Path) 
 def test_swapped_backbones_other_tasks_and_random_weights_are_marked_and_come_after(
     results: Path,
 ) -> None:
-    other = {"preset": "s2t-mlp-youtube", "head": "mlp"}
+    told = SYSTEM | {"task": "youtube", "backbone": "speech2text"}
+    other = {"preset": "s2t-mlp-youtube", "published": told}
     store(
         results,
         preset_record(backbone="logmel"),
@@ -93,14 +91,20 @@ def test_swapped_backbones_other_tasks_and_random_weights_are_marked_and_come_af
     moved, missing = rows(system(results, "s2t-mlp-youtube"))[1:]
     assert moved[-1] == "another task: not what was published on"
     assert missing[1] == "youtube"
-    assert missing[-1].startswith("not run: `voxgrid fetch youtube` gets the clips, ")
+    assert missing[-1] == "not run: `voxgrid run --preset s2t-mlp-youtube` runs it"
 
 
 def test_on_their_own_task_systems_stand_with_what_is_known_of_the_clips(
     results: Path,
 ) -> None:
     notes = ["of each video the first 60 s, or all of a shorter one"]
-    own = {"preset": "quartznet-mlp-youtube", "task": "youtube", "notes": notes}
+    told = SYSTEM | {
+        "task": "youtube",
+        "backbone": "quartznet",
+        "protocols": ["random-75-25", "channel-5fold"],
+    }
+    preset = {"preset": "quartznet-mlp-youtube", "published": told}
+    own = {**preset, "task": "youtube", "notes": notes}
     store(
         results,
         make_record("quartznet", protocol="channel-5fold", **own),
@@ -108,7 +112,7 @@ def test_on_their_own_task_systems_stand_with_what_is_known_of_the_clips(
     )
     text = system(results, "quartznet-mlp-youtube")
     assert [[*row[1:4], *row[6:9]] for row in rows(text)] == [
-        ["youtube", "–", "quartznet", "above 70", "–", "–"],
+        ["youtube", "–", "quartznet", "48", "–", "–"],
         ["youtube", "random-75-25 (leaks)", "quartznet", "85.0", "75.0", "40"],
         ["youtube", "channel-5fold", "quartznet", "60.0", "50.0", "20"],
     ]
@@ -125,7 +129,8 @@ def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
     results: Path,
 ) -> None:
     missing = "weights unavailable; get them with: hf download a/b"
-    own = {"preset": "xlsr-finetune-ravdess", "head": "fine_tune"}
+    told = SYSTEM | {"backbone": "xlsr"}
+    own = {"preset": "xlsr-finetune-ravdess", "head": "fine_tune", "published": told}
     store(
         results,
         *(
@@ -146,13 +151,14 @@ def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
             f"skipped: {missing}",
         ]
     ]
-    assert "Skipped and failed" not in leaderboard.render(results)
+    assert "Skipped and failed" not in render(results)
 
 
 def test_trained_systems_say_what_was_trained_for_how_long_and_show_their_curves(
     results: Path, tmp_path: Path
 ) -> None:
-    own = {"preset": "xlsr-finetune-ravdess", "trials": 1}
+    told = SYSTEM | {"backbone": "xlsr"}
+    own = {"preset": "xlsr-finetune-ravdess", "trials": 1, "published": told}
     store(results, make_trained(best=(0, 1), notes=[["batch halved to 1"]], **own))
     text = system(results, "xlsr-finetune-ravdess")
     assert rows(text)[1][-1] == (
@@ -161,11 +167,12 @@ def test_trained_systems_say_what_was_trained_for_how_long_and_show_their_curves
     )
     assert "__curves.png)" in text
     page = tmp_path / "leaderboard.md"
-    leaderboard.update(results, page)
+    made = Leaderboard.of(results, page)
+    made.write()
     assert [path.name for path in (results / "figures").iterdir()] == [
         "ravdess__speaker-6fold__xlsr-finetune-ravdess__xlsr__mean__fine_tune__curves.png"
     ]
-    assert leaderboard.difference(results, page) is None
+    assert made.difference() is None
 
 
 def test_a_system_that_beats_everything_changes_no_other_section(
@@ -186,27 +193,25 @@ def test_a_system_that_beats_everything_changes_no_other_section(
         make_trained(preset="xlsr-finetune-ravdess"),
         unfinished("other reason", backbone="quartznet", **OF_PRESET),
     )
-    before = leaderboard.render(results)
-    after = leaderboard.render(tmp_path / "more" / "results")
-    headings = [line for line in before.splitlines() if line.startswith("## ")]
-    assert headings == [line for line in after.splitlines() if line.startswith("## ")]
+    before, after = render(results), render(tmp_path / "more" / "results")
+    headings = [line[3:] for line in before.splitlines() if line.startswith("## ")]
+    more = [line[3:] for line in after.splitlines() if line.startswith("## ")]
+    assert [*headings[:1], published.TITLE, *headings[1:]] == more
     for heading in headings:
-        if heading != f"## {published.TITLE}":
-            assert section(before, heading[3:]) == section(after, heading[3:]), heading
+        assert section(before, heading) == section(after, heading), heading
 
 
 def test_systems_alone_are_a_result_and_are_not_ranked(results: Path) -> None:
     store(results, preset_record())
-    text = leaderboard.render(results)
+    text = render(results)
     assert "Nothing has been run on a real task yet" not in text
     assert "## ravdess" not in text
     assert rows(system(results))[1][3] == "wav2vec2"
 
 
-def test_without_anything_real_there_is_no_section(results: Path) -> None:
-    sample = {"task": "sample-emotion", "protocol": "speaker-3fold"}
-    store(results, make_record("tiny", **sample))
-    assert published.TITLE not in leaderboard.render(results)
+def test_without_a_preset_that_ran_there_is_no_section(results: Path) -> None:
+    store(results, make_record("xlsr"))
+    assert published.TITLE not in render(results)
 
 
 def test_systems_on_generated_clips_stand_apart_without_published_figures(results: Path) -> None:
@@ -215,15 +220,8 @@ def test_systems_on_generated_clips_stand_apart_without_published_figures(result
         make_record("xlsr"),
         preset_record(task="sample-emotion", protocol="speaker-3fold", weights="random-init"),
     )
-    real, _, sample = leaderboard.render(results).partition("## Sample tasks")
+    real, _, sample = render(results).partition("## Sample tasks")
     assert "sample-emotion" not in real
     found = rows(section(sample, NAME))
     assert [row[:4] for row in found] == [["here", "sample-emotion", "speaker-3fold", "wav2vec2"]]
     assert "48" not in section(sample, NAME)
-
-
-def test_records_of_a_preset_that_is_gone_are_still_shown(results: Path) -> None:
-    store(results, make_record("xlsr", preset="old-system"))
-    text = system(results, "old-system")
-    assert "no longer knows" in text
-    assert rows(text)[0][3] == "xlsr"

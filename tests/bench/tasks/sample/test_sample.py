@@ -16,12 +16,12 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backbones import registry
 from bench.audio.decode import load
 from bench.audio.index import scan
 from bench.errors import StorageError
-from bench.protocols.makers import make_folds
-from bench.tasks import TASKS, resolve
+from bench.plugins import BACKBONES
+from bench.protocols.table import make_folds
+from bench.tasks import TASKS, find, names, resolve
 from bench.tasks.sample import emotion, topic
 
 MODULES = {module.NAME: module for module in (emotion, topic)}
@@ -77,18 +77,18 @@ def _digest(task):
 
 
 def test_every_twin_of_a_real_task_is_generated_and_folds_by_the_same_kind_of_group():
-    twins = {name: entry for name, entry in TASKS.items() if entry.twin}
-    assert {entry.twin for entry in twins.values()} == set(MODULES)
-    for entry in twins.values():
-        assert TASKS[entry.twin].group == entry.group
-        assert TASKS[entry.twin].module == MODULES[entry.twin].__name__
+    entries = [find(name) for name in names() if not find(name).sample]
+    assert {entry.twin for entry in entries} == set(MODULES)
+    for entry in entries:
+        assert find(entry.twin).group == entry.group
+        assert TASKS.get(entry.twin) is MODULES[entry.twin]
 
 
 def test_it_is_small_balanced_and_named_a_sample(task):
     labels = MODULES[task.name].LABELS
     assert task.sample
     assert task.labels == labels
-    assert task.protocols == TASKS[task.name].protocols
+    assert task.protocols == find(task.name).protocols
     assert Counter(clip.label for clip in task.clips) == dict.fromkeys(labels, 30)
     assert [clip.id for clip in task.clips] == sorted(clip.id for clip in task.clips)
 
@@ -146,7 +146,9 @@ def test_clips_are_short_but_for_one_that_every_backbone_needs_windows_for(made,
     for task in made.values():
         found = scan(task.clips, tmp_path / "scan.sqlite").usable
         lengths |= {one.clip.id: one.seconds for one in found}
-    assert lengths.pop(topic.LONG) > max(info.max_seconds for info in registry.infos().values())
+    assert lengths.pop(topic.LONG) > max(
+        BACKBONES.get(name).info.max_seconds for name in BACKBONES.names()
+    )
     assert max(lengths.values()) < 2.0
 
 

@@ -10,14 +10,14 @@ import pytest
 import soundfile
 import torch
 
-from backbones import STEM, NotTrainable, resolve
-from backbones import registry as backbone_registry
+from backbones import STEM, NotTrainable
+from backbones.weights import resolve
 from bench import tasks
-from bench.audio.index import scan
 from bench.clips import Clip
 from bench.features.extract import Extraction, extract
 from bench.features.key import FeatureSettings
 from bench.features.source import Source
+from bench.plugins import BACKBONES
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.live import LiveSequences, Recordings
 from bench.tuning.fits.stored import (
@@ -26,9 +26,10 @@ from bench.tuning.fits.stored import (
     FramesMissing,
     StoredSequences,
     sequences,
+    start_of,
 )
-from bench.tuning.layers import start_of
 from heads.sequences import Sequences
+from tests.bench.tuning.fits.conftest import sources_of
 
 # group norm and equal lengths, attention mask, convolutions with other shapes per layer
 SMALL = ("wav2vec2", "xlsr", "whisper-base", "speech2text", "quartznet")
@@ -36,23 +37,8 @@ CUT = 2
 EVERYTHING = (STEM, 0, 1, 2)
 
 
-def _sources(clips: tuple, folder: Path) -> tuple[Source, ...]:
-    found = scan(clips, folder / "scan.sqlite3").usable
-    return tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
-
-
-@pytest.fixture(scope="module")
-def sample_sources(
-    session_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Source, ...]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VOXGRID_CACHE", str(session_cache))
-        clips = tasks.resolve("sample-emotion").clips[::20]
-    return _sources(clips, tmp_path_factory.mktemp("scan"))
-
-
 def _small(name: str) -> FeatureSettings:
-    info = backbone_registry.infos()[name]
+    info = BACKBONES.get(name).info
     return FeatureSettings(info, resolve(info, sample=True))
 
 
@@ -238,12 +224,18 @@ def test_frames_that_are_not_stored_are_named(
 ) -> None:
     job = replace(recordings["wav2vec2"].job, root=tmp_path, frames=(1,))
     extract(job, lambda seconds: None)
-    clips = BackboneClips(Recordings(job, recordings["wav2vec2"].clips), CUT)
-    assert len(clips.inputs(1)) == len(clips)
+    clips = Recordings(job, recordings["wav2vec2"].clips)
+    assert len(sequences(clips, (1,))) == len(clips.clips)
     with pytest.raises(FramesMissing, match="layer 0 of 'wav2vec2' are not stored"):
-        clips.inputs(2)
+        sequences(clips, (0,))
     with pytest.raises(FramesMissing, match="the stem of 'wav2vec2'"):
-        clips.inputs(None)
+        sequences(clips, (STEM,))
+    # what trains the backbone makes them anew, and says so
+    backbone = BackboneClips(clips, CUT)
+    assert isinstance(backbone.take(np.arange(2)).inputs(1), StoredSequences)
+    assert not backbone.live
+    assert isinstance(backbone.take(np.arange(2)).inputs(2), LiveSequences)
+    assert backbone.live
 
 
 def test_the_layer_that_training_reads_follows_from_the_cut_and_the_blocks() -> None:
@@ -274,7 +266,7 @@ def test_a_clip_longer_than_the_window_is_the_same_live_and_stored(
     sound = np.concatenate([p.mean(axis=1) if p.ndim > 1 else p for p in pieces])
     long = np.tile(sound, 10)[: 35 * 16_000]
     soundfile.write(tmp_path / "long.wav", long, 16_000)
-    (source,) = _sources((Clip("long", tmp_path / "long.wav", "label", "group"),), tmp_path)
+    (source,) = sources_of((Clip("long", tmp_path / "long.wav", "label", "group"),), tmp_path)
     sha = source.pcm_sha256
     job = Extraction(_small("whisper-base"), (source,), tmp_path, frames=(STEM, 2))
     extract(job, lambda seconds: None)
@@ -295,8 +287,8 @@ def test_a_clip_longer_than_the_window_is_the_same_live_and_stored(
 def test_real_weights_on_real_clips_give_the_same_frames_stored_and_live(
     name: str, cut: int, tmp_path: Path
 ) -> None:
-    sources = _sources(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
-    info = backbone_registry.infos()[name]
+    sources = sources_of(tasks.resolve("ravdess").clips[7:1440:360], tmp_path)
+    info = BACKBONES.get(name).info
     settings = FeatureSettings(info, resolve(info, allow_download=False))
     layers = tuple(start_of(cut, blocks) for blocks in (None, 3, 1, 0))
     job = Extraction(settings, sources, tmp_path, frames=layers, threads=2)

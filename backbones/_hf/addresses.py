@@ -1,0 +1,168 @@
+"""Any encoder in the transformers layout as a backbone, known by its own settings.
+
+What is refused is refused before torch and transformers are imported, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from backbones._hf.checkpoint import architecture, buildable
+from backbones._hf.encoder import Encoder, Traits, Unsupported
+from backbones._hf.families import FAMILIES
+from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
+from backbones._hf.hub import settings_folder
+from backbones.base import Backbone, BackboneError, BackboneInfo
+from backbones.names import Address
+
+AGAIN = "get it again"
+
+
+def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
+    """The backbone class of one checkpoint, made from its settings.
+
+    Args:
+        address: of scheme `hf`.
+        allow_download: False keeps off the network.
+
+    Raises:
+        BackboneError: there is no such model, or it is no encoder voxgrid can run.
+        WeightsUnavailable: its settings are not on this machine and cannot be had.
+    """
+    folder = settings_folder(address, allow_download=allow_download)
+    return _made(address, folder, settings_digest(folder))
+
+
+@functools.lru_cache(maxsize=64)
+def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
+    """`digest` is what makes a folder that has changed another one.
+
+    Files of the hub lie in folders named after their commit: it is what weights are looked up by,
+    so that they and the settings are of the same one.
+    """
+    settings = read_settings(address.name, folder / "config.json", AGAIN)
+    cls = _family(address, settings)
+    features = {**cls.defaults, **_features(address, folder, cls)}
+    full = {**architecture(settings), "model_type": settings["model_type"]}
+    members: dict[str, Any] = {
+        "full": full,
+        "features": features,
+        "settings_sha": digest,
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+    }
+    made: type[Encoder] = type(cls.__name__, (cls,), members)
+    import torch
+
+    try:
+        with buildable(address.name):
+            config = made.configured(full)
+            traits = made.traits(config, features)
+            _require_positive(traits)
+            with torch.device("meta"):
+                network = made.library(full["model_type"])(config)
+            small = made.traits(made.configured(made.settings("small")), features)["layers"]
+    except Unsupported as error:
+        raise BackboneError(
+            f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
+            "plugin for it (CONTRIBUTING.md) or pick another model"
+        ) from error
+    rotates = _rotates(config)
+    made.info = BackboneInfo(
+        name=address.name,
+        summary=f"{settings['model_type']} encoder, as its own settings describe it",
+        weights_id=address.where,
+        revision="local" if address.revision is None else folder.name,
+        licence=_licence(address, folder),
+        parameters=sum(p.numel() for p in network.parameters()),
+        small_layers=None if small == traits["layers"] else small,
+        dtypes=("float32",) if rotates else cls.dtypes,
+        thread_safe=not rotates,
+        **traits,
+    )
+    return made
+
+
+def _rotates(config: Any) -> bool:
+    """Whether positions are rotations.
+
+    The library keeps the angles of the last length on the module, where two threads would take
+    each other's, and in the network's dtype, too coarse for positions in any but float32.
+    """
+    return getattr(config, "position_embeddings_type", None) == "rotary"
+
+
+def _require_positive(traits: Traits) -> None:
+    for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
+        value = dict(traits)[what]
+        if not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"a {what.replace('_', ' ')} of {value}")
+
+
+def _family(address: Address, settings: Mapping[str, Any]) -> type[Encoder]:
+    kind = str(settings.get("model_type") or "")
+    if kind not in FAMILIES:
+        what = f"a model of type '{kind}'" if kind else "no model that names its type"
+        raise BackboneError(
+            f"{address.name} is {what}, and voxgrid reads encoders of sound of these types: "
+            f"{', '.join(FAMILIES)}; pick one of them or write a plugin (CONTRIBUTING.md)"
+        )
+    _refuse_code(address, settings)
+    return FAMILIES[kind]
+
+
+def _refuse_code(address: Address, settings: Mapping[str, Any]) -> None:
+    if "auto_map" in settings:
+        raise BackboneError(
+            f"{address.name}: its settings name code of their own to run (auto_map), which "
+            "voxgrid never does; pick a model that transformers knows by itself"
+        )
+
+
+def _features(address: Address, folder: Path, cls: type[Encoder]) -> dict[str, Any]:
+    """Settings of the feature extractor, saved by itself or within a processor."""
+    for name in FEATURE_FILES:
+        path = folder / name
+        if path.is_file():
+            found = read_settings(address.name, path, AGAIN)
+            nested = found.get("feature_extractor")
+            features = nested if isinstance(nested, dict) else found
+            _refuse_code(address, features)
+            kind = features.get("feature_extractor_type")
+            if kind is not None and kind not in cls.extractors:
+                raise BackboneError(
+                    f"{address.name}: its network takes the features of "
+                    f"{' or '.join(cls.extractors)}, but {path} is of a {kind}; get the one that "
+                    "was saved with it"
+                )
+            return features
+    raise BackboneError(
+        f"{address.name}: {folder} has no preprocessor_config.json, which says what sample rate "
+        "and scale the model takes; save it there with save_pretrained of its feature extractor"
+    )
+
+
+def _licence(address: Address, folder: Path) -> str:
+    """The licence in the model card, or where it may be found."""
+    from huggingface_hub import constants, metadata_load
+
+    if address.path is None:
+        unknown = f"unknown: see {constants.ENDPOINT}/{address.where}"
+    else:
+        unknown = f"unknown: no {MODEL_CARD} in the folder names one"
+    try:
+        fields = metadata_load(folder / MODEL_CARD) or {}
+    # a date that is none is a ValueError
+    except (OSError, yaml.YAMLError, ValueError):
+        return unknown
+    found = fields.get("license")
+    if found == "other":
+        found = fields.get("license_name") or found
+    if isinstance(found, list):
+        found = ", ".join(map(str, found))
+    return str(found) if found else unknown

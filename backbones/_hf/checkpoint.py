@@ -1,0 +1,226 @@
+"""Strict reading of checkpoints in the transformers layout.
+
+`from_pretrained` fills what a checkpoint lacks with random numbers and goes on with a warning.
+Here every tensor of the encoder comes from the file, or loading stops.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbones._hf.files import read_settings, weight_file, weight_parts
+from backbones._tensors.checkpoints import CONTRADICTIONS, refuse
+from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
+from backbones.names import how_to_get
+
+if TYPE_CHECKING:
+    import torch
+
+# Settings that decide what is computed in or given back, or name code or files to fetch and run,
+# instead of the architecture. So do all that begin with an underscore, which are the library's own.
+_NOT_ARCHITECTURE = frozenset(
+    {
+        "attn_implementation",
+        "auto_map",
+        "device_map",
+        "distributed_config",
+        "dtype",
+        "experts_implementation",
+        "fusion_config",
+        "kernel_config",
+        "output_attentions",
+        "output_hidden_states",
+        "quantization_config",
+        "return_dict",
+        "torch_dtype",
+        "torchscript",
+        "transformers_weights",
+        "use_kernels",
+        "use_return_dict",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a published checkpoint keeps the encoder.
+
+    Attributes:
+        prefixes: of the encoder's tensors, stripped on reading; the first that fits counts.
+        ignored: prefixes (before stripping) of tensors that are published but not part of the
+            encoder. Any other surplus tensor is an error.
+    """
+
+    prefixes: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with config.json and weights.
+
+    Attributes:
+        info: metadata of the backbone, for messages.
+        folder: where they are.
+    """
+
+    info: BackboneInfo
+    folder: Path | None
+
+    def settings(self, model_type: str) -> dict[str, Any]:
+        """The settings of its network.
+
+        Raises:
+            BackboneError: there is no folder, or no readable configuration in it.
+            WeightsMismatch: it describes a model of another type.
+        """
+        if self.folder is None or not self.folder.is_dir():
+            raise BackboneError(
+                f"{self.info.name}: pretrained weights are a folder with config.json and a weight "
+                f"file, but {self.folder} is none; {how_to_get(self.info)}"
+            )
+        path = self.folder / "config.json"
+        settings = read_settings(self.info.name, path, how_to_get(self.info))
+        found = settings.get("model_type")
+        if found != model_type:
+            raise WeightsMismatch(
+                f"{self.info.name}: {path} describes a model of type {found!r}, not "
+                f"{model_type!r}; {how_to_get(self.info)}"
+            )
+        return architecture(settings)
+
+    def fill(
+        self, library: Any, config: Any, layout: Layout | None, ignored: tuple[str, ...]
+    ) -> Any:
+        """A network with the tensors of the checkpoint.
+
+        The library matches the checkpoint's names with the network's, those of its older versions
+        included; what it could not match is refused here instead of being drawn at random.
+
+        Args:
+            library: class of the network, a base model without a head.
+            config: its configuration.
+            layout: where the checkpoint keeps the encoder; None where heads are known by their
+                lack of the base model's prefix.
+            ignored: tensors of the network that encoding does not need, by the start of the name.
+
+        Raises:
+            BackboneError: there is no weight file, or no such network can be built.
+            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+        """
+        import torch
+
+        assert self.folder is not None
+        path = weight_file(self.folder)
+        if path is None:
+            raise BackboneError(
+                f"{self.info.name}: no weight file in {self.folder}; {how_to_get(self.info)}"
+            )
+        tensors = self._tensors(path)
+        if layout is not None:
+            # copied, since sums may depend on how a file's memory is aligned
+            tensors = {
+                name.removeprefix(next(filter(name.startswith, layout.prefixes), "")): t.clone()
+                for name, t in tensors.items()
+                if not name.startswith(layout.ignored)
+            }
+        with buildable(self.info.name):
+            network, report = library.from_pretrained(
+                None,
+                config=config,
+                state_dict=tensors,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # it is refused below, with all other problems
+                dtype=torch.float32,
+            )
+        prefix = f"{library.base_model_prefix}."
+        with_heads = any(name.startswith(prefix) for name in tensors)
+        refuse(
+            f"{self.info.name}: {path}",
+            missing=set(report["missing_keys"]),
+            unexpected={
+                name
+                for name in report["unexpected_keys"]
+                if not (with_heads and not name.startswith(prefix))
+                and not name.removeprefix(prefix).startswith(ignored)
+            },
+            misshaped={name: shapes for name, *shapes in report["mismatched_keys"]},
+        )
+        return network
+
+    def _tensors(self, path: Path) -> dict[str, torch.Tensor]:
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            if path.suffix in (".safetensors", ".json"):
+                return {k: v for part in weight_parts(path) for k, v in load_file(part).items()}
+            # the mapping of files older than torch 1.6 is not supported
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+            raise WeightsMismatch(
+                f"{self.info.name}: cannot read {path} ({first_line(error)}); delete it, then "
+                f"{how_to_get(self.info)}"
+            ) from error
+        if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+            raise WeightsMismatch(
+                f"{self.info.name}: {path} holds no tensors by name; {how_to_get(self.info)}"
+            )
+        return content
+
+
+def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a config.json that describe the network."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in _NOT_ARCHITECTURE and not key.startswith("_")
+    }
+
+
+@contextmanager
+def buildable(name: str) -> Iterator[None]:
+    """Turn what comes of settings that no network can be built from into a sentence.
+
+    Args:
+        name: of the backbone.
+
+    Raises:
+        BackboneError: instead of what the library raises.
+    """
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (StrictDataclassError, *CONTRADICTIONS) as error:
+        raise BackboneError(
+            f"{name}: transformers {transformers.__version__} cannot build what its settings "
+            f"describe ({first_line(error)}); get the published ones again"
+        ) from error
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without transformers' notices and bars: what they tell is checked and refused here."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,231 @@
+"""What every encoder of transformers shares here: reading its settings, loading, counting.
+
+Nothing here knows the name of a model. An architecture is a class that works for every checkpoint
+of some model types, and that says from a checkpoint's configuration and feature extractor what
+voxgrid has to know. A plugin is one with a record and the published settings; the classes made for
+addresses (`hf:…`) have what the checkpoint's own files say.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+from backbones._hf.checkpoint import Checkpoint, Layout, buildable, silent
+from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+# Longest window where the model itself sets no limit, in seconds.
+MAX_SECONDS = 30.0
+# Blocks of two heads: what most architectures are shrunk to.
+TINY_BLOCKS: Mapping[str, Any] = {
+    "hidden_size": 48,
+    "num_attention_heads": 2,
+    "intermediate_size": 96,
+}
+
+
+class Traits(TypedDict):
+    """What a checkpoint's settings say, by the names of `BackboneInfo`."""
+
+    sample_rate: int
+    layers: int
+    width: int
+    frame_rate: float
+    max_seconds: float
+    attention_mask: bool
+    normalised: bool
+    trainable: bool
+
+
+class Unsupported(Exception):
+    """A setting that an architecture cannot honour; the message names it in half a sentence."""
+
+
+class Encoder(Backbone):
+    """An encoder of transformers.
+
+    Attributes:
+        dtypes: what checkpoints that nobody has measured may compute in. Left out is float16,
+            which overflows in late layers of large models of several of these architectures.
+        extractors: the feature extractors whose features the network takes.
+        defaults: settings of the feature extractor, as its library has them where it is not told
+            otherwise.
+        inference: settings that override any configuration (no masking, no layer drop).
+        layout: where a published checkpoint keeps the encoder; None leaves that to the library.
+        ignored: tensors of the network that encoding does not need, by the start of the name.
+        full: the published configuration.
+        features: the published settings of the feature extractor.
+        settings_sha: of the settings the class was made from; None of a plugin.
+        model: the loaded network, in evaluation mode and frozen: encoding records no graph.
+    """
+
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+    extractors: ClassVar[tuple[str, ...]]
+    defaults: ClassVar[Mapping[str, Any]]
+    inference: ClassVar[Mapping[str, Any]] = {}
+    layout: ClassVar[Layout | None] = None
+    ignored: ClassVar[tuple[str, ...]] = ()
+    full: ClassVar[Mapping[str, Any]]
+    features: ClassVar[Mapping[str, Any]]
+    settings_sha: ClassVar[str | None] = None
+    model: Any
+
+    def __init__(self, weights: Weights) -> None:
+        """Take weights that were found beside the same settings.
+
+        Raises:
+            BackboneError: the settings are others by now.
+        """
+        super().__init__(weights)
+        if self.settings_sha is not None and weights.config_sha not in (None, self.settings_sha):
+            raise BackboneError(
+                f"{self.info.name}: its settings have changed since its weights were looked up; "
+                "run the command again"
+            )
+
+    @classmethod
+    @abstractmethod
+    def library(cls, model_type: str) -> Any:
+        """The library's class of the network."""
+
+    @classmethod
+    @abstractmethod
+    def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
+        """What the settings say.
+
+        Args:
+            config: configuration of the model.
+            features: settings of its feature extractor.
+
+        Raises:
+            Unsupported: a setting has no counterpart here.
+        """
+
+    @classmethod
+    @abstractmethod
+    def shrunk(cls, config: Any) -> Mapping[str, Any]:
+        """Settings that make the same architecture tiny."""
+
+    @classmethod
+    def configured(cls, settings: Mapping[str, Any]) -> Any:
+        """The library's configuration of these settings, to encode with."""
+        library = cls.library(settings["model_type"])
+        # the library's own choice of today, whatever it is tomorrow
+        attention = "sdpa" if getattr(library, "_supports_sdpa", False) else "eager"
+        return library.config_class.from_dict(
+            {**settings, **cls.inference, "attn_implementation": attention}
+        )
+
+    @classmethod
+    def settings(cls, size: Size) -> dict[str, Any]:
+        """The published configuration, or the same architecture in tiny."""
+        small = cls.shrunk(cls.configured(cls.full)) if size == "small" else {}
+        return {**cls.full, **small}
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Build the encoder and read its weights; see `Backbone.load`.
+
+        Args:
+            device: a torch device name.
+            dtype: what the encoder computes in; features are always computed in float32.
+
+        Raises:
+            BackboneError: the folder lacks a readable configuration or weight file.
+            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+        """
+        import torch
+
+        library = self.library(self.full["model_type"])
+        with silent(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.weights.seed)
+            if self.weights.kind == "pretrained":
+                checkpoint = Checkpoint(self.info, self.weights.path)
+                settings = checkpoint.settings(self.full["model_type"])
+                with buildable(self.info.name):
+                    config = self.configured(settings)
+                model = checkpoint.fill(library, config, self.layout, self.ignored)
+            else:
+                with buildable(self.info.name):
+                    model = library(self.configured(self.settings(self.weights.size)))
+        self.model = model.to(device=device, dtype=getattr(torch, dtype))
+        self.model.eval().requires_grad_(False)
+        self.prepare(device)
+
+    def prepare(self, device: str) -> None:
+        """Set up what makes features of waveforms, on a device."""
+
+    def parameter_count(self) -> int:
+        """Parameters of the loaded encoder."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+class PreNormEncoder(Encoder):
+    """An encoder whose stem is all before the first block and whose last layer is normalised.
+
+    Layer 0 is what enters the first block, layer n the output of block n; the last layer is the
+    encoder's output, after its final layer norm: the convention of `hidden_states` in transformers.
+    """
+
+    @abstractmethod
+    def embed(
+        self, waves: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Layer 0 (batch, frames, width) and valid frames (batch,)."""
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch; see `Backbone.encode`.
+
+        Returns:
+            Every layer (batch, frames, width). A clip too short for one window of the features
+            counts as that long, the rest being silence.
+        """
+        import torch
+
+        from backbones._hf.tails import attention_mask
+        from backbones._tensors.frames import valid_frames
+
+        with torch.no_grad():
+            hidden, frames = self.embed(waves, lengths)
+            valid = valid_frames(frames, hidden.shape[1])
+            mask = attention_mask(self.model.config, hidden, valid)
+            layers = [hidden]
+            for block in self.model.layers:
+                layers.append(block(layers[-1], mask))
+            layers[-1] = self.model.layer_norm(layers[-1])
+        return Frames.same_lengths(layers, frames.to(lengths.device))
+
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`.
+
+        Returns:
+            Layer 0 (batch, frames, width), and valid frames (batch,).
+        """
+        import torch
+
+        from backbones._tensors.frames import zero_padding
+
+        with torch.no_grad():
+            hidden, frames = self.embed(waves, lengths)
+            return zero_padding(hidden, frames), frames.to(lengths.device)
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        from backbones._hf.tails import pre_norm_tail
+
+        return pre_norm_tail(self.model, start, stop)
+
+
+def kaldi_rate(features: Mapping[str, Any]) -> int:
+    """The sample rate of features that follow Kaldi.
+
+    Raises:
+        Unsupported: another one than 16 kHz.
+    """
+    rate = int(features["sampling_rate"])
+    if rate != 16_000:
+        raise Unsupported(f"features at a sampling_rate of {rate}, other than 16000")
+    return rate

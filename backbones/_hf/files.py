@@ -1,0 +1,109 @@
+"""The files of a model in the transformers layout: what they are called, what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from backbones.base import BackboneError, first_line
+
+# Of a checkpoint in several files: which tensor is in which.
+WEIGHT_INDEX = "model.safetensors.index.json"
+WEIGHT_FILES = ("model.safetensors", WEIGHT_INDEX, "pytorch_model.bin")
+# What the files are called that an index on the hub names.
+WEIGHT_PARTS = "model-*-of-*.safetensors"
+# The last one holds the feature extractor's settings where a processor was saved as a whole.
+FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
+SETTINGS_FILES = ("config.json", *FEATURE_FILES)
+MODEL_CARD = "README.md"
+
+
+def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
+    """Read one file of settings.
+
+    Args:
+        name: of the backbone, for messages.
+        path: the file.
+        remedy: how to get it again.
+
+    Raises:
+        BackboneError: it cannot be read, or holds no settings.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{name}: cannot read {path} ({error}); {remedy}") from error
+    return found
+
+
+def settings_digest(folder: Path) -> str:
+    """Return the hex digest of all settings in a folder: of the network and of its features."""
+    return _digest([folder / name for name in SETTINGS_FILES if (folder / name).is_file()])
+
+
+def weights_digest(file: Path) -> str:
+    """Return the hex digest of a weight file's content, or of the names and contents of its parts.
+
+    Raises:
+        BackboneError: as `weight_parts`.
+    """
+    return _digest(weight_parts(file)) if file.name == WEIGHT_INDEX else sha256(file)
+
+
+def sha256(file: Path) -> str:
+    """Return the hex digest of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def weight_file(folder: Path) -> Path | None:
+    """Return the weight file in a folder, safetensors first."""
+    return next((folder / n for n in WEIGHT_FILES if (folder / n).is_file()), None)
+
+
+def weight_parts(file: Path) -> list[Path]:
+    """Return the files that hold the tensors of a weight file: itself, or those an index names.
+
+    Raises:
+        BackboneError: the index is none, or a file it names is not beside it.
+    """
+    if file.name != WEIGHT_INDEX:
+        return [file]
+    try:
+        parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+        plain = all(Path(part).name == part and part.endswith(".safetensors") for part in parts)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BackboneError(
+            f"cannot read {file} as an index of safetensors ({first_line(error)}); get the "
+            "published files again"
+        ) from error
+    if not plain:
+        raise BackboneError(
+            f"{file} names other files than safetensors beside it; get the published files again"
+        )
+    missing = [part for part in parts if not (file.parent / part).is_file()]
+    if missing or not parts:
+        raise BackboneError(
+            f"{file.parent} lacks {', '.join(missing) or 'all files'} of {file.name}; get the "
+            "published files again"
+        )
+    return [file.parent / part for part in parts]
+
+
+def holds_weights(folder: Path) -> bool:
+    """Whether a folder has settings and weights.
+
+    Raises:
+        BackboneError: it has an index without its files.
+    """
+    file = weight_file(folder)
+    return file is not None and (folder / "config.json").is_file() and bool(weight_parts(file))
+
+
+def _digest(files: list[Path]) -> str:
+    lines = "".join(f"{file.name} {sha256(file)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()

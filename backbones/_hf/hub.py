@@ -1,0 +1,220 @@
+"""The Hugging Face hub and its local cache: settings and weights, of one commit each.
+
+Settings are what can be known of a model without its weights: a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from backbones._hf.files import (
+    FEATURE_FILES,
+    MODEL_CARD,
+    SETTINGS_FILES,
+    WEIGHT_FILES,
+    WEIGHT_INDEX,
+    WEIGHT_PARTS,
+    weight_parts,
+)
+from backbones.base import BackboneError, WeightsUnavailable, first_line
+from backbones.names import Address
+
+CONNECT_SECONDS = 3.0
+
+
+class NotFetched(Exception):
+    """A download that did not come about; the message is the reason, in half a sentence."""
+
+
+class NoNetwork(NotFetched):
+    """Nothing can be downloaded, or nothing may be."""
+
+
+def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
+    """Find the folder with the settings of a model in the transformers layout, without weights.
+
+    Args:
+        address: of scheme `hf`.
+        allow_download: False never touches the network.
+
+    Returns:
+        The folder; that of a repository is called by the commit of its settings.
+
+    Raises:
+        BackboneError: there is no such folder, or no such repository.
+        WeightsUnavailable: the repository's settings are not on this machine and cannot be had.
+    """
+    folder = address.path
+    if folder is not None:
+        if not (folder / "config.json").is_file():
+            what = "has no config.json" if folder.is_dir() else "is no folder"
+            raise BackboneError(f"{address.name}: {folder} {what}; {address.how_to_get}")
+        return folder
+    cached, complete = _cached_settings(address)
+    if cached is not None and complete:
+        return cached
+    try:
+        return _download_settings(address, allow_download)
+    except WeightsUnavailable:
+        if cached is None:
+            raise
+        return cached
+
+
+def cached_weights(repository: str, revision: str | None) -> Path | None:
+    """Find the folder of a repository's commit in the local cache that holds settings and weights.
+
+    Not snapshot_download(local_files_only=True): it returns a folder that an interrupted download
+    left without its weight file, and refuses one that was fetched in part on purpose.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in WEIGHT_FILES:
+        found = [
+            try_to_load_from_cache(repository, file, revision=revision)
+            for file in ("config.json", name)
+        ]
+        if all(isinstance(file, str) for file in found):
+            try:
+                weight_parts(Path(str(found[1])))
+            except BackboneError:
+                continue  # a download that was interrupted, and that goes on
+            return Path(str(found[0])).parent
+    return None
+
+
+def download_weights(repository: str, revision: str | None) -> Path:
+    """Fetch settings and weights of a repository, in one format.
+
+    Returns:
+        Their folder, called by the commit that a branch was at.
+
+    Raises:
+        NotFetched: with the reason.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
+    try:
+        files = HfApi().list_repo_files(repository, revision=revision)
+        # one format only: most repositories hold the same weights twice
+        wanted = next((name for name in WEIGHT_FILES if name in files), None)
+        if wanted is None:
+            raise NotFetched(f"{repository} has none of {', '.join(WEIGHT_FILES)}")
+        parts = [WEIGHT_PARTS] if wanted == WEIGHT_INDEX else []
+        patterns = [*SETTINGS_FILES, wanted, *parts]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    # an HTTP status of the hub and a full disk are both an OSError
+    except (OSError, _hub_error()) as error:
+        raise NotFetched(f"the download failed: {first_line(error)}") from error
+
+
+def require_network(origin: str, *, hub_offline: bool = False) -> None:
+    """Refuse a download that cannot succeed, or that the user forbids.
+
+    Args:
+        origin: scheme and host, such as `https://huggingface.co`.
+        hub_offline: whether the hub's own setting forbids it.
+
+    Raises:
+        NoNetwork: with the reason.
+    """
+    if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+        raise NoNetwork("VOXGRID_OFFLINE is set")
+    if hub_offline:
+        raise NoNetwork("HF_HUB_OFFLINE is set")
+    if not reachable(origin):
+        raise NoNetwork(f"{origin} does not answer")
+
+
+@functools.cache
+def reachable(origin: str) -> bool:
+    """Say whether a host answers: asked once per process, no retries, proxies honoured.
+
+    Args:
+        origin: scheme and host, such as `https://huggingface.co`.
+    """
+    import httpx
+
+    try:
+        answer = httpx.head(origin, timeout=CONNECT_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return answer.status_code < 500
+
+
+def _hub_error() -> type[Exception]:
+    """What a request to the hub raises where the connection fails."""
+    try:
+        import httpx2 as hub_http  # what huggingface_hub speaks since 2.0
+    except ImportError:
+        import httpx as hub_http  # type: ignore[no-redef]
+    return hub_http.HTTPError
+
+
+def _cached_settings(address: Address) -> tuple[Path | None, bool]:
+    """The folder with config.json in the hub's cache, and whether there is no more to fetch."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def cached(file: str) -> object:
+        return try_to_load_from_cache(address.where, file, revision=address.revision)
+
+    config = cached("config.json")
+    if not isinstance(config, str):
+        return None, False
+    return Path(config).parent, any(isinstance(cached(name), str) for name in FEATURE_FILES)
+
+
+def _download_settings(address: Address, allow_download: bool) -> Path:
+    """Fetch what is needed to know a model of the hub, and its card: a few kilobytes."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name, repository, page = address.name, address.where, f"{constants.ENDPOINT}/{address.where}"
+    here = Path(repository).is_dir()
+    hint = f"write hf:./{repository} for the folder here, or " if here else ""
+    try:
+        if not allow_download:
+            raise NoNetwork("downloads are not allowed")
+        require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
+        folder = Path(
+            snapshot_download(
+                repository,
+                revision=address.revision,
+                allow_patterns=[*SETTINGS_FILES, MODEL_CARD],
+            )
+        )
+    except GatedRepoError as error:
+        raise WeightsUnavailable(
+            f"{name}: {repository} is gated: accept its terms at {page}, then log in with "
+            "`hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise BackboneError(
+            f"{name}: the hub has no repository {repository}, or it is private: {hint}check its "
+            "spelling, or log in with `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise BackboneError(
+            f"{name}: {repository} has no revision '{address.revision}': pick a branch, tag or "
+            f"commit listed at {page}/commits/main"
+        ) from error
+    except (NotFetched, OSError, _hub_error()) as error:
+        reason = first_line(error)
+        if not isinstance(error, NotFetched):
+            reason = f"the download failed ({reason})"
+        raise WeightsUnavailable(
+            f"{name}: its settings are not on this machine and {reason}; {hint}{address.how_to_get}"
+        ) from error
+    if not (folder / "config.json").is_file():
+        raise BackboneError(
+            f"{name}: {repository} has no config.json, so it is no model of transformers: pick "
+            "another repository"
+        )
+    return folder

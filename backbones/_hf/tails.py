@@ -1,0 +1,140 @@
+"""Parts of a loaded encoder of transformers as modules of their own, to be trained.
+
+Imports torch, so plugins import it inside methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from backbones._tensors.frames import check_part, trainable, valid_frames
+from backbones.base import STEM, Frames
+
+
+class TransformerTail(nn.Module):
+    """Transformer blocks in the transformers layout, with what comes before and after them.
+
+    Args:
+        config: the encoder's configuration, which says how masks look.
+        blocks: frozen blocks `(hidden, attention mask) -> hidden`; they are copied.
+        front: a frozen module `(hidden, valid frames) -> layer 0`, copied; None starts at a
+            later layer.
+        dropout: probability, of what enters the first block.
+        norm: frozen normalisation of the last layer, copied; None where blocks follow.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        blocks: Iterable[nn.Module],
+        *,
+        front: nn.Module | None = None,
+        dropout: float = 0.0,
+        norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.front = None if front is None else trainable(front)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(trainable(block) for block in blocks)
+        self.norm = None if norm is None else trainable(norm)
+        # the copies come from an encoder in evaluation mode
+        self.train()
+
+    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Run the part.
+
+        Args:
+            hidden: (batch, frames, width), the layer or stem that the part starts from.
+            lengths: int64 (batch,), valid frames.
+
+        Returns:
+            Frames of the part's layers, on the device of `hidden`.
+        """
+        hidden, lengths = hidden.float(), lengths.to(hidden.device)
+        valid = valid_frames(lengths, hidden.shape[1])
+        layers = []
+        if self.front is not None:
+            hidden = self.front(hidden, valid)
+            layers.append(hidden)
+        mask = attention_mask(self.config, hidden, valid)
+        hidden = self.dropout(hidden)
+        for block in self.blocks:
+            hidden = block(hidden, mask)
+            layers.append(hidden)
+        if self.norm is not None:
+            layers[-1] = self.norm(hidden)
+        return Frames.same_lengths(layers, lengths)
+
+
+def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> Any:
+    """The mask a block takes, as the library makes it; None where every frame is valid.
+
+    Args:
+        config: the encoder's configuration.
+        hidden: (batch, frames, width), what enters the first block.
+        valid: boolean (batch, frames).
+    """
+    from transformers.masking_utils import create_bidirectional_mask
+
+    mask = None if bool(valid.all()) else valid
+    return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=mask)
+
+
+def pre_norm_tail(encoder: Any, start: int, stop: int) -> TransformerTail:
+    """Part of an encoder of Whisper or Speech2Text, whose stem gives layer 0.
+
+    The dropout of that layer comes after it, before the first block.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    last = len(encoder.layers)
+    check_part(start, stop, last)
+    return TransformerTail(
+        encoder.config,
+        encoder.layers[max(start, 0) : stop],
+        front=LayerZero() if start == STEM else None,
+        dropout=encoder.dropout if start <= 0 else 0.0,
+        norm=encoder.layer_norm if stop == last else None,
+    )
+
+
+class LayerZero(nn.Module):
+    """The front of an encoder whose stem already gives layer 0."""
+
+    def forward(self, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Return layer 0 as it comes."""
+        return hidden
+
+
+class Wav2Vec2Front(nn.Module):
+    """From the convolutions of wav2vec 2.0 to layer 0: projection, positions, normalisation.
+
+    Args:
+        model: the `Wav2Vec2Model`, or one of its layout, whose modules it borrows.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.projection = model.feature_projection
+        self.positions = model.encoder.pos_conv_embed
+        # the stable variant normalises after the last block instead
+        self.norm = None if model.config.do_stable_layer_norm else model.encoder.layer_norm
+        self.dropout = model.encoder.dropout
+
+    def forward(self, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """(batch, frames, convolution width) and valid (batch, frames) → layer 0."""
+        projected = self.projection(hidden)
+        # some of the family return their normalised input as well
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        # the convolution over positions reads what is after a clip's end
+        hidden = hidden.masked_fill(~valid[..., None], 0.0)
+        hidden = hidden + self.positions(hidden)
+        if self.norm is not None:
+            hidden = self.norm(hidden)
+        return self.dropout(hidden)

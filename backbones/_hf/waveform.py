@@ -1,0 +1,232 @@
+"""Encoders of waveforms in the layout of wav2vec 2.0: convolutions, positions, blocks."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backbones._hf.checkpoint import Layout
+from backbones._hf.encoder import MAX_SECONDS, TINY_BLOCKS, Encoder, Traits, Unsupported
+from backbones.base import STEM, Frames
+
+if TYPE_CHECKING:
+    import torch
+
+# Without time masking transformers builds no mask embedding, and none is needed to encode. An
+# adapter shortens the last layer's output only, for a decoder.
+INFERENCE: Mapping[str, Any] = {
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "layerdrop": 0.0,
+    "add_adapter": False,
+}
+# Of Wav2Vec2ForPreTraining, and of ForCTC.
+PRETRAINING = Layout(
+    prefixes=("wav2vec2.",), ignored=("quantizer.", "project_q.", "project_hid.", "lm_head.")
+)
+# Padding reaches a clip's frames in spite of a mask: the second and later convolutions over
+# positions read what the first one made of it (data2vec), as do those in the blocks (conformer)
+# and those over squeezed frames (SEW).
+_LEAKY_TYPES = frozenset({"data2vec-audio", "wav2vec2-conformer", "sew", "sew-d"})
+# Their blocks are called as `TransformerTail` calls them.
+_TRAINABLE_TYPES = frozenset({"wav2vec2", "hubert", "unispeech", "unispeech-sat"})
+
+
+class Waveform(Encoder):
+    """wav2vec 2.0 and its relatives, each as its own library class.
+
+    Layer 0 is what enters the first block: projected convolution features plus positions. Layer n
+    is the output of block n. The last layer is the encoder's output, which for the
+    stable-layer-norm variant (XLSR) means *after* its final layer norm, while the layers before it
+    are the un-normalised residual stream; transformers has returned either, by version. SEW's
+    blocks work on squeezed frames, and so do all layers here: what it upsamples them to afterwards
+    is left out. Frames are valid by the arithmetic of the convolutions.
+    """
+
+    extractors = ("Wav2Vec2FeatureExtractor",)
+    defaults: ClassVar[Mapping[str, Any]] = {"sampling_rate": 16_000, "do_normalize": True}
+    features = defaults
+    inference = INFERENCE
+    ignored = ("masked_spec_embed", "adapter.")
+
+    @classmethod
+    def library(cls, model_type: str) -> Any:
+        """See `Encoder`."""
+        from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+        return MODEL_MAPPING[CONFIG_MAPPING[model_type]]
+
+    @classmethod
+    def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
+        """See `Encoder`."""
+        if getattr(config, "feat_extract_norm", "layer") not in ("group", "layer"):
+            raise Unsupported(f"a feat_extract_norm of {config.feat_extract_norm!r}")
+        rate = int(features["sampling_rate"])
+        return Traits(
+            sample_rate=rate,
+            layers=config.num_hidden_layers + 1,
+            width=config.hidden_size,
+            frame_rate=rate / math.prod(config.conv_stride) / _squeeze(config),
+            max_seconds=MAX_SECONDS,
+            attention_mask=not _leaks(config),
+            normalised=bool(features["do_normalize"]),
+            trainable=config.model_type in _TRAINABLE_TYPES
+            and not getattr(config, "conv_pos_batch_norm", False),
+        )
+
+    @classmethod
+    def shrunk(cls, config: Any) -> Mapping[str, Any]:
+        """See `Encoder`."""
+        # in data2vec this is how many convolutions there are, elsewhere the size of the only one
+        stacked = hasattr(config, "conv_pos_kernel_size")
+        return {
+            **TINY_BLOCKS,
+            "num_hidden_layers": min(2, config.num_hidden_layers),
+            "conv_dim": (32,) * len(config.conv_dim),
+            "num_conv_pos_embeddings": min(2 if stacked else 16, config.num_conv_pos_embeddings),
+            "num_conv_pos_embedding_groups": 4,
+        }
+
+    def prepare(self, device: str) -> None:
+        """Leave out a warning of WavLM's own code, about which a user can do nothing."""
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        """Encode one batch; see `Backbone.encode`.
+
+        Args:
+            waves: float32 (batch, samples), scaled as `info` says.
+            lengths: int64 (batch,), samples of each clip.
+
+        Returns:
+            Every layer (batch, frames, width); frames of 20 ms in most of them. A clip shorter
+            than one frame (25 ms) counts as that long, the rest being silence.
+        """
+        waves, lengths = self._cut(waves, lengths)
+        frames = self._frame_counts(lengths)
+        if int(lengths.min()) == waves.shape[1]:
+            return Frames.same_lengths(self._forward(waves, None), frames)
+        if _leaks(self.model.config):
+            padded = self._one_length_at_a_time(
+                waves, lengths, frames, lambda clips: self._forward(clips, None)
+            )
+            return Frames.same_lengths(padded, frames)
+        return Frames.same_lengths(self._forward(waves, lengths), frames)
+
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the convolutions over the waveform; see `Backbone.stem`.
+
+        The projection and the positions that follow, up to layer 0, belong to `tail(STEM, …)`.
+
+        Returns:
+            (batch, frames, convolution width) at 50 Hz, and valid frames (batch,).
+        """
+        if not self.info.trainable:
+            return super().stem(waves, lengths)
+        import torch
+
+        from backbones._tensors.frames import zero_padding
+
+        waves, lengths = self._cut(waves, lengths)
+        frames = self._frame_counts(lengths)
+        with torch.no_grad():
+            if _leaks(self.model.config):
+                (features,) = self._one_length_at_a_time(
+                    waves, lengths, frames, lambda clips: (self._convolve(clips),)
+                )
+            else:
+                features = self._convolve(waves)
+            return zero_padding(features, frames.to(features.device)), frames
+
+    def tail(self, start: int, stop: int) -> torch.nn.Module:
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        if not self.info.trainable:
+            return super().tail(start, stop)
+        from backbones._hf.tails import TransformerTail, Wav2Vec2Front
+        from backbones._tensors.frames import check_part
+
+        encoder = self.model.encoder
+        last = len(encoder.layers)
+        check_part(start, stop, last)
+        normalised_last = self.model.config.do_stable_layer_norm and stop == last
+        return TransformerTail(
+            self.model.config,
+            encoder.layers[max(start, 0) : stop],
+            front=Wav2Vec2Front(self.model) if start == STEM else None,
+            norm=encoder.layer_norm if normalised_last else None,
+        )
+
+    def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
+        from backbones._tensors.frames import at_least
+
+        config = self.model.config
+        samples = _squeeze(config)
+        for kernel, stride in zip(
+            reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
+        ):
+            samples = (samples - 1) * stride + kernel
+        waves, lengths = at_least(samples, waves, lengths)
+        return waves.to(self.model.device, self.model.dtype), lengths
+
+    def _convolve(self, waves: torch.Tensor) -> torch.Tensor:
+        return self.model.feature_extractor(waves).transpose(1, 2)
+
+    def _frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
+        config = self.model.config
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            lengths = (lengths - kernel) // stride + 1
+        return lengths // _squeeze(config)
+
+    def _forward(
+        self, waves: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        from backbones._tensors.frames import valid_frames
+
+        mask = None
+        if lengths is not None:
+            mask = valid_frames(lengths.to(waves.device), waves.shape[1]).long()
+        output = self.model(waves, attention_mask=mask, output_hidden_states=True)
+        if hasattr(self.model.config, "squeeze_factor"):
+            return tuple(output.hidden_states)
+        return (*output.hidden_states[:-1], output.last_hidden_state)
+
+    def _one_length_at_a_time(
+        self,
+        waves: torch.Tensor,
+        lengths: torch.Tensor,
+        frames: torch.Tensor,
+        run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+    ) -> list[torch.Tensor]:
+        """Run clips of one length together, then pad the results."""
+        padded: list[torch.Tensor] = []
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero()[:, 0].to(waves.device)
+            layers = run(waves[rows, :length])
+            if not padded:
+                shape = (len(waves), int(frames.max()))
+                padded = [layer.new_zeros(*shape, layer.shape[2]) for layer in layers]
+            for target, layer in zip(padded, layers, strict=True):
+                target[rows, : layer.shape[1]] = layer
+        return padded
+
+
+def _squeeze(config: Any) -> int:
+    """How many frames of the convolutions one frame of a block stands for."""
+    return int(getattr(config, "squeeze_factor", 1))
+
+
+def _leaks(config: Any) -> bool:
+    """Whether padding reaches a clip's frames past any mask.
+
+    A group norm in the first convolution takes its statistics over all of the time axis, padding
+    included; a batch norm turns zeros into something else before the convolution over positions.
+    """
+    return (
+        config.model_type in _LEAKY_TYPES
+        or getattr(config, "feat_extract_norm", "layer") == "group"
+        or bool(getattr(config, "conv_pos_batch_norm", False))
+    )

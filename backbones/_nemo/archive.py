@@ -1,0 +1,93 @@
+"""Reading NeMo's `.nemo` archives: in memory, and nothing but tensors."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from backbones.base import WeightsMismatch, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read the configuration and the tensors of a `.nemo` archive without unpacking it.
+
+    A `.nemo` file is a tar archive, compressed or not. Its two members are read in memory;
+    no other member is looked at and nothing is ever written to disk.
+
+    Args:
+        path: the archive.
+
+    Returns:
+        The parsed `model_config.yaml` and the tensors of `model_weights.ckpt`.
+
+    Raises:
+        WeightsMismatch: the file is no such archive, or holds more than tensors.
+    """
+    import torch
+
+    config = read_config(path)
+    checkpoint = io.BytesIO(read_member(path, "model_weights.ckpt"))
+    try:
+        tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (EOFError, OSError) as error:
+        raise _unreadable(path, error) from error
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise WeightsMismatch(
+            f"model_weights.ckpt in {path} is refused, it holds something else than tensors or "
+            f"is damaged ({first_line(error)}); get the published archive "
+            "again"
+        ) from error
+    if not isinstance(tensors, dict):
+        raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
+    return config, tensors
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a `.nemo` archive.
+
+    Raises:
+        WeightsMismatch: the file is no such archive, or has no readable `model_config.yaml`.
+    """
+    try:
+        config = yaml.safe_load(read_member(path, "model_config.yaml"))
+    except yaml.YAMLError as error:
+        raise WeightsMismatch(
+            f"{path} has no readable model_config.yaml ({first_line(error)}); get the published "
+            "archive again"
+        ) from error
+    if not isinstance(config, dict):
+        raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
+    return config
+
+
+def read_member(path: Path, name: str) -> bytes:
+    """Read one member of a `.nemo` archive in memory.
+
+    Raises:
+        WeightsMismatch: the file is no archive, or has no such member.
+    """
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                # links are not followed: they could point at another member, or out of the archive
+                if member.isfile() and member.name.removeprefix("./") == name:
+                    extracted = archive.extractfile(member)
+                    if extracted is not None:
+                        return extracted.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise _unreadable(path, error) from error
+    raise WeightsMismatch(f"{path} has no member {name}: get the published archive again.")
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsMismatch:
+    return WeightsMismatch(
+        f"{path} is not a readable .nemo archive ({first_line(error)}); get the published one again"
+    )

@@ -1,0 +1,70 @@
+"""What the configuration in a NeMo archive says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backbones._tensors.checkpoints import CONTRADICTIONS
+from backbones.base import WeightsMismatch, first_line
+
+
+def target_of(config: Mapping[str, Any], name: str) -> str:
+    """The class that a part of a NeMo configuration names, without its module; or nothing."""
+    part = config.get(name)
+    found = (part.get("_target_") or part.get("cls") or "") if isinstance(part, dict) else ""
+    return str(found).rpartition(".")[2]
+
+
+def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> dict[str, Any]:
+    """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`).
+
+    Args:
+        config: the parsed `model_config.yaml`.
+        name: of the part, such as `encoder`.
+        target: the class it has to name, without its module.
+        source: the archive, for messages.
+
+    Raises:
+        WeightsMismatch: there is no such part, or it is of another class.
+    """
+    if target_of(config, name) == target:
+        parameters = config[name].get("params", config[name])
+        return {key: value for key, value in parameters.items() if key != "_target_"}
+    raise WeightsMismatch(f"{source}: the {name} in its model_config.yaml is not a {target}.")
+
+
+def expect(found: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> None:
+    """Refuse a configuration that says something else than `wanted`; saying nothing is fine.
+
+    Raises:
+        WeightsMismatch: naming the first setting that differs.
+    """
+    for key, value in wanted.items():
+        if found.get(key, value) != value:
+            raise WeightsMismatch(
+                f"{where} has {key} = {found[key]}, wanted is {value}: this is another "
+                "model, get the published archive."
+            )
+
+
+@contextmanager
+def readable(name: str, what: str) -> Iterator[None]:
+    """Turn what comes of settings that are unknown or contradict each other into a sentence.
+
+    Args:
+        name: of the backbone.
+        what: is being made of the settings.
+
+    Raises:
+        WeightsMismatch: instead of what a library, or arithmetic, raises.
+    """
+    try:
+        yield
+    except CONTRADICTIONS as error:
+        raise WeightsMismatch(
+            f"{name}: no {what} can be made of what its model_config.yaml describes "
+            f"({first_line(error)}); get the published archive again"
+        ) from error

@@ -1,0 +1,100 @@
+"""What a checkpoint may hold: every tensor of the network, nothing unexplained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from backbones.base import WeightsMismatch
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES_SHOWN = 5
+# What a library makes of settings that contradict each other, or of sizes no memory can hold.
+CONTRADICTIONS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+)
+
+
+def load_strictly(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str, prefix: str
+) -> None:
+    """Copy `tensors` into `module`, refusing anything that does not fit exactly.
+
+    The values are cast to the module's own dtype, so that half precision on disk becomes
+    float32 in memory.
+
+    Args:
+        module: the network to fill; its state dict names what is wanted.
+        tensors: the checkpoint, name → tensor.
+        source: the file the tensors come from, for messages.
+        prefix: of the network's tensors in the checkpoint, such as `encoder.`; those without it
+            belong to other parts of the original model.
+
+    Raises:
+        WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+    """
+    wanted = {prefix + name: tensor.shape for name, tensor in module.state_dict().items()}
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    refuse(
+        source,
+        missing=wanted.keys() - found.keys(),
+        unexpected=found.keys() - wanted.keys(),
+        misshaped={
+            name: (found[name].shape, wanted[name])
+            for name in wanted.keys() & found.keys()
+            if found[name].shape != wanted[name]
+        },
+    )
+    module.load_state_dict({name.removeprefix(prefix): found[name] for name in wanted})
+
+
+def refuse(
+    source: str,
+    *,
+    missing: set[str],
+    unexpected: set[str],
+    misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
+) -> None:
+    """Refuse a checkpoint in which anything is wrong.
+
+    Args:
+        source: the file the tensors come from.
+        missing: tensors that it lacks.
+        unexpected: tensors that nothing here knows.
+        misshaped: tensors of another shape → the shape found, and the one wanted.
+
+    Raises:
+        WeightsMismatch: naming the first few of each.
+    """
+    problems = {
+        "missing": sorted(missing),
+        "unexpected": sorted(unexpected),
+        "of the wrong shape": [
+            f"{name} {tuple(found)} instead of {tuple(wanted)}"
+            for name, (found, wanted) in sorted(misshaped.items())
+        ],
+    }
+    if any(problems.values()):
+        listed = "; ".join(
+            f"{len(names)} {problem} ({_shortened(names)})"
+            for problem, names in problems.items()
+            if names
+        )
+        raise WeightsMismatch(
+            f"{source} does not fit this architecture, tensors: {listed}. Delete the file and "
+            "get the published weights again, or point VOXGRID_WEIGHTS at a folder that has them."
+        )
+
+
+def _shortened(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")

@@ -1,0 +1,58 @@
+"""Which layers' frames are kept on disk, and which of them a cell reads."""
+
+from __future__ import annotations
+
+from backbones import STEM, BackboneInfo, Weights
+from bench.config.spec import RunSpec
+from bench.features.frames import frames_bytes
+from bench.plugins import HEADS
+from bench.tuning.fits.base import Draw
+from heads import Reads
+
+_GIGABYTE = 1e9
+
+
+def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float) -> tuple[int, ...]:
+    """Layers whose frames may be read: all of them, or as many as the disk may hold.
+
+    Args:
+        info: metadata of the backbone.
+        weights: those it runs with.
+        seconds: sound in all clips.
+        gigabytes: most disk for one backbone's frames.
+
+    Returns:
+        Layers in order, evenly spaced where not all fit; none where not one does.
+    """
+    layers = info.layers_of(weights.size)
+    per_layer = frames_bytes(info, seconds, 1) if weights.size == "full" else 0
+    count = layers
+    if per_layer:
+        count = min(layers, int(gigabytes * _GIGABYTE / per_layer))
+    return tuple(int((i + 0.5) * layers / count) for i in range(count))
+
+
+def read(
+    head: str, reads: Reads, layers: tuple[int, ...], recipe: Draw | None, spec: RunSpec
+) -> tuple[int, ...]:
+    """Layers whose frames a cell's fits read from the store.
+
+    Args:
+        head: name of the head.
+        reads: what it is fitted on.
+        layers: those whose frames may be kept.
+        recipe: what runs instead of drawn trials, or None.
+        spec: of the run.
+    """
+    if reads == "vectors" or (reads == "backbone" and not spec.fine_tune.cache):
+        return ()
+    if recipe is not None and recipe.layer != "weighted":
+        if reads == "frames":
+            return (recipe.layer,)
+        fixed = HEADS.reading(head, reads).build(
+            recipe.params, pooling="mean", random_state=0, n_jobs=1
+        )
+        start = fixed.reads_from(recipe.layer)
+        return () if start is None else (start,)
+    # an accelerator can afford to train everything above the feature encoder
+    return (STEM, *layers) if reads == "backbone" and spec.accelerator else layers

@@ -1,0 +1,168 @@
+"""Protocols: named ways to fold a task into train, validation and test, and what each promises.
+
+Whatever the protocol, the parts of a fold share no clip and no recording, and under a grouped
+protocol no group; `bench.protocols.fold.verify` asserts it on every fold made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.clips import Clip
+from bench.errors import UserError, nearest
+from bench.protocols.fold import Fold, Split, verify
+from bench.protocols.makers import (
+    DRAWN,
+    Maker,
+    balanced_109,
+    group_kfold,
+    random_split,
+    speaker_6fold,
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a protocol is called and promises.
+
+    Attributes:
+        name: as on the command line, in records and in paths.
+        grouped: whether groups never straddle the parts.
+        fewest_per_class: clips of each class it needs.
+        summary: one line for `voxgrid list`.
+        make: clips and their recordings → folds, excluded clips and notes.
+        draws: whether it uses some of the clips only, so that its scores differ from another
+            protocol's by more than what leaks.
+    """
+
+    name: str
+    grouped: bool
+    fewest_per_class: int
+    summary: str
+    make: Maker
+    draws: bool = False
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "speaker-6fold",
+            True,
+            6,
+            "RAVDESS: 6 published folds of 4 actors, every clip tested once on unseen speakers",
+            speaker_6fold,
+        ),
+        Protocol(
+            "speaker-3fold",
+            True,
+            3,
+            "3 folds of whole speakers, every clip tested once on unseen speakers",
+            group_kfold(3),
+        ),
+        Protocol(
+            "channel-5fold",
+            True,
+            5,
+            "5 folds of whole channels, every clip tested once on unseen channels",
+            group_kfold(5),
+        ),
+        Protocol(
+            "random-80-20",
+            False,
+            7,
+            "one random stratified split, a fifth tested (random_state=101); groups are on both "
+            "sides, for comparison only",
+            random_split(0.2),
+        ),
+        Protocol(
+            "random-75-25",
+            False,
+            6,
+            "one random stratified split, a quarter tested (random_state=101); groups are on both "
+            "sides, for comparison only",
+            random_split(0.25),
+        ),
+        Protocol(
+            "balanced-109",
+            False,
+            DRAWN,
+            "109 clips drawn of each class, 98 to train (11 of them for validation) and 11 tested; "
+            "groups are on both sides, for comparison only",
+            balanced_109,
+            draws=True,
+        ),
+    )
+}
+
+
+def find(protocol: str) -> Protocol:
+    """Return a protocol by name.
+
+    Raises:
+        UserError: there is none of that name; says which was meant.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"unknown protocol '{protocol}': {nearest(protocol, PROTOCOLS)}")
+    return PROTOCOLS[protocol]
+
+
+def make_folds(
+    protocol: str, clips: Sequence[Clip], recordings: Sequence[str], classes: Sequence[str]
+) -> Split:
+    """Fold a task's usable clips.
+
+    Args:
+        protocol: a name in `PROTOCOLS`.
+        clips: usable clips, (n,), in the task's order.
+        recordings: which recording each clip is, (n,), such as the hash of its decoded samples;
+            clips of one recording are never on two sides.
+        classes: the task's class names; each must be in every train part.
+
+    Raises:
+        UserError: unknown protocol, too few clips or recordings of a class, or too few groups.
+        LeakError: the folds made are not disjoint (a bug).
+    """
+    chosen = find(protocol)
+    counts = Counter(clip.label for clip in clips)
+    for label in classes:
+        if counts[label] < chosen.fewest_per_class:
+            raise UserError(
+                f"class '{label}' has {counts[label]} usable clips, and {protocol} needs "
+                f"{chosen.fewest_per_class}: add clips of it or leave the class out"
+            )
+    parts, excluded, notes = chosen.make(clips, recordings)
+    folds = tuple(
+        Fold(
+            index,
+            _indices(train),
+            _indices(validation),
+            _indices(test),
+            tuple(sorted({clips[i].group for i in test})),
+        )
+        for index, (train, validation, test) in enumerate(parts)
+    )
+    for fold in folds:
+        if min(len(fold.train), len(fold.validation), len(fold.test)) == 0:
+            raise UserError(
+                f"fold {fold.index} of {protocol} would have an empty part: too few different "
+                "recordings, so add clips or choose another protocol"
+            )
+        missing = sorted(set(classes) - {clips[i].label for i in fold.train})
+        if missing:
+            raise UserError(
+                f"class '{missing[0]}' ({counts[missing[0]]} clips) is absent from the train part "
+                f"of fold {fold.index} of {protocol}: its clips come from too few groups, so add "
+                "clips of other groups or leave the class out"
+            )
+    split = Split(protocol, chosen.grouped, folds, tuple(excluded), tuple(notes))
+    verify(split, clips, recordings)
+    return split
+
+
+def _indices(part: list[int]) -> np.ndarray:
+    return np.array(sorted(part), dtype=np.int64)

@@ -1,0 +1,87 @@
+"""A page as data: blocks in order, to be rendered by `bench.report.markdown` or another renderer.
+
+Text holds a little markup, which every renderer has to know: `**bold**`, `*italic*`, `` `code` ``,
+and a backslash before a character that is none. What comes from records goes through
+`markdown.escape` first. Cells, headings and titles are plain text, but that they may hold code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Figure(Protocol):
+    """Something to draw from the records."""
+
+    @property
+    def name(self) -> str:
+        """Of the file, without `.png`; ends in `__` and the suffix of its kind."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What is drawn, in words."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """Digest of what is drawn; the file carries it, whatever machine drew the pixels."""
+        ...
+
+    def draw(self) -> bytes:
+        """The PNG, its mark within."""
+        ...
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; level 1 is the page's own."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        columns: titles; one that ends in `>` is aligned to the right.
+        rows: as many cells as columns each.
+        folded: a title under which the table is shown closed; None shows it.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    folded: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure, drawn beside the records."""
+
+    figure: Figure
+
+
+Block = Heading | Text | Bullets | Table | Image
+
+
+def figures(page: Sequence[Block]) -> list[Figure]:
+    """The figures a page shows, in order."""
+    return [block.figure for block in page if isinstance(block, Image)]

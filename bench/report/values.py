@@ -1,0 +1,87 @@
+"""Values as the report writes them: short, and a dash where nothing is known."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from bench.records.schema import Record
+
+DASH = "–"
+
+
+def percent(value: float | None) -> str:
+    """A share in percent with one decimal."""
+    return DASH if value is None else f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, with its sign."""
+    return f"{100 * value:+.1f}"
+
+
+def decimal(value: float | None) -> str:
+    """A number with one decimal."""
+    return DASH if value is None else f"{value:.1f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def median_and_range(values: Sequence[int]) -> str:
+    """The median and, where they differ, the smallest and largest, such as `5 (4–7)`."""
+    text = f"{statistics.median(values):g}"
+    return text if min(values) == max(values) else f"{text} ({min(values)}–{max(values)})"
+
+
+def layer(record: Record) -> str:
+    """Layers chosen over the folds, such as `5 (4–7) of 0–12`.
+
+    Folds that learnt a weighted sum of layers are counted apart, as in
+    `weighted in 4 of 6 folds, else 3 (2–5) of 0–6`.
+    """
+    folds = len(record.folds)
+    picked = [fold.layer for fold in record.folds if fold.layer != "weighted"]
+    if not folds or record.layers == 1:
+        return DASH
+    span = f" of 0–{record.layers - 1}" if record.layers else ""
+    if not picked:
+        return f"weighted{span}"
+    text = f"{median_and_range(picked)}{span}"
+    weighted = folds - len(picked)
+    return f"weighted in {weighted} of {folds} folds, else {text}" if weighted else text
+
+
+def weights(record: Record) -> str:
+    """Kind of weights, `small` where the network was shrunk for a sample task."""
+    if record.weights.kind == "none":
+        return "none needed"
+    small = ", small" if record.weights.size == "small" else ""
+    return record.weights.kind + small
+
+
+def speed(record: Record, letters: dict[str, str]) -> str:
+    """Encoder RTFx, with the machine's letter where there are several."""
+    if record.throughput is None:
+        return DASH
+    mark = f" {letters[record.throughput.hardware]}" if len(letters) > 1 else ""
+    return decimal(record.throughput.backbone_rtfx) + mark
+
+
+def millions(parameters: int | None) -> str:
+    """Parameters in millions."""
+    if parameters is None:
+        return DASH
+    return "0" if parameters == 0 else f"{parameters / 1e6:.1f}"
+
+
+def trials(record: Record) -> str:
+    """Trials per fold, and how many were stopped early or failed over all folds."""
+    counts = {
+        "pruned": sum(fold.trials.pruned for fold in record.folds),
+        "failed": sum(fold.trials.failed for fold in record.folds),
+    }
+    apart = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return f"{record.trials} ({apart})" if apart else str(record.trials)

@@ -1,0 +1,87 @@
+"""Windows reach a backbone as its contract says, each prepared by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from backbones import Backbone, BackboneInfo, Frames, Weights
+from bench.audio import window
+from bench.features.encode import Encoder, encode
+from bench.features.extract import key_settings
+
+RATE = 16_000
+INFO = BackboneInfo(
+    name="listens",
+    summary="keeps what it is given",
+    weights_id="someone/something",
+    revision="main",
+    licence="MIT",
+    sample_rate=RATE,
+    layers=1,
+    width=1,
+    frame_rate=float(RATE),
+    max_seconds=1.0,
+    attention_mask=True,
+    normalised=True,
+    parameters=1,
+)
+
+
+class Listens(Backbone):
+    """One frame per sample, which is the sample."""
+
+    info = INFO
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        self.heard: list[torch.Tensor] = []
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        self.heard += [wave[:n].clone() for wave, n in zip(waves, lengths.tolist(), strict=True)]
+        return Frames.same_lengths([waves[..., None]], lengths)
+
+
+class ListensUnscaled(Listens):
+    """Takes samples as they are."""
+
+    info = replace(INFO, normalised=False)
+
+
+def heard(cls: type[Listens], clip: np.ndarray) -> list[torch.Tensor]:
+    """What a backbone is given of a clip that is cut into windows."""
+    backbone = cls(Weights("random-init"))
+    backbone.load()
+    edges = window.windows(len(clip), RATE, backbone.info.max_seconds)
+    pieces = [clip[start:stop] for start, stop in edges]
+    encode(Encoder(backbone, "cpu", 8), pieces, ["a"] * len(pieces), [()] * len(pieces))
+    return backbone.heard
+
+
+@pytest.fixture
+def clip() -> np.ndarray:
+    """Two windows of sound, the second ten times louder and off zero."""
+    noise = np.random.default_rng(0).normal(size=2 * RATE).astype(np.float32) * 0.05
+    noise[RATE:] = 10 * noise[RATE:] + 0.1
+    return noise
+
+
+def test_each_window_of_a_long_clip_is_normalised_by_itself(clip: np.ndarray) -> None:
+    windows = heard(Listens, clip)
+    assert len(windows) == 2
+    for found in windows:
+        assert abs(float(found.mean())) < 1e-4
+        assert float(found.var(unbiased=False)) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_sound_is_left_alone_where_nothing_else_is_expected(clip: np.ndarray) -> None:
+    windows = heard(ListensUnscaled, clip)
+    assert torch.equal(torch.cat(windows), torch.from_numpy(clip))
+
+
+def test_the_commit_of_weights_is_no_part_of_the_key() -> None:
+    weights = Weights("pretrained", id=INFO.weights_id, sha="a" * 64, config_sha="b" * 64)
+    known = replace(weights, commit="c" * 40)
+    assert key_settings(INFO, known, "float32") == key_settings(INFO, weights, "float32")

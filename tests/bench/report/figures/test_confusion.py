@@ -1,0 +1,74 @@
+"""Confusion matrices: whose are drawn, and that they are images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+
+from bench.records.schema import Record
+from bench.report.figures import confusion
+from bench.report.figures.confusion import Confusion
+from tests.bench.records.make_records import make_record, right_of_ten, unfinished
+
+
+def of(record: Record) -> Confusion:
+    return confusion.wanted([record])[record.protocol]
+
+
+def test_the_best_row_is_drawn_for_the_first_protocol_that_leaks_and_the_first_that_does_not() -> (
+    None
+):
+    found = [
+        make_record("good", confusion=right_of_ten(9, 9)),
+        make_record("bad", confusion=right_of_ten(6, 6)),
+        make_record("other", confusion=right_of_ten(7, 7), protocol="random-80-20"),
+        make_record("drawn", confusion=right_of_ten(8, 8), protocol="balanced-109"),
+    ]
+    wanted = confusion.wanted(found)
+    assert {protocol: figure.name for protocol, figure in wanted.items()} == {
+        "speaker-6fold": "ravdess__speaker-6fold__confusion",
+        "random-80-20": "ravdess__random-80-20__confusion",
+    }
+    assert "good" in wanted["speaker-6fold"].title
+    assert wanted["speaker-6fold"].confusion == ((9, 1), (1, 9))
+
+
+def test_controls_samples_presets_and_cells_without_scores_are_not_drawn() -> None:
+    found = [
+        make_record("control", control="random-init", weights="random-init"),
+        make_record("sample", task="sample-emotion", protocol="speaker-3fold"),
+        unfinished("no weights"),
+        make_record("published", preset="w2v2-gb-ravdess"),
+    ]
+    assert confusion.wanted(found) == {}
+
+
+@pytest.mark.parametrize("classes", [2, 8])
+def test_a_figure_is_a_small_png_and_the_same_bytes_each_time(classes: int, tmp_path: Path) -> None:
+    figure = of(make_record(confusion=right_of_ten(*[7] * classes)))
+    content = figure.draw()
+    assert content == figure.draw()
+    assert len(content) < 80_000
+    (tmp_path / "figure.png").write_bytes(content)
+    height, width, _ = image.imread(tmp_path / "figure.png").shape
+    assert 250 < height <= width < 1000
+
+
+def test_a_class_without_test_clips_is_drawn_without_dividing_by_zero() -> None:
+    figure = of(make_record())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = replace(figure, confusion=((4, 1), (0, 0))).draw()
+    assert drawn.startswith(b"\x89PNG")
+
+
+def test_the_mark_of_a_confusion_matrix_is_the_one_that_committed_files_carry() -> None:
+    figure = confusion.Confusion("any", "a: b", ("x", "y"), ((1, 2), (3, 4)))
+    drawn = json.dumps([1, "a: b", ["x", "y"], [[1, 2], [3, 4]]])
+    assert figure.mark == hashlib.sha256(drawn.encode()).hexdigest()

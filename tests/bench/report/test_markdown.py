@@ -1,0 +1,83 @@
+"""Pages as Markdown: whatever records hold, a cell stays a cell and a line stays a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from bench.report import markdown
+from bench.report.figures import confusion
+from bench.report.page import Bullets, Heading, Image, Table, Text
+from tests.bench.records.make_records import make_record
+
+CELLS = st.text(st.sampled_from("ab|\\`*_<>&[]() \n\t\r\x0b\u2028~-#:") | st.characters())
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    width = draw(st.integers(1, 4))
+    row = st.lists(CELLS, min_size=width, max_size=width)
+    folded = draw(st.none() | CELLS)
+    return Table(draw(row), draw(st.lists(row, max_size=4)), folded)
+
+
+def _gfm_cells(line: str) -> int:
+    """Cells of a line for GitHub's parser, which takes a backslash with what it escapes."""
+    escaped, bars = False, 0
+    for character in line:
+        bars += character == "|" and not escaped
+        escaped = character == "\\" and not escaped
+    return bars - 1
+
+
+@given(tables())
+def test_no_cell_breaks_a_table(block: Table) -> None:
+    lines = markdown.table(Table(block.columns, block.rows)).splitlines()
+    assert len(lines) == 2 + len(block.rows)
+    assert {_gfm_cells(line) for line in lines} == {len(block.columns)}
+
+
+@given(tables())
+def test_another_parser_finds_one_table_with_every_row_and_no_html_in_it(block: Table) -> None:
+    parsed = (
+        MarkdownIt("commonmark")
+        .enable("table")
+        .parse(markdown.render([Table(block.columns, block.rows)], str))
+    )
+    kinds = [token.type for token in parsed if token.level == 0]
+    assert kinds == ["table_open", "table_close"]
+    assert sum(token.type == "tr_open" for token in parsed) == 1 + len(block.rows)
+    cells = len(block.columns) * len(block.rows)
+    assert sum(token.type == "td_open" for token in parsed) == cells
+    inline = [child.type for token in parsed for child in token.children or ()]
+    assert "html_inline" not in inline
+
+
+@given(st.lists(CELLS, min_size=1, max_size=3))
+def test_texts_of_records_stay_on_their_line(texts: Sequence[str]) -> None:
+    escaped = [markdown.escape(text) for text in texts]
+    assert len(markdown.render([Bullets(escaped)], str).splitlines()) == len(texts)
+    assert "<" not in "".join(escaped).replace("&lt;", "")
+
+
+def test_every_kind_of_block_has_its_markdown() -> None:
+    (figure,) = confusion.wanted([make_record()]).values()
+    page = [
+        Heading(2, "a <title>"),
+        Text("some **bold** text"),
+        Bullets(["one", "two"]),
+        Table(["name", "value>"], [["a", "1"]], folded="All"),
+        Image(figure),
+    ]
+    assert markdown.render(page, lambda own: f"figures/{own.name}.png") == (
+        "## a &lt;title>\n\n"
+        "some **bold** text\n\n"
+        "- one\n- two\n\n"
+        "<details>\n<summary>All</summary>\n\n"
+        "| name | value |\n|---|---:|\n| a | 1 |\n\n</details>\n\n"
+        "![ravdess, speaker-6fold: xlsr, mean, mlp: macro-F1 60.0 %]"
+        "(figures/ravdess__speaker-6fold__confusion.png)\n"
+    )
