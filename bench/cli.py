@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from bench.commands.check import check
+from bench.commands.clean import clean
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
 from bench.commands.new import new_app
@@ -28,6 +29,7 @@ app.command()(leaderboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")
 app.add_typer(new_app, name="new")
+app.command()(clean)
 
 
 def main() -> None:

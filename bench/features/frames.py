@@ -36,6 +36,8 @@ _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST_PEAK = 2.0**-6
 _BYTES = 2
 _TENSOR = "frames"
+# Their folder in that of the feature set.
+FRAMES = "frames"
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class FrameSet:
     """
 
     def __init__(self, features: Path) -> None:
-        self.folder = features / "frames"
+        self.folder = features / FRAMES
         self._layers: dict[int, dict[str, _Place]] = {}
 
     def has(self, clip: str, layer: int) -> bool:

@@ -42,6 +42,22 @@ def resonate(sound: np.ndarray, centre: float, width: float, rate: int) -> np.nd
     return resonant
 
 
+def fed_back(sound: np.ndarray, period: int, *gains: float) -> np.ndarray:
+    """The sound and its own past: y[n] = x[n] + Σ gains[i] · y[n - period - i], (n,) → (n,).
+
+    A whole period at a time, since `lfilter` multiplies every zero between the two.
+    """
+    before = period + len(gains) - 1
+    heard = np.concatenate([np.zeros(before), sound])
+    for start in range(before, len(heard), period):
+        here = heard[start : start + period]
+        past = np.zeros(len(here))
+        for late, gain in reversed(list(enumerate(gains, start=period))):
+            past += gain * heard[start - late : start - late + len(here)]
+        here += past
+    return heard[before:]
+
+
 def quantised(sound: np.ndarray) -> np.ndarray:
     """16-bit samples of a sound in [-1, 1]; what is beyond is clipped."""
     return np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)

@@ -23,6 +23,7 @@ from bench.tasks.sample.synthesis import (
     BANDWIDTHS,
     VOWELS,
     Random,
+    fed_back,
     quantised,
     random_of,
     resonate,
@@ -181,9 +182,7 @@ def _music(random: Random, n: int, rate: int) -> np.ndarray:
             length = min(2 * beat, n - at)
             pluck = np.zeros(length)
             pluck[:period] = white(random, period)[: min(period, length)]
-            loop = np.zeros(period + 2)
-            loop[0], loop[period], loop[period + 1] = 1.0, -0.4975, -0.4975
-            sound[at : at + length] += lfilter([1.0], loop, pluck)
+            sound[at : at + length] += fed_back(pluck, period, 0.4975, 0.4975)
     return sound
 
 
@@ -227,9 +226,8 @@ def _hump(n: int) -> np.ndarray:
 
 def _in_room(sound: np.ndarray, channel: Channel, random: Random, rate: int) -> np.ndarray:
     delay, returned = channel.echo
-    loop = np.zeros(int(rate * delay * _near(random, 0.03)) + 1)
-    loop[0], loop[-1] = 1.0, -returned * _near(random, 0.1)
-    heard = lfilter([1.0], loop, sound)
+    period = int(rate * delay * _near(random, 0.03))
+    heard = fed_back(sound, period, returned * _near(random, 0.1))
     # the pole stands for about 600 Hz at any rate
     pole = np.exp(-2 * np.pi * 600 / rate)
     tinted: np.ndarray = heard + channel.tint * _near(random, 0.1) * lfilter(

@@ -84,7 +84,7 @@ def test_random_weights_have_the_key_of_their_records(name: str) -> None:
 def test_an_archive_has_the_key_of_its_records() -> None:
     key, record = RECORDED["quartznet", "pretrained"]
     weights = Weights("pretrained", sha=record["weights"]["sha"])
-    assert FeatureSettings(XXinfo("quartznet"), weights).key == key
+    assert FeatureSettings(BACKBONES.get("quartznet").info, weights).key == key
 
 
 @pytest.mark.real

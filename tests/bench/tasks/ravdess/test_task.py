@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bench.audio.index import scan
 from bench.errors import DataUnavailable, UserError
-from bench.protocols.makers import PROTOCOLS
-from bench.tasks import TASKS, find, names, resolve
+from bench.protocols.table import PROTOCOLS
+from bench.tasks import find, names, resolve
 from bench.tasks.ravdess.manifest import manifest
 from bench.tasks.ravdess.task import LABELS, parse, read
 
@@ -159,7 +159,7 @@ def test_an_unknown_task_is_corrected():
 
 def test_the_registry_holds_together():
     for name in names():
-        assert set(TASKS[name].protocols) <= set(PROTOCOLS)
+        assert set(find(name).protocols) <= set(PROTOCOLS)
         other = find(name).twin
         assert other is None or other.startswith("sample-")
 

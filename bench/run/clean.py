@@ -1,0 +1,157 @@
+"""What no record needs any more: studies, features and frames. Downloads are never looked at.
+
+- A *study* is unneeded where its cell's record is finished, has the study's fingerprint and was
+  written after it, or where its version is no longer read. Any other is what a run goes on from: it
+  counts as unneeded only where that is asked for.
+- *Features* are needed where a record of the results folders names their key.
+- *Frames* are needed where such a record's head was trained on them.
+- Whatever belongs to a backbone with an unfinished study is needed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import StorageError
+from bench.features.frames import FRAMES
+from bench.features.key import FOLDER_DIGITS
+from bench.planning.cells import STUDY_VERSION
+from bench.planning.make import STUDIES
+from bench.records import store as records
+
+Kind = Literal["studies", "features", "frames"]
+
+# A study's journal, its lock, and the folder beside it.
+_STUDY = re.compile(
+    r"(?P<cell>.+)\.(?P<fingerprint>[0-9a-f]{16})\.(?P<version>\d+)(\.journal(\.lock)?)?"
+)
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """Something to delete.
+
+    Attributes:
+        kind: of what it is.
+        paths: files and folders, with all that is in them.
+        reason: why nothing needs it.
+        size: bytes.
+    """
+
+    kind: Kind
+    paths: tuple[Path, ...]
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True)
+class _Study:
+    """A cell's study; `record` is the path of the cell's record, `backbone` as in file names."""
+
+    record: Path
+    backbone: str
+    fingerprint: str
+    version: int
+    paths: tuple[Path, ...]
+
+
+def unneeded(
+    results: Sequence[Path], features: Path, *, unfinished: bool = False
+) -> list[Unneeded]:
+    """What may be deleted, by kind.
+
+    Args:
+        results: folders of records; what any of them needs is kept.
+        features: folder of the feature cache.
+        unfinished: whether studies without a finished record go as well, and what belongs to them.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found: list[Unneeded] = []
+    waiting: set[str] = set()
+    needed: dict[str, bool] = {}
+    for folder in results:
+        for record in records.read_all(folder):
+            if key := record.provenance.feature_key:
+                name = key[:FOLDER_DIGITS]
+                needed[name] = needed.get(name, False) or record.training is not None
+        for study in _studies(folder):
+            reason = _why(study, unfinished)
+            if reason:
+                found.append(Unneeded("studies", study.paths, reason, _size(study.paths)))
+            else:
+                waiting.add(study.backbone)
+    for path in sorted(features.glob("*/*")):
+        # of an address the cache knows the scheme alone, which a file name begins with
+        if any(path.parent.name in (name, name.partition("--")[0]) for name in waiting):
+            continue
+        frames = path / FRAMES
+        if path.name not in needed:
+            found.append(Unneeded("features", (path,), "no record has their key", _size((path,))))
+        elif not needed[path.name] and frames.is_dir():
+            reason = "no record with their key was trained on frames"
+            found.append(Unneeded("frames", (frames,), reason, _size((frames,))))
+    return found
+
+
+def remove(found: Sequence[Unneeded]) -> None:
+    """Delete all of it, and folders that are empty then.
+
+    Raises:
+        StorageError: something cannot be deleted; the rest stays.
+    """
+    try:
+        for one in found:
+            for path in one.paths:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            for parent in one.paths[0].parents[:2]:
+                if one.kind != "frames" and not any(parent.iterdir()):
+                    parent.rmdir()
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename} cannot be deleted ({error.strerror}); make its folder writable, "
+            "then run the same command again"
+        ) from error
+
+
+def _studies(results: Path) -> Iterator[_Study]:
+    parts: defaultdict[tuple[Path, str, str, int], list[Path]] = defaultdict(list)
+    root = results / STUDIES
+    for path in sorted(root.rglob("*")):
+        match = _STUDY.fullmatch(path.name)
+        if match:
+            record = results / path.relative_to(root).with_name(f"{match['cell']}.json")
+            backbone = match["cell"].partition("__")[0]
+            parts[record, backbone, match["fingerprint"], int(match["version"])].append(path)
+    for key, paths in parts.items():
+        yield _Study(*key, paths=tuple(paths))
+
+
+def _why(study: _Study, unfinished: bool) -> str | None:
+    """Why a study is unneeded, or None where it is needed."""
+    if study.version != STUDY_VERSION:
+        return "studies are no longer kept like this"
+    record = records.read(study.record) if study.record.exists() else None
+    if record is not None and record.status == "ok":
+        same = (record.provenance.fingerprint or "").startswith(study.fingerprint)
+        written = study.record.stat().st_mtime
+        # a run with more trials goes on with the study of a finished record
+        if same and all(path.stat().st_mtime <= written for path in study.paths):
+            return "its record is finished"
+    return "it is unfinished" if unfinished else None
+
+
+def _size(paths: Sequence[Path]) -> int:
+    """Bytes of files, and of all files in folders."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,))]
+    return sum(file.stat().st_size for file in files if file.is_file())
