@@ -10,8 +10,9 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-import backbones
 from backbones import STEM, Backbone, Frames, Weights
+from backbones.weights import resolve
+from bench.plugins import BACKBONES
 
 NAMES = ("quartznet", "speech2text", "wav2vec2", "whisper-base", "xlsr")
 # With a probability above zero in their published configurations.
@@ -22,7 +23,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def loaded(name: str, dtype: str = "float32", size: str = "small") -> Backbone:
-    backbone = backbones.create(name, Weights("random-init", size=size))
+    backbone = BACKBONES.create(name, Weights("random-init", size=size))
     backbone.load(dtype=dtype)
     return backbone
 
@@ -59,7 +60,7 @@ def assert_same(found: Frames, expected: Frames, tolerance: float) -> None:
 
 
 def test_every_backbone_with_weights_is_trainable() -> None:
-    infos = backbones.infos().values()
+    infos = [BACKBONES.get(name).info for name in BACKBONES.names()]
     assert tuple(info.name for info in infos if info.trainable) == NAMES
     assert all(info.trainable == info.needs_weights for info in infos)
 
@@ -221,8 +222,8 @@ def clips() -> Batch:
 
 
 def pretrained(name: str) -> Backbone:
-    weights = backbones.resolve(backbones.infos()[name], allow_download=False)
-    backbone = backbones.create(name, weights)
+    weights = resolve(BACKBONES.get(name).info, allow_download=False)
+    backbone = BACKBONES.create(name, weights)
     backbone.load()
     return backbone
 

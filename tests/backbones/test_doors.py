@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import backbones
+from bench.plugins import BACKBONES
 from tests.backbones._hf import make_hf
 from tests.backbones._nemo import make_nemo
 
@@ -48,7 +49,7 @@ print(len(frames.hidden))
 
 
 def test_every_plugin_is_known_here() -> None:
-    assert set(backbones.infos()) == {name.replace("_", "-") for name in PLUGINS}
+    assert set(BACKBONES.names()) == {name.replace("_", "-") for name in PLUGINS}
 
 
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -78,4 +79,4 @@ def test_addresses_work_without_any_plugin(kind: str, tmp_path: Path) -> None:
         check=False,
     )
     assert child.returncode == 0, child.stderr[-2000:]
-    assert int(child.stdout.split()[-1]) == backbones.info(address).layers
+    assert int(child.stdout.split()[-1]) == BACKBONES.get(address).info.layers

@@ -15,10 +15,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-import backbones
 from backbones import Backbone, BackboneError, Weights, WeightsMismatch
 from backbones._hf.families import FAMILIES
 from backbones.checks import check_backbone
+from backbones.weights import resolve
+from bench.plugins import BACKBONES
 from tests.backbones._hf import make_hf
 from tests.backbones._hf.make_hf import CHECKPOINTS
 
@@ -47,9 +48,9 @@ def change(path: Path, **settings: Any) -> None:
 def loaded(folder: Path, dtype: str = "float32") -> Backbone:
     """The way of a user's folder: resolve, create, load."""
     name = f"hf:{folder}"
-    weights = backbones.resolve(backbones.info(name), allow_download=False)
+    weights = resolve(BACKBONES.get(name).info, allow_download=False)
     assert weights.kind == "pretrained"
-    backbone = backbones.create(name, weights)
+    backbone = BACKBONES.create(name, weights)
     backbone.load(dtype=dtype)
     return backbone
 
@@ -152,7 +153,7 @@ def test_features_follow_their_settings(
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_checkpoint_passes_the_conformance_suite(name: str, saved: Saved) -> None:
     address = f"hf:{saved(name)}"
-    weights = backbones.resolve(backbones.info(address), allow_download=False)
+    weights = resolve(BACKBONES.get(address).info, allow_download=False)
     problems = {
         result.name: result.problem
         for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
@@ -166,10 +167,10 @@ def test_random_initialisation_is_tiny_where_asked_for_and_follows_its_seed(
     name: str, saved: Saved
 ) -> None:
     address = f"hf:{saved(name)}"
-    info = backbones.info(address)
+    info = BACKBONES.get(address).info
 
     def encoded(size: Any, seed: int) -> torch.Tensor:
-        backbone = backbones.create(address, Weights("random-init", size=size, seed=seed))
+        backbone = BACKBONES.create(address, Weights("random-init", size=size, seed=seed))
         backbone.load()
         frames = backbone.encode(noise(0.4), torch.tensor([6400]))
         assert len(frames.hidden) == info.layers_of(size)
@@ -182,7 +183,7 @@ def test_random_initialisation_is_tiny_where_asked_for_and_follows_its_seed(
 
 
 def test_records_say_what_the_models_own_files_say(saved: Saved) -> None:
-    info = {name: backbones.info(f"hf:{saved(name)}") for name in CHECKPOINTS}
+    info = {name: BACKBONES.get(f"hf:{saved(name)}").info for name in CHECKPOINTS}
     assert {name for name, found in info.items() if not found.attention_mask} == {
         "wav2vec2-group",
         "wav2vec2-adapter",
@@ -223,19 +224,19 @@ def test_records_say_what_the_models_own_files_say(saved: Saved) -> None:
 
 
 def test_a_changed_folder_is_another_backbone(folder: Path) -> None:
-    before = backbones.info(f"hf:{folder}")
-    key = backbones.resolve(before).config_sha
+    before = BACKBONES.get(f"hf:{folder}").info
+    key = resolve(before).config_sha
     change(folder / "preprocessor_config.json", sampling_rate=8_000, do_normalize=False)
-    after = backbones.info(f"hf:{folder}")
+    after = BACKBONES.get(f"hf:{folder}").info
     assert (before.sample_rate, after.sample_rate) == (16_000, 8_000)
     assert (before.frame_rate, after.frame_rate) == (50.0, 25.0)
     assert (before.normalised, after.normalised) == (True, False)
-    assert backbones.resolve(after).config_sha != key
+    assert resolve(after).config_sha != key
 
 
 def test_random_weights_are_keyed_by_the_settings_that_shape_them(folder: Path) -> None:
     def key() -> str | None:
-        return backbones.resolve(backbones.info(f"hf:{folder}"), sample=True).config_sha
+        return resolve(BACKBONES.get(f"hf:{folder}").info, sample=True).config_sha
 
     before = key()
     change(folder / "config.json", intermediate_size=64)
@@ -248,7 +249,7 @@ def test_the_features_of_a_processor_are_read_too(folder: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
     nested = {"processor_class": "Wav2Vec2Processor", "feature_extractor": own}
     (folder / "processor_config.json").write_text(json.dumps({**nested, "do_normalize": False}))
-    assert backbones.info(f"hf:{folder}").normalised
+    assert BACKBONES.get(f"hf:{folder}").info.normalised
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_the_licence_is_that_of_the_model_card(card: str, licence: str, folder: 
     (folder / "README.md").write_text(card)
     # the settings tell folders apart, the card does not
     change(folder / "config.json", note=card)
-    assert backbones.info(f"hf:{folder}").licence.startswith(licence)
+    assert BACKBONES.get(f"hf:{folder}").info.licence.startswith(licence)
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -320,7 +321,7 @@ def test_settings_that_contradict_each_other_are_refused(
 def test_weights_are_wanted_unless_random_ones_were_asked_for(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert "needs config.json and one of" in refusal(folder)
-    random = backbones.resolve(backbones.info(f"hf:{folder}"), control="random-init")
+    random = resolve(BACKBONES.get(f"hf:{folder}").info, control="random-init")
     assert (random.kind, random.size) == ("random-init", "full")
 
 
@@ -384,10 +385,10 @@ def test_an_odd_window_of_whisper_is_refused(saved: Saved, tmp_path: Path) -> No
 
 def test_weights_of_other_settings_are_refused(folder: Path) -> None:
     name = f"hf:{folder}"
-    weights = backbones.resolve(backbones.info(name))
+    weights = resolve(BACKBONES.get(name).info)
     change(folder / "config.json", layer_norm_eps=1e-3)
     with pytest.raises(BackboneError, match="its settings have changed"):
-        backbones.create(name, weights)
+        BACKBONES.create(name, weights)
 
 
 # --- checkpoints in several files --------------------------------------------------------------
@@ -411,12 +412,12 @@ def test_weights_in_several_files_are_the_same_weights(saved: Saved, sharded: Pa
 
 
 def test_weights_in_several_files_are_keyed_by_all_of_them(sharded: Path) -> None:
-    info = backbones.info(f"hf:{sharded}")
-    before = backbones.resolve(info).sha
+    info = BACKBONES.get(f"hf:{sharded}").info
+    before = resolve(info).sha
     last = max(sharded.glob("model-*.safetensors"))
     tensors = load_file(last)
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, last, {"format": "pt"})
-    assert backbones.resolve(info).sha != before
+    assert resolve(info).sha != before
     last.unlink()
     assert f"lacks {last.name} of model.safetensors.index.json" in refusal(sharded)
 
@@ -497,8 +498,8 @@ def test_names_of_2021_are_read(saved: Saved, folder: Path) -> None:
 @pytest.mark.skipif("VOXGRID_WEIGHTS" not in os.environ, reason="needs VOXGRID_WEIGHTS")
 def test_real_whisper_base_gives_the_plugins_vectors() -> None:
     generic = loaded(Path(os.environ["VOXGRID_WEIGHTS"]) / "whisper-base")
-    plugin = backbones.create(
-        "whisper-base", backbones.resolve(backbones.info("whisper-base"), allow_download=False)
+    plugin = BACKBONES.create(
+        "whisper-base", resolve(BACKBONES.get("whisper-base").info, allow_download=False)
     )
     plugin.load()
     assert generic.parameter_count() == generic.info.parameters == plugin.info.parameters

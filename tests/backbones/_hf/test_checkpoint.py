@@ -11,11 +11,12 @@ import transformers
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-import backbones
 from backbones import Backbone, BackboneError, Weights, WeightsMismatch
 from backbones.speech2text import Speech2TextSmall
 from backbones.wav2vec2 import Wav2Vec2
+from backbones.weights import resolve
 from backbones.xlsr import Xlsr
+from bench.plugins import BACKBONES
 
 NAMES = ("wav2vec2", "xlsr", "speech2text")
 Model = transformers.PreTrainedModel
@@ -64,9 +65,9 @@ SAVERS = [save_as_safetensors, save_as_published_in_2021]
 
 def load(name: str, root: Path, dtype: str = "float32") -> Backbone:
     """The way of a user's folder: resolve, create, load."""
-    weights = backbones.resolve(backbones.infos()[name], root=root, allow_download=False)
+    weights = resolve(BACKBONES.get(name).info, root=root, allow_download=False)
     assert weights.kind == "pretrained"
-    backbone = backbones.create(name, weights)
+    backbone = BACKBONES.create(name, weights)
     backbone.load(dtype=dtype)
     return backbone
 
@@ -197,7 +198,7 @@ def test_checkpoint_in_the_hub_cache_loads_offline(
     monkeypatch: pytest.MonkeyPatch,
     wave: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
-    info = backbones.infos()["speech2text"]
+    info = BACKBONES.get("speech2text").info
     assert info.weights_id is not None
     assert info.revision == "main"
     repository = tmp_path / "hub" / f"models--{info.weights_id.replace('/', '--')}"
@@ -208,10 +209,10 @@ def test_checkpoint_in_the_hub_cache_loads_offline(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     monkeypatch.delenv("VOXGRID_WEIGHTS", raising=False)
-    weights = backbones.resolve(info)
+    weights = resolve(info)
     assert weights.path == repository / "snapshots" / commit
     assert weights.commit == commit
-    backbone = backbones.create("speech2text", weights)
+    backbone = BACKBONES.create("speech2text", weights)
     backbone.load()
     assert bool(backbone.encode(*wave).hidden[-1].isfinite().all())
 
@@ -221,7 +222,7 @@ def test_random_initialisation_follows_its_seed(
     name: str, wave: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     def last(seed: int) -> torch.Tensor:
-        backbone = backbones.create(name, Weights("random-init", size="small", seed=seed))
+        backbone = BACKBONES.create(name, Weights("random-init", size="small", seed=seed))
         backbone.load()
         return backbone.encode(*wave).hidden[-1]
 
@@ -231,7 +232,7 @@ def test_random_initialisation_follows_its_seed(
 
 @pytest.mark.parametrize("name", ["wav2vec2", "speech2text"])
 def test_published_size_has_the_announced_layers_and_parameters(name: str) -> None:
-    backbone = backbones.create(name, Weights("random-init", size="full"))
+    backbone = BACKBONES.create(name, Weights("random-init", size="full"))
     backbone.load()
     info = backbone.info
     frames = backbone.encode(torch.zeros(1, 4000), torch.tensor([4000]))
@@ -252,7 +253,7 @@ def test_xlsr_configuration_has_the_announced_parameters() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_is_exact(name: str) -> None:
     """The frames themselves, last one included, not only their means."""
-    backbone = backbones.create(name, Weights("random-init", size="small"))
+    backbone = BACKBONES.create(name, Weights("random-init", size="small"))
     backbone.load()
     lengths = torch.tensor([16_000, 1_600, 23_456, 9_999, 300])
     waves = torch.zeros(len(lengths), 25_000)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import backbones
 from backbones import BackboneError, WeightsUnavailable, names, weights
 from backbones._hf.files import WEIGHT_INDEX
 from backbones._hf.hub import settings_folder
+from bench.plugins import BACKBONES
 from tests.backbones._hf.fake_hub import HUB_FILES, INFO, Hub
 
 
@@ -65,7 +65,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_settings_and_weights_are_of_one_commit(
     hub: type[Hub], published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = backbones.info(published)
+    info = BACKBONES.get(published).info
     assert info.revision == "b" * 40
     # somebody publishes another version between the two
     monkeypatch.setattr(Hub, "commit", "c" * 40)
@@ -73,14 +73,14 @@ def test_settings_and_weights_are_of_one_commit(
     path = weights.resolve(info).path
     assert path is not None
     assert path.name == info.revision
-    assert backbones.info(published) == info
+    assert BACKBONES.get(published).info == info
 
 
 def test_another_process_finds_the_commit_that_was_resolved(
     hub: type[Hub], hub_cache: Path, published: str
 ) -> None:
     """Offline, from the cache, even where the hub has moved on."""
-    info = backbones.info(published)
+    info = BACKBONES.get(published).info
     program = (
         "from backbones import names; "
         "from backbones._hf.hub import settings_folder; "

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-import backbones
 from backbones import Backbone, BackboneError, Weights
 from backbones.checks import check_backbone
+from backbones.weights import resolve
+from bench.plugins import BACKBONES
 from tests.backbones._nemo import make_nemo
 from tests.backbones._nemo.make_nemo import ENCODERS, FEATURES
 
@@ -25,7 +26,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def loaded(path: Path) -> Backbone:
     name = f"nemo:{path}"
-    backbone = backbones.create(name, backbones.resolve(backbones.info(name)))
+    backbone = BACKBONES.create(name, resolve(BACKBONES.get(name).info))
     backbone.load()
     return backbone
 
@@ -51,7 +52,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 def problems(path: Path) -> dict[str, str | None]:
     """What the conformance suite finds wrong with an archive."""
     address = f"nemo:{path}"
-    weights = backbones.resolve(backbones.info(address))
+    weights = resolve(BACKBONES.get(address).info)
     return {
         result.name: result.problem
         for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
@@ -95,7 +96,7 @@ def test_every_honoured_subsampling_keeps_the_contract_and_gives_nemos_numbers(
         make_nemo.config("ConformerEncoder", **changed),
         {f"encoder.{name}": tensor for name, tensor in network.state_dict().items()},
     )
-    assert backbones.info(f"nemo:{path}").frame_rate == rate
+    assert BACKBONES.get(f"nemo:{path}").info.frame_rate == rate
     same_as_nemo(path, network)
     assert problems(path) == {}
 
@@ -106,9 +107,9 @@ def test_archive_passes_the_conformance_suite(target: str, archives: dict[str, P
 
 
 def test_records_say_what_the_configuration_says(archives: dict[str, Path]) -> None:
-    citrinet = backbones.info(f"nemo:{archives['ConvASREncoder']}")
+    citrinet = BACKBONES.get(f"nemo:{archives['ConvASREncoder']}").info
     assert (citrinet.layers, citrinet.width, citrinet.frame_rate) == (5, 24, 25.0)
-    conformer = backbones.info(f"nemo:{archives['ConformerEncoder']}")
+    conformer = BACKBONES.get(f"nemo:{archives['ConformerEncoder']}").info
     assert (conformer.layers, conformer.width, conformer.frame_rate) == (3, 16, 12.5)
 
 
@@ -117,7 +118,7 @@ def test_random_initialisation_follows_its_seed(target: str, archives: dict[str,
     address = f"nemo:{archives[target]}"
 
     def encoded(size: Any, seed: int) -> torch.Tensor:
-        backbone = backbones.create(address, Weights("random-init", size=size, seed=seed))
+        backbone = BACKBONES.create(address, Weights("random-init", size=size, seed=seed))
         backbone.load()
         frames = backbone.encode(*batch())
         assert len(frames.hidden) == backbone.info.layers_of(size)
@@ -125,7 +126,7 @@ def test_random_initialisation_follows_its_seed(target: str, archives: dict[str,
 
     assert torch.equal(encoded("small", 1), encoded("small", 1))
     assert not torch.equal(encoded("small", 1), encoded("small", 2))
-    assert encoded("full", 1).shape[2] == backbones.info(address).width
+    assert encoded("full", 1).shape[2] == BACKBONES.get(address).info.width
 
 
 def test_another_encoder_is_refused_with_what_there_is(tmp_path: Path) -> None:
@@ -197,8 +198,8 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif("VOXGRID_WEIGHTS" not in os.environ, reason="needs VOXGRID_WEIGHTS")
 def test_real_quartznet_gives_the_plugins_vectors() -> None:
     generic = loaded(Path(os.environ["VOXGRID_WEIGHTS"]) / "quartznet.nemo")
-    plugin = backbones.create(
-        "quartznet", backbones.resolve(backbones.info("quartznet"), allow_download=False)
+    plugin = BACKBONES.create(
+        "quartznet", resolve(BACKBONES.get("quartznet").info, allow_download=False)
     )
     plugin.load()
     assert generic.info.trainable

@@ -11,7 +11,7 @@ import pytest
 from backbones.extras import EXTRA_MODULES
 from bench import tasks
 from bench.commands import list as inventory
-from bench.config.presets import PRESETS
+from bench.config import presets
 from bench.errors import UserError
 from bench.features.pooling import POOLINGS
 from bench.plugins import BACKBONES, HEADS
@@ -41,7 +41,7 @@ def test_what_is_listed_is_what_is_registered() -> None:
         "backbones": list(BACKBONES.names()),
         "poolings": list(POOLINGS),
         "heads": HEADS.names(),
-        "presets": list(PRESETS),
+        "presets": list(presets.all_presets()),
         "broken": [],
     }
 

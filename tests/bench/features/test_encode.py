@@ -11,7 +11,7 @@ import torch
 from backbones import Backbone, BackboneInfo, Frames, Weights
 from bench.audio import window
 from bench.features.encode import Encoder, encode
-from bench.features.extract import key_settings
+from bench.features.key import FeatureSettings
 
 RATE = 16_000
 INFO = BackboneInfo(
@@ -84,4 +84,4 @@ def test_sound_is_left_alone_where_nothing_else_is_expected(clip: np.ndarray) ->
 def test_the_commit_of_weights_is_no_part_of_the_key() -> None:
     weights = Weights("pretrained", id=INFO.weights_id, sha="a" * 64, config_sha="b" * 64)
     known = replace(weights, commit="c" * 40)
-    assert key_settings(INFO, known, "float32") == key_settings(INFO, weights, "float32")
+    assert FeatureSettings(INFO, known).key == FeatureSettings(INFO, weights).key

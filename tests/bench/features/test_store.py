@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import backbones
 from backbones import Weights
 from bench.errors import StorageError
 from bench.features.key import FeatureSettings
 from bench.features.pooling import POOLINGS
 from bench.features.statistics import ClipStatistics, LayerStatistics
 from bench.features.store import FeatureSet, ShardTiming
+from bench.plugins import BACKBONES
 
 TIMING = ShardTiming(10.0, 1.0, 1.2, 8, 2, "a machine", 5, 100.0)
-SETTINGS = FeatureSettings(backbones.info("logmel"), Weights("none"))
+SETTINGS = FeatureSettings(BACKBONES.get("logmel").info, Weights("none"))
 
 
 def _clip(rng: np.random.Generator, frames: int, widths: tuple[int, ...]) -> ClipStatistics:

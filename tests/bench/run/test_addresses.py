@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import backbones
+from backbones.weights import resolve
 from bench.config.grid import Cell
 from bench.features.key import FeatureSettings
+from bench.plugins import BACKBONES
 from bench.records import store as records
 from tests.backbones._hf import make_hf
 from tests.conftest import Voxgrid
@@ -38,8 +39,8 @@ def test_features_are_keyed_by_the_files_and_not_by_where_they_are(
     copied = shutil.copytree(model, tmp_path / "elsewhere")
 
     def folder(where: Path) -> Path:
-        info = backbones.info(f"hf:{where}")
-        return FeatureSettings(info, backbones.resolve(info)).folder(tmp_path)
+        info = BACKBONES.get(f"hf:{where}").info
+        return FeatureSettings(info, resolve(info)).folder(tmp_path)
 
     assert folder(copied) == folder(model)
     assert str(copied) not in str(folder(copied).relative_to(tmp_path))

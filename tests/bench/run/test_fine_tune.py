@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.config.presets import PRESETS
+from bench.config import presets
 from bench.plugins import BACKBONES
 from bench.records import store as records
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like
@@ -151,7 +151,7 @@ def test_the_record_says_what_was_augmented_and_what_ran_live(
 def test_a_preset_runs_untuned_under_its_own_name(
     name: str, voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
-    preset = PRESETS[name]
+    preset = presets.find(name)
     done = voxgrid("run", "--preset", name, *TASK)
     assert done.returncode == 0, done.stderr
     found = _records(tmp_path)
