@@ -101,7 +101,7 @@ def test_shuffled_labels_score_at_chance(
         fold = Fold(k, parts[(k + 2) % 3], parts[(k + 1) % 3], parts[k], ("a",))
         problem = _problem(Vectors(layers), shuffled)
         outcome = _tune(problem, fold, open_storage(tmp_path / str(k)), 4)
-        predicted[parts[k]] = outcome.probabilities.argmax(axis=1)
+        predicted[parts[k]] = outcome.tested.probabilities.argmax(axis=1)
     scores = score(shuffled, predicted, [str(i) for i in range(CLASSES)])
     assert 0.10 < scores.accuracy < 0.16
 
@@ -119,7 +119,7 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(
         outcome = _tune(problem, fold, open_storage(tmp_path / "parts"), trials)
     assert outcome.best_params == whole.best_params
     assert outcome.states == whole.states == {"complete": 7, "pruned": 0, "failed": 0}
-    np.testing.assert_array_equal(outcome.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(outcome.tested.probabilities, whole.tested.probabilities)
 
 
 def test_a_torn_last_line_and_a_left_lock_do_not_stop_a_study(tmp_path: Path) -> None:
@@ -168,6 +168,6 @@ def test_a_class_absent_from_training_is_never_predicted_and_has_its_column(
     fitted = np.concatenate([fold.train, fold.validation])
     seen[fitted] = np.where(seen[fitted] == 5, 4, seen[fitted])
     outcome = _tune(_problem(Vectors(layers), seen), fold, open_storage(tmp_path / "j"), 2)
-    assert outcome.probabilities.shape == (len(fold.test), CLASSES)
-    assert (outcome.probabilities[:, 5] == 0).all()
-    np.testing.assert_allclose(outcome.probabilities.sum(axis=1), 1.0)
+    assert outcome.tested.probabilities.shape == (len(fold.test), CLASSES)
+    assert (outcome.tested.probabilities[:, 5] == 0).all()
+    np.testing.assert_allclose(outcome.tested.probabilities.sum(axis=1), 1.0)

@@ -166,7 +166,7 @@ def test_the_outcome_of_a_fold_is_read_back_as_it_was(tmp_path: Path) -> None:
     outcomes.save(file, outcome)
     found = outcomes.load(file)
     assert found is not None
-    np.testing.assert_array_equal(found.probabilities, outcome.probabilities)
+    np.testing.assert_array_equal(found.tested.probabilities, outcome.tested.probabilities)
     assert replace(found, tested=outcome.tested) == outcome
     assert found.tested.notes == outcome.tested.notes
 
