@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from heads import registry
-from heads._fitting_checks import FITTING_CHECKS
-from heads._search_checks import SEARCH_CHECKS
-from heads._subject import CheckFailed, HeadSubject, require
-from heads._training_checks import TRAINING_CHECKS
+from heads._conformance.fitting import FITTING_CHECKS
+from heads._conformance.search import SEARCH_CHECKS
+from heads._conformance.subject import CheckFailed, HeadSubject, require
+from heads._conformance.training import BACKBONE_CHECKS, TRAINING_CHECKS
 from heads.base import Head
 
 __all__ = [
@@ -42,7 +42,12 @@ __all__ = [
 
 HeadCheck = Callable[[HeadSubject], None]
 
-HEAD_CHECKS: tuple[HeadCheck, ...] = (*SEARCH_CHECKS, *FITTING_CHECKS, *TRAINING_CHECKS)
+HEAD_CHECKS: tuple[HeadCheck, ...] = (
+    *SEARCH_CHECKS,
+    *FITTING_CHECKS,
+    *TRAINING_CHECKS,
+    *BACKBONE_CHECKS,
+)
 
 # scikit-learn's checks that fit nothing
 PARAMETER_CHECKS = (
@@ -107,9 +112,10 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
     """The checks that apply: those of training only to heads on frames or a backbone."""
-    if subject.reads == "vectors":
-        return (*SEARCH_CHECKS, *FITTING_CHECKS)
-    return HEAD_CHECKS
+    checks = (*SEARCH_CHECKS, *FITTING_CHECKS)
+    if subject.reads != "vectors":
+        checks += TRAINING_CHECKS
+    return checks + BACKBONE_CHECKS if subject.reads == "backbone" else checks
 
 
 def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:

@@ -14,9 +14,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 
 from heads import HeadContext, HeadError, Training, registry
+from heads._conformance.in_memory import MemoryClips, MemorySequences, backbone
 from heads.fine_tune import FineTuneHead
 from heads.mlp import PooledMLPHead
-from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
+from tests.heads.marked import marked
 
 KINDS = [
     (info.name, reads)
