@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from heads import registry
@@ -98,16 +99,18 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
     """Outcomes of our own checks; whatever else a head raises is a problem as well."""
     place = "" if subject.reads == "vectors" else f" ({subject.reads})"
     for check in checks_of(subject):
-        name = check.__name__ + place
-        try:
-            check(subject)
-        except CheckFailed as error:
-            yield CheckResult(name, str(error))
-        # a plugin may raise anything, even exit, and the other checks have to go on
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(name, f"{type(error).__name__}: {error}")
-        else:
-            yield CheckResult(name)
+        yield _result(check.__name__ + place, partial(check, subject))
+
+
+def _result(name: str, check: Callable[[], object]) -> CheckResult:
+    try:
+        check()
+    except CheckFailed as error:
+        return CheckResult(name, str(error))
+    # a plugin may raise anything, even exit, and the other checks have to go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        return CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return CheckResult(name)
 
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
@@ -160,21 +163,19 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
 
 
 def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
-    from sklearn.utils import estimator_checks
-
     for check in PARAMETER_CHECKS:
         name = f"scikit-learn's {check} ({subject.reads})"
         expected = subject.cls.expected_failed_checks.get(check)
         if expected is not None:
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
             continue
-        try:
-            getattr(estimator_checks, check)(subject.info.name, subject.create())
-        # as above
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        else:
-            yield CheckResult(name)
+        yield _result(name, partial(_check_parameters, subject, check))
+
+
+def _check_parameters(subject: HeadSubject, check: str) -> None:
+    from sklearn.utils import estimator_checks
+
+    getattr(estimator_checks, check)(subject.info.name, subject.create())
 
 
 def parametrize_with_checks(

@@ -93,18 +93,13 @@ class NeuralHead(TrainedHead):
         return self
 
     def _fit(self, X: Any, y: NDArray[Any], training: Training) -> None:
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least two classes to tell apart, "
-                f"the training labels hold only one class: '{self.classes_[0]}'"
-            )
+        codes = self.learn_classes(y)
         settings, architecture = self._settings(), self._architecture()
         settings.check()
         architecture.check()
         job = Job(
             head=self.info.name,
-            train=Labelled(self._checked(X), codes.astype(np.int64)),
+            train=Labelled(self._checked(X), codes),
             validation=self._validation(training),
             classes=len(self.classes_),
             tail=self._tail(X),
