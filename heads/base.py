@@ -201,13 +201,21 @@ class Head(ClassifierMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, dtype=np.float32, order="C")
         check_classification_targets(y)
+        return X, self.learn_classes(y)
+
+    def learn_classes(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """Set `classes_`; returns labels y (clips,) as positions in it.
+
+        Raises:
+            ValueError: y names fewer than two classes.
+        """
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least two classes to tell apart, "
                 f"the training labels hold only one class: '{self.classes_[0]}'"
             )
-        return X, codes.astype(np.int64)
+        return codes.astype(np.int64)
 
     def check_vectors(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Validate what `predict_proba` was given; returns X as C-contiguous float32.

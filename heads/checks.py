@@ -18,12 +18,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from heads._fitting_checks import FITTING_CHECKS
-from heads._search_checks import SEARCH_CHECKS
-from heads._subject import CheckFailed, HeadSubject, require
-from heads._training_checks import TRAINING_CHECKS
+from heads._conformance.fitting import FITTING_CHECKS
+from heads._conformance.search import SEARCH_CHECKS
+from heads._conformance.subject import CheckFailed, HeadSubject, require
+from heads._conformance.training import BACKBONE_CHECKS, TRAINING_CHECKS
 from heads.base import Head
 
 __all__ = [
@@ -41,7 +42,12 @@ __all__ = [
 
 HeadCheck = Callable[[HeadSubject], None]
 
-HEAD_CHECKS: tuple[HeadCheck, ...] = (*SEARCH_CHECKS, *FITTING_CHECKS, *TRAINING_CHECKS)
+HEAD_CHECKS: tuple[HeadCheck, ...] = (
+    *SEARCH_CHECKS,
+    *FITTING_CHECKS,
+    *TRAINING_CHECKS,
+    *BACKBONE_CHECKS,
+)
 
 # scikit-learn's checks that fit nothing
 PARAMETER_CHECKS = (
@@ -89,23 +95,26 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
     """Outcomes of our own checks; whatever else a head raises is a problem as well."""
     place = "" if subject.reads == "vectors" else f" ({subject.reads})"
     for check in checks_of(subject):
-        name = check.__name__ + place
-        try:
-            check(subject)
-        except CheckFailed as error:
-            yield CheckResult(name, str(error))
-        # a plugin may raise anything, even exit, and the other checks have to go on
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(name, f"{type(error).__name__}: {error}")
-        else:
-            yield CheckResult(name)
+        yield _result(check.__name__ + place, partial(check, subject))
+
+
+def _result(name: str, check: Callable[[], object]) -> CheckResult:
+    try:
+        check()
+    except CheckFailed as error:
+        return CheckResult(name, str(error))
+    # a plugin may raise anything, even exit, and the other checks have to go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        return CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return CheckResult(name)
 
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
     """The checks that apply: those of training only to heads on frames or a backbone."""
-    if subject.reads == "vectors":
-        return (*SEARCH_CHECKS, *FITTING_CHECKS)
-    return HEAD_CHECKS
+    checks = (*SEARCH_CHECKS, *FITTING_CHECKS)
+    if subject.reads != "vectors":
+        checks += TRAINING_CHECKS
+    return checks + BACKBONE_CHECKS if subject.reads == "backbone" else checks
 
 
 def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
@@ -150,21 +159,19 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
 
 
 def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
-    from sklearn.utils import estimator_checks
-
     for check in PARAMETER_CHECKS:
         name = f"scikit-learn's {check} ({subject.reads})"
         expected = subject.cls.expected_failed_checks.get(check)
         if expected is not None:
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
             continue
-        try:
-            getattr(estimator_checks, check)(subject.info.name, subject.create())
-        # as above
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        else:
-            yield CheckResult(name)
+        yield _result(name, partial(_check_parameters, subject, check))
+
+
+def _check_parameters(subject: HeadSubject, check: str) -> None:
+    from sklearn.utils import estimator_checks
+
+    getattr(estimator_checks, check)(subject.info.name, subject.create())
 
 
 def parametrize_with_checks(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from heads._neural import NeuralHead
-from heads._settings import Architecture, Settings
+from heads._training.head import NeuralHead
+from heads._training.settings import Architecture, Settings
 from heads.base import HeadContext, HeadInfo
 from heads.sequences import STEM
 
@@ -215,7 +215,7 @@ class FineTuneHead(NeuralHead):
                 return None
             tail = X.tail(part)
             if self.trained == "lora":
-                from heads._lora import adapt
+                from heads._training.lora import adapt
 
                 return adapt(tail, self.lora_rank)
             return tail

@@ -9,9 +9,8 @@ import numpy as np
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from heads._neural import NeuralHead
-from heads._settings import Architecture, Settings
-from heads._threads import torch_threads
+from heads._training.head import NeuralHead, torch_threads
+from heads._training.settings import Architecture, Settings
 from heads.base import FitDiverged, Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
@@ -32,6 +31,13 @@ class MLPHead(Head):
     The learning rate falls to zero along a half cosine. There is no early stopping, hence no
     share of the training clips is held out and nothing outside `fit`'s arguments is looked at.
     Every random number comes from a generator of this fit: torch's global one is left alone.
+
+    This loop is a second one beside `heads._training.loop`, on purpose. A study fits thousands of
+    these, each within a second, and the general loop (batches that are halved, checkpoints,
+    autocast, pooling of one frame per clip) takes 1.4 times as long for 960 vectors of 1,024
+    features and 1.6 times for 200, measured on one processor core. And its warm-up on a line,
+    clipped gradients and weights drawn from the global generator make it another head: every
+    stored row of this one would change.
 
     Args:
         hidden: width of the hidden layer.

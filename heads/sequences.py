@@ -19,10 +19,22 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-# What a network can pool frames with: the statistics that vectors are cached of, and those whose
-# weights are learnt, which only exist inside a head.
-LEARNT = ("attention", "attentive_stats")
-POOLINGS = ("mean", "sum", "max", "mean_std", "mean_max", *LEARNT)
+# What frames are pooled with, and each in a line: statistics, which heads on vectors are given, and
+# poolings whose weights are learnt, which exist inside a head only.
+FIXED = {
+    "mean": "average over frames",
+    "sum": "sum over frames: the average times the number of frames, so duration is kept",
+    "max": "maximum over frames",
+    "mean_std": "average and standard deviation over frames, concatenated",
+    "mean_max": "average and maximum over frames, concatenated",
+}
+LEARNT = {
+    "attention": "average over frames, weighted by learnt self-attention",
+    "attentive_stats": (
+        "average and standard deviation over frames, weighted by learnt self-attention"
+    ),
+}
+POOLINGS = {**FIXED, **LEARNT}
 # In place of a layer: what the feature encoder gives, which the first block reads.
 STEM = -1
 

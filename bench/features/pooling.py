@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UserError, nearest
+from heads import sequences
 
 Matrix = NDArray[np.float32]
+Combine = Callable[[Mapping[str, Matrix], NDArray[np.int64]], Matrix]
 
 STATISTICS = ("mean", "std", "max", "min")
 
@@ -30,7 +32,7 @@ class Pooling:
     name: str
     summary: str
     needs: tuple[str, ...]
-    combine: Callable[[Mapping[str, Matrix], NDArray[np.int64]], Matrix] | None = None
+    combine: Combine | None = None
 
     @property
     def learnt(self) -> bool:
@@ -38,35 +40,18 @@ class Pooling:
         return self.combine is None
 
 
-_ALL = (
-    Pooling("mean", "average over frames", ("mean",), lambda s, n: s["mean"]),
-    Pooling(
-        "sum",
-        "sum over frames: the average times the number of frames, so duration is kept",
-        ("mean",),
-        lambda s, n: s["mean"] * n[:, None].astype(np.float32),
-    ),
-    Pooling("max", "maximum over frames", ("max",), lambda s, n: s["max"]),
-    Pooling(
-        "mean_std",
-        "average and standard deviation over frames, concatenated",
-        ("mean", "std"),
-        lambda s, n: np.concatenate([s["mean"], s["std"]], axis=1),
-    ),
-    Pooling(
-        "mean_max",
-        "average and maximum over frames, concatenated",
-        ("mean", "max"),
-        lambda s, n: np.concatenate([s["mean"], s["max"]], axis=1),
-    ),
-    Pooling("attention", "average over frames, weighted by learnt self-attention", ()),
-    Pooling(
-        "attentive_stats",
-        "average and standard deviation over frames, weighted by learnt self-attention",
-        (),
-    ),
-)
-POOLINGS: dict[str, Pooling] = {p.name: p for p in _ALL}
+_COMBINED: Mapping[str, tuple[tuple[str, ...], Combine]] = {
+    "mean": (("mean",), lambda s, n: s["mean"]),
+    "sum": (("mean",), lambda s, n: s["mean"] * n[:, None].astype(np.float32)),
+    "max": (("max",), lambda s, n: s["max"]),
+    "mean_std": (("mean", "std"), lambda s, n: np.concatenate([s["mean"], s["std"]], axis=1)),
+    "mean_max": (("mean", "max"), lambda s, n: np.concatenate([s["mean"], s["max"]], axis=1)),
+}
+# which there are, heads say: those that are learnt and those of frames are their work
+POOLINGS: dict[str, Pooling] = {
+    **{name: Pooling(name, said, *_COMBINED[name]) for name, said in sequences.FIXED.items()},
+    **{name: Pooling(name, said, ()) for name, said in sequences.LEARNT.items()},
+}
 
 
 def get_pooling(name: str) -> Pooling:

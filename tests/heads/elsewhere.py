@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from heads.base import HeadInfo
 from tests.heads.broken.sequences import BackboneAverages
 from tests.heads.broken.vectors import Centroids
@@ -41,5 +39,7 @@ class Elsewhere(BackboneAverages):
         return X.inputs(self.depth)
 
     def _layer(self, X, frames, lengths):
+        import torch
+
         with torch.no_grad():
             return X.tail(self.depth).eval()(frames[:, 0], lengths).hidden[-1][:, None]

@@ -10,14 +10,13 @@ from types import ModuleType
 import pytest
 
 from bench.plugins import HEADS
-from heads._search_checks import check_listing_is_light
+from heads._conformance.search import check_listing_is_light
 from heads.base import Head
 from heads.checks import (
     HEAD_CHECKS,
     PARAMETER_CHECKS,
     CheckFailed,
     HeadSubject,
-    check_head,
     checks_of,
     parametrize_with_checks,
     results_of,
@@ -26,6 +25,8 @@ from heads.checks import (
 from tests.heads.broken import heavy, sequences, vectors
 from tests.heads.broken.sequences import Averages, BackboneAverages
 from tests.heads.broken.vectors import Centroids
+from tests.heads.elsewhere import Elsewhere
+from tests.heads.silent import Silent
 
 # each breaks the check of this name, and no other
 BROKEN = {
@@ -33,6 +34,8 @@ BROKEN = {
     heavy.ImportsTorch: "check_listing_is_light",
     vectors.ForgetsItsSeed: "check_parameters_round_trip",
     vectors.SuggestsNumpyNumbers: "check_suggestions_construct_the_head",
+    vectors.BuildsItsDefaults: "check_build_gives_what_it_is_told",
+    vectors.RefitsWithItsSeed: "check_a_refit_is_built_from_what_the_fit_says",
     vectors.BeginsOutsideItsSpace: "check_first_trial_lies_in_the_space",
     vectors.SuggestsWhatItRefuses: "check_suggestions_can_be_fitted",
     vectors.IsNotNormalised: "check_probabilities_are_distributions",
@@ -51,6 +54,8 @@ BROKEN = {
     vectors.StandardisesInPlace: "check_input_is_left_alone",
     vectors.SeedsTheWorld: "check_global_state_is_left_alone",
     sequences.KeepsEpochsToItself: "check_training_reports_every_epoch",
+    sequences.ForgetsItsCurve: "check_a_fitted_head_tells_of_its_training",
+    sequences.TellsAnotherLayer: "check_the_layer_read_is_told",
     sequences.StartsAnew: "check_interrupted_training_goes_on",
     sequences.AugmentsPredictions: "check_predictions_are_not_augmented",
     sequences.PoolsPadding: "check_one_clip_is_predicted_as_in_a_batch",
@@ -74,7 +79,7 @@ def classes_of(module: ModuleType) -> set[type]:
     }
 
 
-@pytest.mark.parametrize("head", [Centroids, Averages, BackboneAverages])
+@pytest.mark.parametrize("head", [Centroids, Averages, BackboneAverages, Elsewhere, Silent])
 def test_a_correct_head_passes_every_check(head: type[Head]) -> None:
     assert problems(head) == {}
 
@@ -100,14 +105,6 @@ def test_every_broken_head_is_looked_at() -> None:
 def test_every_registered_head_passes(name: str) -> None:
     for head in HEADS.get(name).values():
         assert problems(head) == {}
-
-
-def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heads.checks.SEARCH_CHECKS", ())
-    monkeypatch.setattr("heads.checks.FITTING_CHECKS", (lambda subject: None,))
-    monkeypatch.setattr("heads.checks.HEAD_CHECKS", (lambda subject: None,))
-    monkeypatch.setattr("heads.checks.scikit_learn_results", lambda subject: iter(()))
-    assert [result.name for result in check_head("mlp")] == ["<lambda>", "<lambda> (frames)"]
 
 
 def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
@@ -156,9 +153,8 @@ def test_a_module_that_takes_for_ever_to_import_fails_the_listing(
 ) -> None:
     (tmp_path / "slow_head.py").write_text(SLOW)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("heads._search_checks.IMPORT_SECONDS", 0.3)
     with pytest.raises(CheckFailed, match=r"importing slow_head takes more than 0\.3 s"):
-        check_listing_is_light(HeadSubject(importlib.import_module("slow_head").Slow))
+        check_listing_is_light(HeadSubject(importlib.import_module("slow_head").Slow), 0.3)
 
 
 def test_a_module_that_prints_is_listed_all_the_same(
@@ -216,7 +212,7 @@ def test_the_correct_head_passes_scikit_learns_checks() -> None:
     assert [r for r in results if r.problem] == []
 
 
-@parametrize_with_checks([Centroids, "logistic_regression"])
+@parametrize_with_checks([Centroids, LogisticRegressionHead])
 def test_the_decorator_gives_every_check(head: HeadSubject, check) -> None:
     assert check in checks_of(head)
     if head.cls is Centroids:

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bench.plugins import HEADS
-from heads._threads import torch_threads
+from heads._training.head import torch_threads
 from heads.base import FitDiverged, Head, HeadContext
 from heads.mlp import MLPHead
 

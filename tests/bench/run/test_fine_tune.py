@@ -78,7 +78,7 @@ def _checkpoint(folder: Path) -> tuple[Path, list[dict[str, Any]]] | None:
 
     for path in folder.rglob("last.ckpt"):
         try:
-            return path, torch.load(path, weights_only=True)["voxgrid"]["curve"]
+            return path, torch.load(path, weights_only=True)["curve"]
         except (OSError, RuntimeError, KeyError, EOFError):
             return None  # just being replaced
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,7 +35,7 @@ class Averages(Centroids):
                 self._save(training, states)
             self.means_ = states[index]
             self._check_labels(X, y)
-            self._tell(training, index)
+            self._record(training, index)
         return self
 
     def predict_proba(self, X):
@@ -65,7 +67,7 @@ class Averages(Centroids):
             training.folder.mkdir(parents=True, exist_ok=True)
             np.save(training.folder / CHECKPOINT, np.stack(states))
 
-    def _tell(self, training, index):
+    def _record(self, training, index):
         scores = (None, None, None)
         if training.validation is not None:
             clips, labels = training.validation
@@ -73,8 +75,11 @@ class Averages(Centroids):
             loss = -np.log(self.predict_proba(clips).max(axis=1)).mean()
             scores = (float(loss), float(right.mean()), float(right.mean()))
         self.curve_.append(Epoch(index, 1.0, 0.0, *scores))
+        self._tell(training, self.curve_[-1])
+
+    def _tell(self, training, epoch):
         if training.on_epoch is not None:
-            training.on_epoch(self.curve_[-1])
+            training.on_epoch(epoch)
 
 
 class BackboneAverages(Averages):
@@ -82,14 +87,30 @@ class BackboneAverages(Averages):
 
     reads = "backbone"
 
+    def reads_from(self, cut):
+        return cut
+
     def _frames(self, X):
         return X.inputs(0)
 
 
+class TellsAnotherLayer(BackboneAverages):
+    def reads_from(self, cut):
+        return cut - 1
+
+
 class KeepsEpochsToItself(Averages):
-    def _tell(self, training, index):
-        if index == 0 or training.folder is not None:
-            super()._tell(training, index + 0 if training.folder is not None else index + 1)
+    def _tell(self, training, epoch):
+        if training.folder is not None:
+            super()._tell(training, epoch)
+        elif epoch.index == 0:
+            super()._tell(training, replace(epoch, index=1))
+
+
+class ForgetsItsCurve(Averages):
+    def _record(self, training, index):
+        super()._record(training, index)
+        self.best_epoch_ = index + 1
 
 
 class StartsAnew(Averages):

@@ -61,6 +61,17 @@ class SuggestsNumpyNumbers(Centroids):
         return {"sharpness": np.float64(trial.suggest_float("sharpness", 0.5, 2.0))}
 
 
+class BuildsItsDefaults(Centroids):
+    @classmethod
+    def build(cls, params, *, pooling, random_state, n_jobs):
+        return cls(random_state=random_state, n_jobs=n_jobs)
+
+
+class RefitsWithItsSeed(Centroids):
+    def refit_params(self):
+        return self.get_params()
+
+
 class BeginsOutsideItsSpace(Centroids):
     @staticmethod
     def first(context):

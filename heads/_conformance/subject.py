@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,20 @@ def require(holds: object, problem: str) -> None:
         raise CheckFailed(problem)
 
 
+def require_plain(params: Mapping[str, Any], source: str) -> None:
+    """Fail a check unless parameters can be written into a record.
+
+    Raises:
+        CheckFailed: one is no plain number, word, bool or None.
+    """
+    for name, value in params.items():
+        require(
+            value is None or type(value) in (bool, int, float, str),
+            f"{source} returns {name} as {type(value).__name__}; records are JSON, so it has to be "
+            "a plain number, word, bool or None",
+        )
+
+
 class HeadSubject:
     """A head under test, its synthetic clips, and what it made of them.
 
@@ -47,15 +62,11 @@ class HeadSubject:
         self.cls = head
         self.info = head.info
         self.reads = head.reads
-        self.context = HeadContext(TRAINING, FEATURES, len(CLASSES), self.blocks)
+        cut = BLOCKS if head.reads == "backbone" else None
+        self.context = HeadContext(TRAINING, FEATURES, len(CLASSES), cut or 0, cut)
 
     def __repr__(self) -> str:
         return self.info.name if self.reads == "vectors" else f"{self.info.name}-{self.reads}"
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of the live backbone, where there is one."""
-        return BLOCKS if self.reads == "backbone" else 0
 
     def create(self, random_state: int = 0, **params: Any) -> Head:
         """A new head on one thread, by default with the parameters its author chose."""
@@ -127,7 +138,7 @@ class HeadSubject:
 
     def sequences(self, frames: list[NDArray[np.float32]]) -> Any:
         """Clips of the given frames, each (layers, frames, width), as the head wants them."""
-        from heads._in_memory import MemoryClips, MemorySequences, backbone
+        from heads._conformance.in_memory import MemoryClips, MemorySequences, backbone
 
         sequences = MemorySequences(frames)
         if self.reads == "frames":
@@ -140,4 +151,5 @@ class HeadSubject:
 
     def asked_for_augmentation(self, clips: Any) -> int:
         """How many batches the head has drawn of these clips for training."""
-        return len((clips if self.reads == "frames" else clips.stem).augmented)
+        sequences = clips if self.reads == "frames" else clips.stem
+        return sum(seed is not None for _, seed in sequences.batches)

@@ -84,6 +84,18 @@ class Settings:
     precision: str
     seed: int
 
+    def rate(self, step: int, steps: int) -> float:
+        """Share of the highest step sizes at a step: up over the warm-up, then down on a line.
+
+        Args:
+            step: 0, 1, …
+            steps: in all `epochs`.
+        """
+        rising = self.warmup * steps
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return max(0.0, (steps - step) / max(1.0, steps - rising))
+
     def check(self) -> None:
         """Refuse numbers that mean nothing.
 

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from heads._subject import CheckFailed, HeadSubject, require
+from heads._conformance.subject import CheckFailed, HeadSubject, require, require_plain
 from heads.base import SET_BY_HARNESS, HeadContext
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 HEAVY = ("torch", "lightning", "transformers", "xgboost", "peft")
-DRAWS = 20
-IMPORT_SECONDS = 60
+DRAWS = 10
 # What comes before the heavy modules on the standard output of the process that imports.
 FOUND = "imported by voxgrid check:"
 
@@ -41,15 +40,15 @@ def check_record_is_complete(subject: HeadSubject) -> None:
     require(version > 0, f"version is {version}, it must be positive")
 
 
-def check_listing_is_light(subject: HeadSubject) -> None:
-    """Importing the head's module imports no library that takes seconds."""
+def check_listing_is_light(subject: HeadSubject, patience: float = 60.0) -> None:
+    """Importing the head's module imports no library that takes seconds; `patience` at most."""
     module = subject.cls.__module__
-    heavy = _imported_by(module)
+    heavy = _imported_by(module, patience)
     require(not heavy, f"importing {module} imports {', '.join(heavy)}; import it inside methods")
 
 
 @functools.cache
-def _imported_by(module: str) -> tuple[str, ...]:
+def _imported_by(module: str, patience: float) -> tuple[str, ...]:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; import {module}; "
         f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
@@ -59,11 +58,11 @@ def _imported_by(module: str) -> tuple[str, ...]:
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            timeout=IMPORT_SECONDS,
+            timeout=patience,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CheckFailed(f"importing {module} takes more than {IMPORT_SECONDS} s") from error
+        raise CheckFailed(f"importing {module} takes more than {patience:g} s") from error
     # a module may print as it is imported, or exit
     _, said, heavy = run.stdout.partition(f"{FOUND}\n")
     reason = run.stderr.strip()[-300:] or f"exit code {run.returncode}"
@@ -88,8 +87,8 @@ def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
     from optuna.trial import FixedTrial
 
     known = set(inspect.signature(subject.cls).parameters) - SET_BY_HARNESS
-    for context in _contexts(subject):
-        for trial in _trials(DRAWS):
+    for context in contexts(subject):
+        for trial in trials(DRAWS):
             params = subject.cls.suggest(trial, context)
             unknown = sorted(set(params) - known)
             require(
@@ -97,12 +96,7 @@ def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
                 f"suggest returns {', '.join(unknown)}, which the constructor does not take "
                 "(or which the harness sets)",
             )
-            for name, value in params.items():
-                require(
-                    value is None or type(value) in (bool, int, float, str),
-                    f"suggest returns {name} as {type(value).__name__}; records are JSON, so it "
-                    "has to be a plain number, word, bool or None",
-                )
+            require_plain(params, "suggest")
             held = subject.create(**params).get_params()
             changed = sorted(name for name in params if held[name] != params[name])
             require(not changed, f"the constructor changes {', '.join(changed)}")
@@ -114,13 +108,27 @@ def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
             )
 
 
+def check_build_gives_what_it_is_told(subject: HeadSubject) -> None:
+    """`build` makes what the constructor makes of the drawn parameters, the pooling and a seed."""
+    for trial in trials(DRAWS):
+        params = subject.cls.suggest(trial, subject.context)
+        head = subject.cls.build(params, pooling="max", random_state=5, n_jobs=1)
+        require(type(head) is subject.cls, f"build makes a {type(head).__name__}")
+        held = head.get_params()
+        # heads on vectors are given pooled clips
+        own = {"pooling": "max"} if "pooling" in held else {}
+        wanted = subject.create(random_state=5, **params, **own).get_params()
+        other = [name for name in wanted if held.get(name) != wanted[name]]
+        require(not other, f"build gives other values than it is told for {', '.join(other)}")
+
+
 def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
     """What `first` proposes are values that `suggest` can draw."""
     from optuna.trial import create_trial
 
-    for context in _contexts(subject):
+    for context in contexts(subject):
         first = subject.cls.first(context)
-        (trial,) = _trials(1, first)
+        (trial,) = trials(1, first)
         with warnings.catch_warnings():
             # optuna's, of values out of range, which are found below
             warnings.simplefilter("ignore")
@@ -139,32 +147,32 @@ def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
 
 def check_suggestions_can_be_fitted(subject: HeadSubject) -> None:
     """The corners of the search space and draws from inside give probabilities."""
-    (probe,) = _trials(1)
+    (probe,) = trials(1)
     subject.cls.suggest(probe, subject.context)
     space = probe.distributions
     corners = [{name: _end(space[name], last) for name in space} for last in (False, True)]
     for fixed in (*corners, {}):
-        (trial,) = _trials(1, fixed)
+        (trial,) = trials(1, fixed)
         params = subject.cls.suggest(trial, subject.context)
         head = subject.create(**params).fit(subject.clips, subject.labels)
         probabilities = head.predict_proba(subject.unseen[0])
         require(np.isfinite(probabilities).all(), f"{params} gives numbers that are not finite")
 
 
-def _contexts(subject: HeadSubject) -> list[HeadContext]:
+def contexts(subject: HeadSubject) -> list[HeadContext]:
     """Small and large training data; for heads that train a backbone few and many blocks too."""
     small = subject.context
     large = replace(small, clips=5000, features=2048, classes=50)
     if subject.reads != "backbone":
         return [small, large]
     return [
-        replace(context, blocks=blocks, accelerator=accelerator)
-        for context, blocks in ((small, 1), (small, 2), (large, 24))
+        replace(context, blocks=blocks, cut=cut, accelerator=accelerator)
+        for context, blocks, cut in ((small, 1, 1), (small, 2, 1), (large, 24, 3), (large, 24, 24))
         for accelerator in (False, True)
     ]
 
 
-def _trials(count: int, fixed: dict[str, Any] | None = None) -> Iterator[Trial]:
+def trials(count: int, fixed: dict[str, Any] | None = None) -> Iterator[Trial]:
     """Trials of a study that draws at random; `fixed` values come first where they are asked for"""
     import optuna
 
@@ -201,6 +209,7 @@ SEARCH_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_listing_is_light,
     check_parameters_round_trip,
     check_suggestions_construct_the_head,
+    check_build_gives_what_it_is_told,
     check_first_trial_lies_in_the_space,
     check_suggestions_can_be_fitted,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,59 +62,35 @@ def groups(lengths: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.
     return [*shuffled, rest[np.argsort(lengths[rest], kind="stable")]] if len(rest) else shuffled
 
 
-class TrainingBatches:
-    """Batches of one epoch, augmented; iterating again gives those of the current epoch.
+def training_batches(
+    clips: Sequences, size: int, group: int, seed: int, epoch: int
+) -> Iterator[Batch]:
+    """Batches of one epoch, augmented.
 
     Args:
         clips: to train on.
         size: clips in a batch.
         group: clips in an optimiser step, a batch or several.
         seed: of order and augmentation.
-        epoch: tells the current epoch.
+        epoch: which one.
     """
-
-    def __init__(
-        self, clips: Sequences, size: int, group: int, seed: int, epoch: Callable[[], int]
-    ) -> None:
-        self.clips = clips
-        self.size = size
-        self.group = group
-        self.seed = seed
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self.clips), self.group)
-        return whole * -(-self.group // self.size) + -(-rest // self.size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch()
-        order = derived(self.seed, "order", epoch)
-        for number, group in enumerate(groups(self.clips.lengths, self.group, order)):
-            for start in range(0, len(group), self.size):
-                positions = group[start : start + self.size]
-                augment = derived(self.seed, "augment", epoch, number, start)
-                inputs, lengths = self.clips.batch(positions, augment)
-                yield Batch(inputs, lengths, torch.from_numpy(positions), len(group))
+    order = derived(seed, "order", epoch)
+    for number, members in enumerate(groups(clips.lengths, group, order)):
+        for start in range(0, len(members), size):
+            positions = members[start : start + size]
+            inputs, lengths = clips.batch(positions, derived(seed, "augment", epoch, number, start))
+            yield Batch(inputs, lengths, torch.from_numpy(positions), len(members))
 
 
-class PlainBatches:
+def plain_batches(clips: Sequences, size: int) -> Iterator[Batch]:
     """Batches of similar length without augmentation, the longest clips first.
 
     Args:
         clips: to go through.
         size: clips in a batch.
     """
-
-    def __init__(self, clips: Sequences, size: int) -> None:
-        self.clips = clips
-        self.size = size
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        order = np.argsort(-self.clips.lengths, kind="stable")
-        for start in range(0, len(order), self.size):
-            positions = order[start : start + self.size]
-            inputs, lengths = self.clips.batch(positions)
-            yield Batch(inputs, lengths, torch.from_numpy(positions), len(positions))
+    order = np.argsort(-clips.lengths, kind="stable")
+    for start in range(0, len(order), size):
+        positions = order[start : start + size]
+        inputs, lengths = clips.batch(positions)
+        yield Batch(inputs, lengths, torch.from_numpy(positions), len(positions))

@@ -136,7 +136,7 @@ class Attention(Pooling):
         return weighted_mean(frames, weights)
 
 
-def build(name: str, width: int, attention: int) -> Pooling:
+def make_pooling(name: str, width: int, attention: int) -> Pooling:
     """A new pooling.
 
     Args:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from heads._batches import PlainBatches
-from heads._network import Network
+from heads._training.batches import plain_batches
+from heads._training.network import Network
 from heads.base import FitDiverged, OutOfMemory
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def predict(
         network.to(device).eval()
         logits, positions = [], []
         with torch.no_grad(), autocast(device, precision):
-            for batch in PlainBatches(clips, size):
+            for batch in plain_batches(clips, size):
                 if not bool(torch.isfinite(batch.inputs).all()):
                     raise FitDiverged(f"{head}: the frames of a clip to predict are not finite")
                 found = network(batch.inputs.to(device), batch.lengths.to(device))
@@ -134,8 +134,9 @@ def choose_precision(asked: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """What lightning wraps its steps into, for passes outside of it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    """What every pass through a network runs in."""
+    mixed = precision == "bf16-mixed"
+    return torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=False)
 
 
 @contextmanager

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import CheckpointIO
 
 NAME = "last.ckpt"
-# Under this key our own state lies beside lightning's.
-STATE = "voxgrid"
 # What reading a truncated, overwritten or foreign file raises.
 _DAMAGED = (
     OSError,
@@ -35,33 +32,19 @@ def digest(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class AtomicFile(CheckpointIO):
-    """Lightning's way to the file, in place of its own, which unpickles and buffers in memory."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write beside `path` and rename, so that a kill leaves the file before or the new one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".tmp")
-        with unfinished.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None) -> dict[str, Any]:
-        """Read tensors and plain values only; to the CPU, from where lightning places them."""
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete the file if it is there."""
-        Path(path).unlink(missing_ok=True)
+def write(path: Path, state: Mapping[str, Any]) -> None:
+    """Write beside `path` and rename, so that a kill leaves the file before or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".tmp")
+    with unfinished.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def read(path: Path, expected: str) -> tuple[dict[str, Any] | None, str | None]:
-    """Our own part of a checkpoint, if this fit can go on from it.
+    """The state in a checkpoint, tensors on the CPU, if this fit can go on from it.
 
     Args:
         path: where it might be.
@@ -77,7 +60,7 @@ def read(path: Path, expected: str) -> tuple[dict[str, Any] | None, str | None]:
             # torch does not compare checksums
             if (bad := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"wrong checksum of {bad}")
-        state = AtomicFile().load_checkpoint(path)[STATE]
+        state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["digest"]
     except _DAMAGED as error:
         reason = (str(error).splitlines() or [""])[0]

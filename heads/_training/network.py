@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from heads import _pooling
-from heads._settings import Architecture
+from heads._training.pooling import Statistics, make_pooling
+from heads._training.settings import Architecture
 
 # Inputs (clips, layers, frames, width) and valid frames (clips,), as `Sequences.batch` gives them.
 Inputs = tuple[Tensor, Tensor]
@@ -147,7 +147,7 @@ def build(
     # a sum of centred frames would forget how long the clip is; the others are the same either way
     centre = architecture.pooling != "sum"
     torch.manual_seed(seed)
-    pooling = _pooling.build(architecture.pooling, width, architecture.attention)
+    pooling = make_pooling(architecture.pooling, width, architecture.attention)
     network.head["frames"] = Standardise(mean[:, None], std[:, None], centre)
     if layers > 1:
         network.head["mix"] = LayerMix(layers)
@@ -170,7 +170,7 @@ def _frame_statistics(
     for inputs, lengths in batches:
         layers, lengths = network.layers(inputs, lengths)
         device = layers.device
-        pooling = _pooling.Statistics("mean_std", layers.shape[-1])
+        pooling = Statistics("mean_std", layers.shape[-1])
         pooled = [pooling(layer, lengths).cpu().double() for layer in layers.unbind(dim=1)]
         mean, std = torch.stack(pooled, dim=1).chunk(2, dim=2)
         counts.append(lengths.cpu().double())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 import optuna
@@ -16,9 +15,10 @@ from sklearn.utils import estimator_checks
 
 from bench.plugins import HEADS
 from heads import HeadContext, HeadError, Training
+from heads._conformance.in_memory import MemoryClips, MemorySequences, backbone
 from heads.fine_tune import FineTuneHead
 from heads.mlp import PooledMLPHead
-from tests.heads.in_memory import MemoryClips, MemorySequences, backbone, marked
+from tests.heads.marked import marked
 
 KINDS = [
     (name, reads)
@@ -387,27 +387,3 @@ def test_only_blocks_that_are_there_are_offered():
     assert scopes(0, accelerator=True) == {("classifier", 1)}
     assert scopes(1, accelerator=False) == {("classifier", 1), ("blocks", 1)}
     assert ("blocks", 4) not in scopes(3, accelerator=True)
-
-
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"scope": "classifier", "lora_rank": 4}, "the classifier alone"),
-        ({"scope": "top-1", "lora_rank": 4}, "the last block"),
-        ({"scope": "top-4", "lora_rank": 4}, "the last 4 blocks"),
-        ({"scope": "all", "lora_rank": 4}, "all but the feature encoder"),
-        ({"scope": "lora-2", "lora_rank": 4}, "LoRA of rank 4 on the last 2 blocks"),
-        ({"scope": "lora-all", "lora_rank": 4}, "LoRA of rank 4 on all blocks"),
-        ({"trained": "blocks", "blocks": 3}, "the last 3 blocks"),
-        ({"trained": "lora", "blocks": None}, "LoRA of rank 8 on all blocks"),
-        ({}, "the last 2 blocks"),
-    ],
-)
-def test_what_is_trained_reads_the_same_from_a_search_and_from_a_recipe(
-    params: dict[str, Any], words: str
-) -> None:
-    assert FineTuneHead.trains(params, "mean", 12) == words
-
-
-def test_no_more_blocks_are_trained_than_lie_below_the_cut() -> None:
-    assert FineTuneHead.trains({"scope": "top-4"}, "mean", 2) == "the last 2 blocks"

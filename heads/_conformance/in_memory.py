@@ -1,10 +1,10 @@
-"""Clips in memory, as `heads.sequences` describes them, for the conformance suite."""
+"""Clips in memory, as `heads.sequences` describes them and a harness would give them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,14 +17,19 @@ class MemorySequences:
 
     Args:
         clips: each float32 (layers, frames, width).
-        augmented: seeds that batches were asked for with, shared by every subset.
+        augment: what a batch (batch, layers, frames, width) becomes under a seed, or None.
+        batches: filled with the clips and the seed of every batch asked for; shared by subsets.
     """
 
     def __init__(
-        self, clips: Sequence[NDArray[np.float32]], augmented: list[int] | None = None
+        self,
+        clips: Sequence[NDArray[np.float32]],
+        augment: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        batches: list[tuple[NDArray[np.int64], int | None]] | None = None,
     ) -> None:
         self.clips = clips
-        self.augmented = augmented if augmented is not None else []
+        self.augment = augment
+        self.batches = batches if batches is not None else []
         self.lengths = np.array([clip.shape[1] for clip in clips], dtype=np.int64)
         self.layers = clips[0].shape[0]
         self.width = clips[0].shape[2]
@@ -34,36 +39,47 @@ class MemorySequences:
 
     def take(self, indices: NDArray[np.int64]) -> MemorySequences:
         """Some of the clips, in the order given."""
-        return MemorySequences([self.clips[i] for i in indices], self.augmented)
+        return MemorySequences([self.clips[i] for i in indices], self.augment, self.batches)
 
     def batch(
         self, indices: NDArray[np.int64], augment: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames of some clips (batch, layers, frames, width), and valid frames (batch,)."""
-        if augment is not None:
-            self.augmented.append(augment)
+        self.batches.append((np.asarray(indices), augment))
         lengths = self.lengths[indices]
         frames = torch.zeros(len(indices), self.layers, int(lengths.max()), self.width)
         for row, index in enumerate(indices):
             frames[row, :, : lengths[row]] = torch.from_numpy(self.clips[index])
+        if augment is not None and self.augment is not None:
+            frames = self.augment(frames, augment)
         return frames, torch.from_numpy(lengths)
 
 
 class Block(nn.Module):
-    """A residual block whose frames see the mean of their clip, so that lengths matter."""
+    """A transformer block that masks padding, with dropout."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int = 2) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.heads = heads
+        self.before = nn.LayerNorm(width)
+        self.projections = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.between = nn.LayerNorm(width)
         self.inner = nn.Linear(width, 2 * width)
         self.outer = nn.Linear(2 * width, width)
+        self.dropout = nn.Dropout(0.1)
 
-    def forward(self, frames: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Frames (batch, frames, width) under a mask (batch, frames)."""
-        number = valid.sum(dim=1)[:, None, None]
-        mean = frames.masked_fill(~valid[..., None], 0).sum(dim=1, keepdim=True) / number
-        normed = self.norm(frames)
-        return frames + self.outer(torch.tanh(self.inner(normed))) + 0.1 * mean
+        batch, length, _ = frames.shape
+        split = self.projections(self.before(frames)).view(batch, length, 3, self.heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        attended = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask[:, None, None, :]
+        )
+        frames = frames + self.dropout(self.out(attended.transpose(1, 2).reshape(frames.shape)))
+        inner = nn.functional.gelu(self.inner(self.between(frames)))
+        return frames + self.dropout(self.outer(inner))
 
 
 @dataclass(frozen=True)
@@ -91,47 +107,59 @@ class Tail(nn.Module):
         return Outputs(tuple(hidden), (lengths,) * len(hidden))
 
 
+@dataclass
 class MemoryClips:
     """Clips of a small live backbone, cut after its last block; see `TrainableClips`.
 
-    Args:
+    Attributes:
         stem: output of the feature encoder.
         backbone: what comes after it.
+        asked: `blocks` of every call of `inputs`; shared by subsets.
+        tails: every tail given; shared by subsets.
     """
 
-    def __init__(self, stem: MemorySequences, backbone: Tail) -> None:
-        self.stem = stem
-        self.backbone = backbone
-        self.blocks = len(backbone.blocks)
+    stem: MemorySequences
+    backbone: Tail
+    asked: list[int | None] = field(default_factory=list)
+    tails: list[nn.Module] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks below the cut."""
+        return len(self.backbone.blocks)
 
     def __len__(self) -> int:
         return len(self.stem)
 
     def take(self, indices: NDArray[np.int64]) -> MemoryClips:
         """Some of the clips, in the order given."""
-        return MemoryClips(self.stem.take(indices), self.backbone)
+        return MemoryClips(self.stem.take(indices), self.backbone, self.asked, self.tails)
 
     def inputs(self, blocks: int | None) -> MemorySequences:
         """What the first trained block reads, where the last `blocks` blocks are trained."""
-        frozen = Tail(list(self.backbone.blocks)[: self.blocks - self._count(blocks)])
+        self.asked.append(blocks)
+        frozen = Tail(list(self.backbone.blocks)[: self._first(blocks)]).eval()
+        if not frozen.blocks:
+            return self.stem
         clips: list[NDArray[np.float32]] = []
         for clip in self.stem.clips:
-            frames = torch.from_numpy(clip)
             with torch.no_grad():
-                made = frozen(frames, torch.tensor([clip.shape[1]])).hidden
-            clips.append(made[-1].numpy() if made else clip)
-        return MemorySequences(clips, self.stem.augmented)
+                made = frozen(torch.from_numpy(clip), torch.tensor([clip.shape[1]])).hidden
+            clips.append(made[-1].numpy())
+        return MemorySequences(clips, self.stem.augment, self.stem.batches)
 
     def tail(self, blocks: int | None) -> nn.Module:
         """A fresh copy of the trained part."""
-        return deepcopy(Tail(list(self.backbone.blocks)[self.blocks - self._count(blocks) :]))
+        tail = deepcopy(Tail(list(self.backbone.blocks)[self._first(blocks) :])).train()
+        self.tails.append(tail)
+        return tail
 
-    def _count(self, blocks: int | None) -> int:
-        return self.blocks if blocks is None else blocks
+    def _first(self, blocks: int | None) -> int:
+        return 0 if blocks is None else self.blocks - blocks
 
 
-def backbone(blocks: int, width: int) -> Tail:
+def backbone(blocks: int = 2, width: int = 16, seed: int = 0) -> Tail:
     """Blocks with seeded weights; torch's global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return Tail([Block(width) for _ in range(blocks)])

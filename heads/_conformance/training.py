@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from heads._subject import CheckFailed, HeadSubject, require
-from heads.sequences import Epoch, Training
+from heads._conformance.search import DRAWS, contexts, trials
+from heads._conformance.subject import CheckFailed, HeadSubject, require
+from heads.sequences import STEM, Epoch, Training
 
 
 class _Interrupted(Exception):
@@ -28,6 +29,19 @@ def check_training_reports_every_epoch(subject: HeadSubject) -> None:
     for epoch in heard:
         scores = (epoch.validation_loss, epoch.validation_accuracy, epoch.validation_macro_f1)
         require(None not in scores, f"epoch {epoch.index} was not scored on the validation clips")
+
+
+def check_a_fitted_head_tells_of_its_training(subject: HeadSubject) -> None:
+    """`curve_` holds every epoch, `best_epoch_` one of them or None, `precision_` a word."""
+    head = _fit(subject, subject.clips, Training(validation=subject.unseen))
+    curve = list(getattr(head, "curve_", ()))
+    require(curve, "after a fit curve_ holds no epoch")
+    indices = [epoch.index for epoch in curve]
+    require(indices == list(range(len(curve))), f"curve_ holds epochs {indices}")
+    best = getattr(head, "best_epoch_", -1)
+    require(best is None or best in indices, f"best_epoch_ is {best} of {len(curve)} epochs")
+    precision = getattr(head, "precision_", None)
+    require(isinstance(precision, str), f"precision_ is {precision!r}, not a word")
 
 
 def check_interrupted_training_goes_on(subject: HeadSubject) -> None:
@@ -70,6 +84,26 @@ def check_predictions_are_not_augmented(subject: HeadSubject) -> None:
     require(asked == 0, f"predict_proba drew {asked} augmented batches; leave out `augment`")
 
 
+def check_the_layer_read_is_told(subject: HeadSubject) -> None:
+    """`reads_from` lies between the stem and the cut, and is what the training then reads."""
+    for context in contexts(subject):
+        cut = context.cut or 0
+        for trial in trials(DRAWS):
+            head = subject.create(**subject.cls.suggest(trial, context))
+            start = head.reads_from(cut)
+            require(
+                start is None or STEM <= start <= cut,
+                f"reads_from({cut}) is {start} for {trial.params}, not in [{STEM}, {cut}] or None",
+            )
+    clips = subject.clips
+    told = subject.create().fit(clips, subject.labels).reads_from(clips.blocks)
+    read = {STEM if asked is None else clips.blocks - asked for asked in clips.asked}
+    require(
+        told is None or read == {told},
+        f"reads_from({clips.blocks}) is {told}, and the fit read layers {sorted(read)}",
+    )
+
+
 def _fit(subject: HeadSubject, clips: Any, training: Training) -> Any:
     fit: Callable[..., Any] = subject.create().fit
     return fit(clips, subject.labels, training=training)
@@ -77,6 +111,9 @@ def _fit(subject: HeadSubject, clips: Any, training: Training) -> Any:
 
 TRAINING_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_training_reports_every_epoch,
+    check_a_fitted_head_tells_of_its_training,
     check_interrupted_training_goes_on,
     check_predictions_are_not_augmented,
 )
+
+BACKBONE_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (check_the_layer_read_is_told,)

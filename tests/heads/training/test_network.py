@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heads import LEARNT, _pooling
-from heads._batches import PlainBatches, TrainingBatches, groups
-from heads._network import LayerMix, Network, Standardise, build
-from heads._settings import Architecture
-from heads.sequences import POOLINGS
-from tests.heads.in_memory import MemorySequences, backbone, marked
+from heads._conformance.in_memory import MemorySequences, backbone
+from heads._training.batches import groups, plain_batches, training_batches
+from heads._training.network import LayerMix, Network, Standardise, build
+from heads._training.pooling import Pooling, make_pooling
+from heads._training.settings import Architecture
+from heads.sequences import FIXED, LEARNT, POOLINGS
+from tests.heads.marked import marked
 
-STATISTICS = [name for name in POOLINGS if name not in LEARNT]
 every_pooling = pytest.mark.parametrize("name", POOLINGS)
 
 NUMPY = {
@@ -27,11 +27,11 @@ NUMPY = {
 }
 
 
-def trained_pooling(name: str, width: int) -> _pooling.Pooling:
+def trained_pooling(name: str, width: int) -> Pooling:
     """A pooling whose scores are no longer all equal."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        pooling = _pooling.build(name, width, 8)
+        pooling = make_pooling(name, width, 8)
         if name in LEARNT:
             torch.nn.init.normal_(pooling.score)
     return pooling
@@ -47,7 +47,7 @@ def padded(clips: list[np.ndarray], padding: float = 0.0) -> tuple[torch.Tensor,
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(STATISTICS),
+    name=st.sampled_from(list(FIXED)),
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     offset=st.floats(-100, 100),
     scale=st.floats(0.01, 10),
@@ -56,7 +56,7 @@ def padded(clips: list[np.ndarray], padding: float = 0.0) -> tuple[torch.Tensor,
 def test_statistics_are_those_of_numpy(name, lengths, offset, scale, seed):
     rng = np.random.default_rng(seed)
     clips = [(offset + scale * rng.standard_normal((n, 5))).astype(np.float32) for n in lengths]
-    pooled = _pooling.build(name, 5, 8)(*padded(clips)).numpy()
+    pooled = make_pooling(name, 5, 8)(*padded(clips)).numpy()
     expected = np.stack([NUMPY[name](clip.astype(np.float64)) for clip in clips])
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=2e-4)
 
@@ -106,14 +106,14 @@ def test_gradients_are_those_of_finite_differences(name):
 def test_attention_starts_as_the_plain_statistics():
     frames, lengths = padded([np.random.rand(n, 6).astype(np.float32) for n in (5, 8)])
     for learnt, plain in (("attention", "mean"), ("attentive_stats", "mean_std")):
-        start = _pooling.build(learnt, 6, 8)(frames, lengths)
-        torch.testing.assert_close(start, _pooling.build(plain, 6, 8)(frames, lengths))
+        start = make_pooling(learnt, 6, 8)(frames, lengths)
+        torch.testing.assert_close(start, make_pooling(plain, 6, 8)(frames, lengths))
 
 
 def test_pooling_keeps_float32_under_bfloat16():
     frames, lengths = padded([np.random.rand(n, 6).astype(np.float32) for n in (5, 80)])
     for name in POOLINGS:
-        pooling = _pooling.build(name, 6, 8)
+        pooling = make_pooling(name, 6, 8)
         with torch.autocast("cpu", torch.bfloat16):
             half = pooling(frames, lengths)
         assert half.dtype == torch.float32
@@ -144,7 +144,7 @@ def built(pooling: str = "mean", layers: int = 1, tail=None, mix: bool = True) -
             tail,
             Architecture(pooling, 8, 0, 0.0, mix),
             3,
-            lambda: ((b.inputs, b.lengths) for b in PlainBatches(X, 7)),
+            lambda: ((b.inputs, b.lengths) for b in plain_batches(X, 7)),
             seed=0,
         )
 
@@ -203,12 +203,9 @@ def test_groups_hold_similar_lengths_in_an_order_that_changes_with_the_seed():
 
 
 @pytest.mark.parametrize(("size", "group"), [(8, 8), (3, 12), (5, 12), (1, 4), (64, 64)])
-def test_training_batches_say_their_number_and_share_no_augmentation_seed(size, group):
+def test_training_batches_make_up_their_steps_and_share_no_augmentation_seed(size, group):
     X, _ = marked(50)
-    epochs = iter([0, 1])
-    batches = TrainingBatches(X, size, group, 0, lambda: next(epochs))
-    made = [batch for _ in range(2) for batch in batches]
-    assert len(made) == 2 * len(batches)
+    made = [batch for epoch in (0, 1) for batch in training_batches(X, size, group, 0, epoch)]
     seeds = [augment for _, augment in X.batches]
     assert None not in seeds
     assert len(set(seeds)) == len(made)
@@ -217,8 +214,7 @@ def test_training_batches_say_their_number_and_share_no_augmentation_seed(size, 
 
 def test_plain_batches_go_through_every_clip_without_augmentation():
     X, _ = marked(50)
-    batches = PlainBatches(X, 8)
-    made = list(batches)
-    assert len(made) == len(batches) == 7
+    made = list(plain_batches(X, 8))
+    assert len(made) == 7
     assert sorted(torch.cat([batch.positions for batch in made]).tolist()) == list(range(50))
     assert {augment for _, augment in X.batches} == {None}

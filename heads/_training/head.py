@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,7 @@ from scipy.special import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from heads._settings import Architecture, Job, Labelled, Settings
-from heads._threads import torch_threads
+from heads._training.settings import Architecture, Job, Labelled, Settings
 from heads.base import as_probabilities
 from heads.sequences import TrainedHead, Training
 
@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from heads._network import Network
+    from heads._training.network import Network
     from heads.sequences import Epoch, Sequences
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run a block with `count` torch threads, then restore the number there was before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class NeuralHead(TrainedHead):
@@ -80,18 +93,13 @@ class NeuralHead(TrainedHead):
         return self
 
     def _fit(self, X: Any, y: NDArray[Any], training: Training) -> None:
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least two classes to tell apart, "
-                f"the training labels hold only one class: '{self.classes_[0]}'"
-            )
+        codes = self.learn_classes(y)
         settings, architecture = self._settings(), self._architecture()
         settings.check()
         architecture.check()
         job = Job(
             head=self.info.name,
-            train=Labelled(self._checked(X), codes.astype(np.int64)),
+            train=Labelled(self._checked(X), codes),
             validation=self._validation(training),
             classes=len(self.classes_),
             tail=self._tail(X),
@@ -99,7 +107,7 @@ class NeuralHead(TrainedHead):
             settings=settings,
             configuration=self._configuration(),
         )
-        from heads._training import train
+        from heads._training.loop import train
 
         before = len(training.notes)
         trained = train(job, training)
@@ -127,7 +135,7 @@ class NeuralHead(TrainedHead):
         check_is_fitted(self)
         import torch
 
-        from heads._compute import predict
+        from heads._training.compute import predict
 
         wanted = torch.device(self.device_)
         # a head trained on a GPU can be unpickled where there is none

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from heads._subject import CLASSES, FEATURES, CheckFailed, HeadSubject, require
-from heads.base import HeadError
+from heads._conformance.subject import (
+    CLASSES,
+    FEATURES,
+    CheckFailed,
+    HeadSubject,
+    require,
+    require_plain,
+)
+from heads.base import SET_BY_HARNESS, Head, HeadError
+from heads.sequences import Training
 
 # How far a clip's probabilities may be off, where other clips in the batch change the arithmetic
 # (sums in another order, bfloat16).
@@ -199,6 +207,27 @@ def check_refitting_forgets_the_first_fit(subject: HeadSubject) -> None:
     require(difference <= SAME, f"a second fit gives other probabilities, by {difference:.2g}")
 
 
+def check_a_refit_is_built_from_what_the_fit_says(subject: HeadSubject) -> None:
+    """`refit_params` gives what `build` takes for a fit without validation clips."""
+    if subject.reads == "vectors":
+        fitted = subject.fitted
+    else:
+        fit: Callable[..., Head] = subject.create().fit
+        training = Training(validation=subject.unseen)
+        fitted = fit(subject.clips, subject.labels, training=training)
+    params = fitted.refit_params()
+    wrong = sorted(set(params) & SET_BY_HARNESS | set(params) - set(fitted.get_params()))
+    require(
+        not wrong,
+        f"refit_params returns {', '.join(wrong)}, which the harness sets or the constructor does "
+        "not take",
+    )
+    require_plain(params, "refit_params")
+    head = subject.cls.build(params, pooling="mean", random_state=0, n_jobs=1)
+    found = head.fit(subject.clips, subject.labels).predict_proba(subject.unseen[0])
+    require(np.isfinite(found).all(), f"{params} gives numbers that are not finite")
+
+
 def check_input_is_left_alone(subject: HeadSubject) -> None:
     """Neither clips nor labels are written into."""
     clips, labels = subject.make(subject.codes), subject.labels.copy()
@@ -266,6 +295,7 @@ FITTING_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_a_constant_feature_is_survived,
     check_an_unfitted_head_says_so,
     check_a_pickled_head_predicts_the_same,
+    check_a_refit_is_built_from_what_the_fit_says,
     check_input_is_left_alone,
     check_global_state_is_left_alone,
 )

@@ -1,0 +1,1 @@
+"""The training that `mlp` on frames and `fine_tune` share: one network, one loop, one file each."""
