@@ -22,6 +22,7 @@ from heads.checks import (
     results_of,
     scikit_learn_results,
 )
+from heads.logistic_regression import LogisticRegressionHead
 from tests.heads.broken import heavy, sequences, vectors
 from tests.heads.broken.sequences import Averages, BackboneAverages
 from tests.heads.broken.vectors import Centroids
