@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.fetch import fetch_app
 from bench.errors import DataUnavailable, UserError, VoxgridError
-from bench.fetch import fetch_app
 from bench.new import new_app
 from bench.shell import fail, interruptible, reporter
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from bench.tasks.youtube.links.videos import CATEGORIES
 from rich.console import Console
 
 from bench.audio import recordings
@@ -18,7 +19,6 @@ from bench.planning import choose, make_plan
 from bench.plans import Plan
 from bench.progress import Reporter
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.links.videos import CATEGORIES
 from bench.tasks.youtube.manifest import Item
 from tests.loopback.media import encoded, tone
 

@@ -10,7 +10,7 @@ from bench.grouping import components
 from bench.tasks import TASKS
 from bench.tasks.base import Clip, Exclusion, Task
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.links.videos import CATEGORIES, normalised
+from bench.tasks.youtube.links import CATEGORIES, normalised
 from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
 
 NAME = "youtube"
