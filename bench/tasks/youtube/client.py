@@ -47,23 +47,16 @@ class Refused(RequestError):
 
 @dataclass(frozen=True)
 class Hosts:
-    """Where requests may lead.
+    """Where requests may lead: names, each for its subdomains too, and how they are spoken to.
 
-    Attributes:
-        names: of hosts; each stands for its subdomains too.
-        schemes: how they are spoken to. Under https nobody else answers in a host's place,
-            wherever its name may lead.
+    Under https nobody else answers in a host's place, wherever its name may lead.
     """
 
     names: frozenset[str]
     schemes: frozenset[str] = frozenset({"https"})
 
     def check(self, url: str) -> None:
-        """Refuse an address by its scheme or its host.
-
-        Raises:
-            Refused: either is not among those allowed, or the address cannot be read.
-        """
+        """Raise `Refused` for an address of another host or scheme, or that cannot be read."""
         try:
             request = urllib.request.Request(url)  # reads it as urllib will, who connects
             host = urlsplit(f"//{request.host}").hostname
@@ -77,29 +70,17 @@ class Hosts:
 
 @dataclass(frozen=True)
 class Options:
-    """How to fetch.
+    """How to fetch."""
 
-    Attributes:
-        seconds: how much of the beginning of each video is kept.
-        megabytes: most bytes received for a video, in millions.
-        timeout: most wall time of a download, of a search and of a description, in seconds.
-        jobs: downloads at once.
-        interval: least seconds between two searches or descriptions.
-        attempts: how often anything is tried.
-        backoff: seconds to wait after the first fault, twice as many after each further one.
-        repair: whether damaged ids are searched for.
-        again: final statuses to try again.
-    """
-
-    seconds: float = 60.0
-    megabytes: float = 200.0
-    timeout: float = 300.0
-    jobs: int = 4
-    interval: float = 1.0
-    attempts: int = 4
-    backoff: float = 5.0
-    repair: bool = True
-    again: Collection[str] = ()
+    seconds: float = 60.0  # of the beginning of each video are kept
+    megabytes: float = 200.0  # are received for a video at most, in millions of bytes
+    timeout: float = 300.0  # seconds that a download, a search, a description may take
+    jobs: int = 4  # downloads at once
+    interval: float = 1.0  # least seconds between two searches or descriptions
+    attempts: int = 4  # of anything
+    backoff: float = 5.0  # seconds to wait after the first fault, then twice as many each time
+    repair: bool = True  # whether damaged ids are searched for
+    again: Collection[str] = ()  # final statuses to try again
 
 
 class _Silent:
@@ -107,19 +88,14 @@ class _Silent:
 
     def debug(self, message: str) -> None: ...
 
-    def warning(self, message: str) -> None: ...
-
-    def error(self, message: str) -> None: ...
+    warning = error = debug
 
 
 class Client(YoutubeDL):
     """A `YoutubeDL` for one thread, whose requests lead to a site's hosts alone.
 
-    Args:
-        hosts: where requests may lead.
-        options: time and number of attempts.
-        stop: ends everything under way once it is set.
-        **params: of `YoutubeDL`, on top of what makes it silent.
+    Once `stop` is set, everything under way ends. Of the options, time and the number of
+    attempts are heeded; `params` are those of `YoutubeDL`.
     """
 
     def __init__(
@@ -149,9 +125,7 @@ class Client(YoutubeDL):
                 "fragment_retries": again,
                 "extractor_retries": again,
                 "file_access_retries": 0,
-                "retry_sleep_functions": dict.fromkeys(
-                    ("http", "fragment", "extractor"), self._rest
-                ),
+                "retry_sleep_functions": dict.fromkeys(_RETRIED, self._rest),
                 "skip_unavailable_fragments": False,
                 "socket_timeout": SOCKET_TIMEOUT,
                 # FFmpeg's program would make connections of its own
@@ -168,11 +142,7 @@ class Client(YoutubeDL):
         return super().build_request_director(plain, preferences)
 
     def urlopen(self, req: Any) -> Response:
-        """Open an address, if it and all that it redirects to are allowed.
-
-        Raises:
-            Refused: they are not.
-        """
+        """Open an address; `Refused` where it or one that it redirects to is not allowed."""
         _local.client = self
         try:
             return super().urlopen(req)
@@ -201,15 +171,11 @@ class Client(YoutubeDL):
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Turn what yt-dlp raises within this block into words of the manifest.
+        """Turn what yt-dlp raises within this block into an `ItemError`, or `Stopped`.
 
         A site changes, and an extractor finds None where a text was: that is an AttributeError,
         a LookupError, a TypeError or a ValueError, which yt-dlp lets through. What code of ours
         raises when yt-dlp calls it back is a bug of ours, and stays what it is.
-
-        Raises:
-            ItemError: what the error means for the video, or that the time is up.
-            Stopped: a stop was asked for.
         """
         self.look()
         try:
@@ -225,12 +191,7 @@ class Client(YoutubeDL):
         self.look()
 
     def look(self) -> None:
-        """Go on only while there is time.
-
-        Raises:
-            ItemError: the time is up.
-            Stopped: a stop was asked for.
-        """
+        """Go on only while there is time: else an `ItemError`, or `Stopped`."""
         if self._stop.is_set():
             raise Stopped("a stop was asked for: the next run goes on from there")
         if time.monotonic() >= self._ends:
@@ -286,16 +247,11 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def classify(error: YoutubeDLError) -> ItemError:
-    """Say what an error of yt-dlp means for the video it happened with.
+    """Say in words of the manifest what an error of yt-dlp means for the video it happened with.
 
-    Args:
-        error: what `YoutubeDL` or one of its downloaders raised.
-
-    Returns:
-        The same in words of the manifest, not raised. Texts of YouTube come first, then what
-        HTTP says. A media address answered by 403 has usually expired: that passes when the
-        video is described anew. A 404 or 410 of the media itself is final, one of a page in
-        between is not: YouTube's interface gives some that go away.
+    Texts of YouTube come first, then what HTTP says. A media address answered by 403 has usually
+    expired: that passes when the video is described anew. A 404 or 410 of the media itself is
+    final, one of a page in between is not: YouTube's interface gives some that go away.
     """
     chain = tuple(_chain(error))
     # what an extractor said, without yt-dlp's frame around it
@@ -347,9 +303,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _is_ours(error: Exception) -> bool:
     """Whether code of ours was at work, which yt-dlp called back; not yt-dlp's."""
-    packages = [
-        str(frame.f_globals.get("__name__")).partition(".")[0]
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
-    ours = __name__.partition(".")[0]
-    return [name for name in packages if name in (ours, "yt_dlp")][-1] == ours
+    names = (frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__))
+    packages = [str(name).partition(".")[0] for name in names]
+    return [name for name in packages if name in ("bench", "yt_dlp")][-1] == "bench"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import threading
@@ -14,11 +13,13 @@ from typing import Any
 
 from yt_dlp.downloader import get_suitable_downloader
 from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.utils import DownloadError
 
 from bench.audio.decode import Facts, Inspection
 from bench.audio.stream import Stream, reading
-from bench.errors import ClipError, StorageError
+from bench.errors import ClipError
 from bench.tasks.youtube.client import Client, Hosts, Options
+from bench.tasks.youtube.manifest import unwritable
 from bench.tasks.youtube.site import Sound, positive
 from bench.tasks.youtube.sound import Beginning, NotSound, beginning
 from bench.tasks.youtube.statuses import FINAL, ItemError
@@ -41,8 +42,6 @@ _PARAMS = {
 }
 _NEEDED = ("id", "title", "duration", "formats", "http_headers", "_format_sort_fields")
 
-_UNUSED = ("formats", "downloader_options")
-
 _HEAD = 1 << 16  # bytes of a container's header, generously
 _MARGIN = 1.15  # the rate of speech and music varies
 _KBPS = 128.0  # where nothing is known of a format
@@ -54,15 +53,7 @@ _SITE_TOLERANCE = 2.0  # seconds; a site rounds, and tells the length of the pic
 
 @dataclass(frozen=True)
 class Stored:
-    """A sound on disk.
-
-    Attributes:
-        sha256: of the file.
-        bytes: of the file.
-        seconds: of sound in it, as decoded.
-        codec: FFmpeg's name of it.
-        received: bytes received for it by this call.
-    """
+    """A sound on disk: facts of its file, and how many bytes this call received for it."""
 
     sha256: str
     bytes: int
@@ -72,11 +63,7 @@ class Stored:
 
 
 def download(
-    sound: Sound,
-    target: Path,
-    options: Options,
-    hosts: Hosts,
-    stop: threading.Event | None = None,
+    sound: Sound, target: Path, options: Options, hosts: Hosts, stop: threading.Event | None = None
 ) -> Stored:
     """Get the first seconds of a video's sound, as they are, in a Matroska file.
 
@@ -101,15 +88,13 @@ def download(
         with Client(hosts, options, stop, **_PARAMS) as client, client.limited():
             item = _Item(sound, target, client)
             try:
-                stored = item.get()
+                return item.get()
             except ItemError as error:
                 if error.status in FINAL:
                     item.clear()
                 raise
-            item.clear()
-            return stored
     except OSError as error:
-        raise _storage_error(target.parent, error) from error
+        raise unwritable(target.parent, error) from error
 
 
 class _Enough(Exception):
@@ -165,9 +150,8 @@ class _Item:
         info |= {"extractor_key": "voxgrid", "webpage_url": ""}
         with self.client.named():
             chosen = self.client.process_ie_result(info, download=False)
-        # yt-dlp merges the format chosen into what it returns
-        # pieces of their own would not fit the range that is asked for
-        return {key: value for key, value in chosen.items() if key not in _UNUSED}
+        # pieces of the site's choice would not fit the range that is asked for
+        return chosen | {"formats": None, "downloader_options": {}}
 
     def _receive(self) -> Beginning:
         """Fetch until the file holds enough, or all there is."""
@@ -210,12 +194,11 @@ class _Item:
         except _Enough:
             pass
         except ItemError as error:
-            if isinstance(error.__cause__, HTTPError) and error.__cause__.status == 416:
-                return  # all of it is there
-            _, held, _ = getattr(error.__cause__, "exc_info", None) or (None, None, None)
-            if isinstance(held, OSError):  # of the disk; those of the network lie deeper
-                raise held from error
-            raise
+            cause = error.__cause__
+            if isinstance(cause, DownloadError) and isinstance(cause.exc_info[1], OSError):
+                raise cause.exc_info[1] from error  # of the disk; the network's lie deeper
+            if not (isinstance(cause, HTTPError) and cause.status == 416):  # all of it is there
+                raise
 
     def _on_progress(self, status: Mapping[str, Any]) -> None:
         self.client.look()
@@ -244,10 +227,8 @@ class _Item:
 
     def _listen(self, last: bool = False) -> Beginning | None:
         """Return what the file holds; None where nothing, which more of it may change."""
-        if not self._size():
-            return None
         try:
-            return beginning(self.part, self.options.seconds)
+            return beginning(self.part, self.options.seconds) if self._size() else None
         except NotSound as error:
             if error.certain or last:
                 raise ItemError("not audio", f"what the server sends {error}") from error
@@ -267,6 +248,7 @@ class _Item:
                 "not audio", f"of {needed:.1f} s of sound {facts.seconds:.1f} can be decoded"
             )
         whole.replace(self.target)
+        self.clear()
         return Stored(
             sha256=hashlib.sha256(heard.content).hexdigest(),
             bytes=len(heard.content),
@@ -284,14 +266,3 @@ def _decoded(stream: Stream) -> Facts:
     for block in stream.blocks:
         seen.add(block)
     return seen.facts()
-
-
-def _storage_error(folder: Path, error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageError(
-            f"the disk of {folder} is full ({error.strerror}): free some space, or set "
-            "VOXGRID_DATA to a folder on another disk, and run the same command again"
-        )
-    return StorageError(
-        f"{folder} cannot be written ({error}): set VOXGRID_DATA to a writable folder"
-    )

@@ -23,23 +23,14 @@ _BELOW_CHANNEL = re.compile(r"(?:[\d.,]+\s*[KMB]? subscribers?|SUBSCRIBE|JOIN)",
 
 @dataclass(frozen=True)
 class Video:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        row: its number as a spreadsheet shows it; the header is row 1.
-        link: the link as written.
-        id: what the link says the id is; it may have lost characters.
-        title: as written, trimmed.
-        category: one of `CATEGORIES`; in an excluded row also anything else.
-        channel: the first line of the description, None where that names no channel.
-    """
-
-    row: int
-    link: str
-    id: str
-    title: str
-    category: str
-    channel: str | None
+    row: int  # as a spreadsheet shows it; the header is row 1
+    link: str  # as written
+    id: str  # what the link says it is; it may have lost characters
+    title: str  # as written, trimmed
+    category: str  # one of `CATEGORIES`; in an excluded row also anything else
+    channel: str | None  # first line of the description; None where that names no channel
 
     @property
     def link_key(self) -> str:
@@ -53,14 +44,9 @@ class Video:
 
 
 def from_link(link: str) -> str:
-    """Return the id a link holds, as it is written there.
+    """Return the id in a link (`…watch?v=ID&t=10s`, `youtu.be/ID`, an id alone) as it is there.
 
-    Args:
-        link: a link (`…watch?v=ID&t=10s`, `youtu.be/ID`), or an id alone.
-
-    Returns:
-        The id without further parameters; the trimmed text itself where it looks like neither,
-        so that a message can show it.
+    Of a text that looks like none of these, itself comes back, so that a message can show it.
     """
     text = link.strip()
     match = _IN_URL.search(text)
@@ -82,12 +68,8 @@ def intact(id: str) -> bool:
 def repairable(left: str) -> bool:
     """Whether a text is what stripping may leave of an id, and some of the id is left.
 
-    Args:
-        left: the id as the table has it.
-
-    Returns:
-        False for an intact id, for an empty one (nothing says which video it was), and for one
-        that begins or ends with a character that the scraper cannot have left there.
+    It is not where the id is intact or empty (nothing says which video it was), or begins or
+    ends with a character that the scraper cannot have left there.
     """
     return 0 < len(left) < LENGTH and _ID.fullmatch(left) is not None and stripped(left) == left
 
@@ -97,12 +79,7 @@ def could_be(candidate: str, left: str) -> bool:
 
     That is the same as: the candidate holds `left`, and every character before and after it
     belongs to the stripped set, while the ends of `left` do not. An id made of the set alone
-    leaves the empty text, so it is one of many that could be `''`. An 11-character `left` is
-    only matched by itself, and only where the scraper could have left it.
-
-    Args:
-        candidate: an id, e.g. from a search.
-        left: the id as the table has it.
+    leaves the empty text, so it is one of many that could be `''`.
     """
     return intact(candidate) and stripped(candidate) == left
 
@@ -115,10 +92,7 @@ def normalised(text: str) -> str:
 
 
 def category_of(text: str) -> str:
-    """Return a category in the spelling of `CATEGORIES`: 'Art and Music' is `art_music`.
-
-    What is no known category comes back in the same spelling, to be named in a reason.
-    """
+    """Return a category, known or not, in the spelling of `CATEGORIES`: 'Art and Music' too."""
     words = re.findall(r"[^\W_]+", text.casefold())
     return "_".join(word for word in words if word != "and")
 

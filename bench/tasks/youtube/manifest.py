@@ -37,51 +37,28 @@ STATES: tuple[State, ...] = (*get_args(Status), NOT_TRIED)
 
 @dataclass(frozen=True)
 class Item:
-    """One video of the table.
+    """One video of the table; None is what is not known."""
 
-    Attributes:
-        left: the id as the table has it, which may have lost characters; unique.
-        row: its row in the table, as a spreadsheet counts.
-        id: the id to use; None where it is damaged and not repaired.
-        category: in the table.
-        title: in the table.
-        channel: in the table; None where the description names none.
-        status: `ok` where the sound is here, else why not.
-        reason: in words; empty where there is nothing to add.
-        file: name of the file in `audio/`.
-        sha256: of that file.
-        seconds: sound in that file.
-        asked_seconds: how much of the beginning was asked for.
-        bytes: size of that file.
-        codec: of the sound.
-        duration: of the whole video, in seconds; None where the site does not say it.
-        found_title: on the site.
-        found_channel: on the site.
-        channel_id: on the site.
-        fetched_at: when it was last tried, UTC.
-        in_table: False for what only an earlier table held.
-    """
-
-    left: str
-    row: int
-    id: str | None
-    category: str
+    left: str  # the id as the table has it, which may have lost characters; unique
+    row: int  # in the table, as a spreadsheet counts
+    id: str | None  # the one to use; None where it is damaged and not repaired
+    category: str  # in the table, as title and channel
     title: str
     channel: str | None
-    status: State = NOT_TRIED
-    reason: str = ""
-    file: str | None = None
-    sha256: str | None = None
-    seconds: float | None = None
-    asked_seconds: float | None = None
-    bytes: int | None = None
-    codec: str | None = None
-    duration: float | None = None
-    found_title: str | None = None
+    status: State = NOT_TRIED  # `ok` where the sound is here, else why not
+    reason: str = ""  # in words; empty where there is nothing to add
+    file: str | None = None  # its name in `audio/`
+    sha256: str | None = None  # of that file
+    seconds: float | None = None  # of sound in that file
+    asked_seconds: float | None = None  # of the beginning
+    bytes: int | None = None  # of that file
+    codec: str | None = None  # of the sound
+    duration: float | None = None  # of the whole video, in seconds, on the site
+    found_title: str | None = None  # on the site, as the channel
     found_channel: str | None = None
     channel_id: str | None = None
-    fetched_at: str | None = None
-    in_table: bool = True
+    fetched_at: str | None = None  # when it was last tried, UTC
+    in_table: bool = True  # False for what only an earlier table held
 
     @property
     def is_final(self) -> bool:
@@ -109,13 +86,13 @@ Row = TypeVar("Row", Item, Repair)
 
 
 class Ledger:
-    """Items of a folder, safe to be changed by several threads.
+    """Items of a folder that this process has locked, safe to be changed by several threads.
 
     The manifest is written after every change: it is small, downloads are slow, and so a kill
     loses no more than what was under way.
 
     Args:
-        folder: of the task; must be locked by this process.
+        folder: of the task.
         table: the table of links.
         seconds: how much of the beginning of each video is wanted.
         again: statuses to try again although they are final.
@@ -175,21 +152,13 @@ class Ledger:
         return tuple(item for _, item in sorted(turns, key=lambda turn: turn[0]))
 
     def settle(self, item: Item) -> None:
-        """Note what became of a video.
-
-        Raises:
-            StorageError: the manifest cannot be written.
-        """
+        """Note what became of a video; a `StorageError` where that cannot be written."""
         with self._lock:
             self._items[item.left] = item
             write(self.folder, self._items.values())
 
     def settle_repair(self, item: Item, repair: Repair) -> None:
-        """Note what became of a damaged id.
-
-        Raises:
-            StorageError: the table of repairs or the manifest cannot be written.
-        """
+        """Note what became of a damaged id; a `StorageError` where that cannot be written."""
         with self._lock:
             self._repairs[repair.left] = repair
             # evidence first: a repaired id in the manifest means that its evidence is there
@@ -202,39 +171,23 @@ class Ledger:
 
 
 def read(folder: Path) -> tuple[Item, ...]:
-    """Return the items of a folder, none where there is no manifest.
-
-    Raises:
-        UserError: the manifest cannot be read, or is not one.
-    """
+    """Return the items of a folder, if any; a `UserError` where its manifest is none."""
     return _rows(folder / MANIFEST, Item)
 
 
 def read_repairs(folder: Path) -> tuple[Repair, ...]:
-    """Return the repairs of a folder, none where there are none.
-
-    Raises:
-        UserError: the file cannot be read, or is not one of repairs.
-    """
+    """Return the repairs of a folder, if any; a `UserError` where its file is none of repairs."""
     return _rows(folder / REPAIRS, Repair)
 
 
 def write(folder: Path, items: Iterable[Item]) -> None:
-    """Write the manifest, whole or not at all.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
     _write(folder / MANIFEST, rows, Item)
 
 
 def write_table(folder: Path, content: bytes) -> None:
-    """Keep a copy of the table.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Keep a copy of the table; a `StorageError` where that cannot be."""
     with _replacing(folder / TABLE) as partial:
         partial.write_bytes(content)
 
@@ -322,13 +275,19 @@ def _write(path: Path, rows: Sequence[Item] | Sequence[Repair], row: type[Row]) 
         pq.write_table(table, partial)
 
 
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """Return what to say where a file or folder of the fetch cannot be written."""
+    return StorageError(
+        f"{path} cannot be written ({error.strerror or error}): free some space, make it writable "
+        "or choose another folder with --to, then run the same command again; finished downloads "
+        "are kept"
+    )
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     try:
         with replacing(path) as partial:
             yield partial
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}): free some space or make the "
-            "folder writable, then run the same command again; finished downloads are kept"
-        ) from error
+        raise unwritable(path, error) from error

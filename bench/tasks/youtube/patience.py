@@ -22,13 +22,9 @@ _FAILED_IN_A_ROW = 12
 
 
 class Patience:
-    """Spaces out what several threads ask, and counts the faults of all.
+    """Spaces out what several threads ask, asks again, and counts the faults of all.
 
     yt-dlp waits between requests too, but each of its objects for itself, and it hears no stop.
-
-    Args:
-        options: the pace, how often something is asked, and how long to wait after a fault.
-        stop: ends every wait.
     """
 
     def __init__(self, options: Options, stop: threading.Event) -> None:
@@ -44,15 +40,16 @@ class Patience:
         Raises:
             ItemError: a lasting fault, or the last of the passing ones.
             Stopped: the stop was set before there was an outcome.
-            DataUnavailable: there is no sense in going on; says what to do.
         """
-        for attempt in range(1, self._options.attempts + 1):
+        attempt = 0
+        while True:
             self.wait()
             try:
-                result = action()
+                return action()
             except ItemError as error:
+                attempt += 1
                 asked = error.retry_after or 0.0
-                if not error.passing or attempt == self._options.attempts or asked > LONGEST_WAIT:
+                if not error.passing or attempt >= self._options.attempts or asked > LONGEST_WAIT:
                     raise
                 # spread, so that threads that failed together do not come back together
                 delay = self._options.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
@@ -60,23 +57,15 @@ class Patience:
                     self.hold(max(delay, asked))  # said to this machine, not of this video
                 else:
                     self._stop.wait(delay)
-            else:
-                break
-        return result
 
     def wait(self) -> None:
-        """Return when it is this thread's turn.
-
-        Raises:
-            Stopped: the stop was set before.
-        """
+        """Return when it is this thread's turn; `Stopped` once the stop is set."""
         while not self._stop.is_set():
             with self._lock:
-                now = time.monotonic()
-                if now >= self._next:
-                    self._next = now + self._options.interval
+                left = self._next - time.monotonic()
+                if left <= 0:
+                    self._next = time.monotonic() + self._options.interval
                     return
-                left = self._next - now
             # turns are taken one by one, so that a hold that comes meanwhile counts for all
             self._stop.wait(left)
         raise Stopped("the fetch is ending")
@@ -98,17 +87,16 @@ class Patience:
                 return
             self._blocked += error.status == "blocked"
             self._failed += error.status != "blocked"
-            blocked, failed = self._blocked, self._failed
-        if blocked >= _BLOCKED_IN_A_ROW or failed >= _FAILED_IN_A_ROW:
+        if self._blocked >= _BLOCKED_IN_A_ROW:
             self._stop.set()
-        if blocked >= _BLOCKED_IN_A_ROW:
             raise DataUnavailable(
                 f"the site takes this machine for a robot ({error}): run the same command again "
                 "later, or with --cookies FILE of a browser that is signed in; what is fetched is "
                 "kept"
             )
-        if failed >= _FAILED_IN_A_ROW:
+        if self._failed >= _FAILED_IN_A_ROW:
+            self._stop.set()
             raise DataUnavailable(
-                f"{failed} videos in a row failed, the last because: {error}; when the network and "
-                "the site are back, run the same command again: it goes on from here"
+                f"{self._failed} videos in a row failed, the last because: {error}; when the "
+                "network and the site are back, run the same command again: it goes on from here"
             )

@@ -14,58 +14,33 @@ Outcome = Literal["repaired", "none fits", "several fit"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A video that a search found.
-
-    Attributes:
-        id: its id.
-        title: None where the search does not say it.
-        channel: None where the search does not say it.
-        duration: in seconds; None for a live stream, or where the search does not say it.
-    """
+    """A video that a search found; None is what the search does not say."""
 
     id: str
     title: str | None = None
     channel: str | None = None
-    duration: float | None = None
+    duration: float | None = None  # in seconds; a live stream has none
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What became of one damaged id, and the evidence, in plain values.
+    """What became of one damaged id, and the evidence, in plain values."""
 
-    Attributes:
-        row: the row of the table.
-        left: the id as the table has it.
-        id: the id to use, or None.
-        outcome: what was decided, see `repair`.
-        lost_front: characters given back at the front.
-        lost_back: characters given back at the back.
-        candidates: how many different ids were looked at.
-        fitting: ids of all that fit.
-        title: in the table.
-        found_title: of the candidate taken.
-        title_similarity: of the two, 0 to 1; None without a candidate or its title.
-        channel: in the table.
-        found_channel: of the candidate taken.
-        channel_similarity: of the two, 0 to 1; None where either is unknown.
-        duration: of the candidate taken, in seconds.
-    """
-
-    row: int
-    left: str
-    id: str | None
-    outcome: Outcome
-    lost_front: str
+    row: int  # of the table
+    left: str  # the id as the table has it
+    id: str | None  # the one to use
+    outcome: Outcome  # see `repair`
+    lost_front: str  # characters given back
     lost_back: str
-    candidates: int
-    fitting: tuple[str, ...]
-    title: str
-    found_title: str | None
-    title_similarity: float | None
-    channel: str | None
-    found_channel: str | None
-    channel_similarity: float | None
-    duration: float | None
+    candidates: int  # different ids looked at
+    fitting: tuple[str, ...]  # all ids that fit
+    title: str  # in the table
+    found_title: str | None  # of the candidate taken
+    title_similarity: float | None  # 0 to 1
+    channel: str | None  # in the table
+    found_channel: str | None  # of the candidate taken
+    channel_similarity: float | None  # 0 to 1
+    duration: float | None  # of the candidate taken, in seconds
 
     @property
     def why_not(self) -> str:
@@ -88,9 +63,8 @@ def repair(video: Video, candidates: Iterable[Candidate]) -> Repair:
         candidates: what a search for its title found; the same id twice counts once.
 
     Returns:
-        `repaired` where exactly one id fits; `none fits`, also where what is left says nothing
-        (empty) or cannot be left by stripping; `several fit` where different ids do: then none
-        of them is taken.
+        `repaired` where one id fits; `none fits`, also where what is left is empty or cannot be
+        left by stripping; `several fit` where different ids do: then none of them is taken.
     """
     left = video.id
     by_id: dict[str, Candidate] = {}

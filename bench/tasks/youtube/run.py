@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.errors import StorageError, UserError
-from bench.progress import Reporter
+from bench.errors import UserError
+from bench.progress import Phase, Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
@@ -27,23 +27,14 @@ from bench.tasks.youtube.table import Table
 
 @dataclass
 class Summary:
-    """What one fetch did.
+    """What one fetch did."""
 
-    Attributes:
-        repaired: ids given back.
-        not_repaired: ids that cannot be.
-        fetched: videos whose sound came.
-        refused: videos that ended with another status.
-        unfinished: those of them that the next fetch tries again.
-        received: bytes that came, sound and all.
-    """
-
-    repaired: int = 0
-    not_repaired: int = 0
-    fetched: int = 0
-    refused: int = 0
-    unfinished: int = 0
-    received: int = 0
+    repaired: int = 0  # ids given back
+    not_repaired: int = 0  # ids that cannot be
+    fetched: int = 0  # videos whose sound came
+    refused: int = 0  # videos that ended with another status
+    unfinished: int = 0  # those of them that the next fetch tries again
+    received: int = 0  # bytes that came, sound and all
 
 
 def fetch_all(
@@ -64,8 +55,7 @@ def fetch_all(
         site: finds and describes videos.
         options: how to fetch.
         reporter: where progress goes.
-        stop: set by this function where threads are to end at their next step; for a site that
-            heeds it too.
+        stop: set here where threads are to end; for a site that heeds it too.
         original: the table's file, kept as `table.csv` once the folder is ours.
 
     Raises:
@@ -77,10 +67,13 @@ def fetch_all(
         ledger = Ledger(folder, table, options.seconds, options.again)
         if original is not None:
             manifest.write_table(folder, original)
-        run = _Run(ledger, site, options, reporter, stop or threading.Event())
-        if options.repair:
-            run.each("repair ids (videos)", ledger.to_repair(), run.repair)
-        run.each("fetch sound (videos)", ledger.to_fetch(), run.fetch)
+        run = _Run(ledger, site, options, stop or threading.Event())
+        if options.repair and (damaged := ledger.to_repair()):
+            with reporter.phase("repair ids (videos)", len(damaged)) as phase:
+                run.each(damaged, run.repair, phase)
+        if wanted := ledger.to_fetch():
+            with reporter.phase("fetch sound (videos)", len(wanted)) as phase:
+                run.each(wanted, run.fetch, phase)
         return run.summary
 
 
@@ -88,35 +81,24 @@ class _Run:
     """One fetch under way; its threads share the pace, the faults in a row and the counts."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        site: YouTube,
-        options: Options,
-        reporter: Reporter,
-        stop: threading.Event,
+        self, ledger: Ledger, site: YouTube, options: Options, stop: threading.Event
     ) -> None:
         self.summary = Summary()
         self._ledger = ledger
         self._site = site
         self._options = options
-        self._reporter = reporter
         self._stop = stop
         self._counting = threading.Lock()
         self._patience = Patience(options, stop)
 
-    def each(self, label: str, items: Sequence[Item], work: Callable[[Item], str]) -> None:
+    def each(self, items: Sequence[Item], work: Callable[[Item], str], phase: Phase) -> None:
         """Work on items in several threads; what one raises ends all."""
-        if not items:
-            return
-        with (
-            self._reporter.phase(label, len(items)) as advance,
-            ThreadPoolExecutor(self._options.jobs, thread_name_prefix="fetch") as pool,
-        ):
+        with ThreadPoolExecutor(self._options.jobs, thread_name_prefix="fetch") as pool:
             finished = False
             try:
                 for done in as_completed([pool.submit(self._do, work, item) for item in items]):
-                    advance.detail(done.result())
-                    advance(1)
+                    phase(1)
+                    phase.detail(done.result())
                 finished = True
             finally:
                 if not finished:  # Ctrl-C, for one: threads end at their next step
@@ -195,10 +177,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
             f"another fetch is writing to {folder}: wait for it, or choose a folder with --to"
         ) from error
     except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written ({error.strerror or error}): make it writable or choose "
-            "another folder with --to"
-        ) from error
+        raise manifest.unwritable(folder, error) from error
     try:
         for left in folder.glob(".*.partial"):  # of a fetch killed while it wrote
             left.unlink(missing_ok=True)

@@ -20,45 +20,29 @@ from bench.tasks.youtube.links import intact, short
 from bench.tasks.youtube.repair import Candidate
 from bench.tasks.youtube.statuses import ItemError
 
-YOUTUBE = Hosts(
-    frozenset(
-        {
-            "youtube.com",
-            "youtube-nocookie.com",
-            "googlevideo.com",
-            "ytimg.com",
-            "youtubei.googleapis.com",
-            "google.com",  # where it asks whether someone is a bot
-        }
-    )
-)
+_NAMES = ("youtube.com", "youtube-nocookie.com", "googlevideo.com", "ytimg.com")
+# the last is where it asks whether someone is a bot
+YOUTUBE = Hosts(frozenset({*_NAMES, "youtubei.googleapis.com", "google.com"}))
 _FOUND = 5  # videos that a search looks at
 _NOT_YET = ("is_live", "is_upcoming", "post_live")
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What a site says about a video, enough to download its sound.
-
-    Attributes:
-        id: of the video.
-        title: None where the site does not say it.
-        channel: None where the site does not say it.
-        channel_id: None where the site does not say it.
-        duration: of the whole video, in seconds; None where the site does not say it.
-        info: yt-dlp's info dict of it, formats included.
-    """
+    """What a site says about a video, enough to download its sound; None is what it does not."""
 
     id: str
     title: str | None
     channel: str | None
     channel_id: str | None
-    duration: float | None
-    info: Mapping[str, Any]
+    duration: float | None  # of the whole video, in seconds
+    info: Mapping[str, Any]  # yt-dlp's, formats included
 
 
 class YouTube:
     """YouTube by yt-dlp: finds videos by title and describes them by id.
+
+    Either raises an `ItemError` where that fails, and `Stopped` once the stop is set.
 
     Args:
         cookies: a file of cookies in Netscape's format, only read; for videos that YouTube shows
@@ -85,22 +69,12 @@ class YouTube:
         self._of_thread = threading.local()
 
     def search(self, title: str) -> Sequence[Candidate]:
-        """Return what its page finds, best first, without looking at the videos found.
-
-        Raises:
-            ItemError: the search itself failed.
-            Stopped: a stop was asked for meanwhile.
-        """
+        """Return what its page finds, best first, without looking at the videos found."""
         query = " ".join(title.split())
         return candidates(self._ask(f"ytsearch{_FOUND}:{query}", process=True)) if query else ()
 
     def describe(self, id: str) -> Sound:
-        """Return what is known of one video, its formats included.
-
-        Raises:
-            ItemError: it has no sound to download, or the question failed.
-            Stopped: a stop was asked for meanwhile.
-        """
+        """Return what is known of one video that has sound to download."""
         if not intact(id):
             raise ItemError("unavailable", f"{short(id)} is not the id of a video")
         return described(id, self._ask(f"https://www.youtube.com/watch?v={id}", process=False))
@@ -128,15 +102,10 @@ class YouTube:
 
 
 def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
-    """Read the videos out of a flat search result of yt-dlp.
+    """Read the videos out of a flat search result of yt-dlp, in its order.
 
-    Args:
-        result: what `extract_info("ytsearch5:…", download=False)` returns under `extract_flat`.
-
-    Returns:
-        The videos in the order of the result. Entries without a video's id (channels and
-        playlists, entries that could not be read) are left out; of an entry with one, all else
-        may be missing.
+    Entries without a video's id (channels, playlists, what could not be read) are left out; of
+    an entry with one, all else may be missing.
 
     Raises:
         ItemError: there is no list: YouTube was not understood. One that finds nothing has one.
@@ -152,11 +121,7 @@ def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
 
 
 def described(id: str, info: Mapping[str, Any]) -> Sound:
-    """Read an info dict of yt-dlp.
-
-    Args:
-        id: that was asked for.
-        info: what `extract_info(…, download=False)` returns.
+    """Read yt-dlp's unprocessed info dict of the video asked for.
 
     Raises:
         ItemError: it is no video (any more), it is or will be live, nothing of it has sound, or

@@ -24,7 +24,8 @@ _GAP = 0.02  # seconds; timestamps in milliseconds leave smaller ones between pa
 class NotSound(Exception):
     """A file that holds no sound that can be kept; the message is the reason alone.
 
-    Attributes:
+    Args:
+        reason: why.
         certain: whether more of the file would change nothing.
     """
 
@@ -35,20 +36,12 @@ class NotSound(Exception):
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first seconds of a file's sound, packets as they were, in Matroska.
+    """The first seconds of a file's sound, packets as they were, in Matroska."""
 
-    Attributes:
-        content: the bytes of the file.
-        codec: FFmpeg's name of it.
-        seconds: of sound in it, at most what was asked for; gaps between packets do not count.
-        promised: seconds that the source's header declares; None where it declares none, or an
-            estimate.
-    """
-
-    content: bytes
-    codec: str
-    seconds: float
-    promised: float | None
+    content: bytes  # of the file
+    codec: str  # FFmpeg's name of it
+    seconds: float  # of sound in it; gaps between packets do not count
+    promised: float | None  # seconds that the source declares; None for none, or an estimate
 
 
 def beginning(path: Path, most: float) -> Beginning:

@@ -47,8 +47,11 @@ _ADVICE = re.compile(
 
 # The first that matches decides: "Private video. Sign in if …" before any other "Sign in".
 _TEXTS: tuple[tuple[Status, str], ...] = (
-    ("blocked", r"not a bot|captcha|rate-limited by youtube|IP is likely being blocked"),
-    ("blocked", r"content isn.t available, try again later|unusual traffic"),
+    (
+        "blocked",
+        r"not a bot|captcha|rate-limited by youtube|IP is likely being blocked|unusual traffic|"
+        r"content isn.t available, try again later",
+    ),
     # said to this machine, its yt-dlp or its lack of a JavaScript runtime, not of the video
     (
         "failed",
@@ -76,10 +79,9 @@ _TEXTS: tuple[tuple[Status, str], ...] = (
         r"live event|premieres? in|premieres? will|is a premiere|live stream|is offline|"
         r"not currently live|^offline\.?$|is_upcoming|waiting for the (?:live|premiere)",
     ),
-    ("unavailable", r"drm protected|copyright grounds"),
     (
         "unavailable",
-        r"video (?:is )?(?:unavailable|not available|no longer available)|"
+        r"drm protected|copyright grounds|video (?:is )?(?:unavailable|not available|no longer available)|"
         r"(?:video|content) (?:isn.t|is not|is no longer) available|content is unavailable|"
         r"unsupported url|incomplete youtube id|playback on other websites|"
         r"video does not exist",
@@ -91,20 +93,16 @@ _REASONS = tuple((status, re.compile(text, re.IGNORECASE)) for status, text in _
 class ItemError(VoxgridError):
     """One video's sound is not to be had, now or ever; its message is the reason alone.
 
-    Attributes:
-        status: what to note for the video, unless another try helps.
+    Args:
+        status: what to note for the video, unless asking again helps.
+        reason: as yt-dlp says it.
         passing: whether to ask for the video anew (an expired address, too many questions); what
             else may pass, such as broken connections, yt-dlp has tried again by itself.
-        retry_after: seconds that the server asks to wait first; None where it says nothing.
+        retry_after: seconds that the server asks to wait first, if it does.
     """
 
     def __init__(
-        self,
-        status: Status,
-        reason: str,
-        *,
-        passing: bool = False,
-        retry_after: float | None = None,
+        self, status: Status, reason: str, passing: bool = False, retry_after: float | None = None
     ):
         super().__init__(cleaned(reason))
         self.status: Status = status

@@ -57,12 +57,10 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of links as read; every row is either a video or excluded.
+    """A table of links as read, in its order; every row is either a video or excluded.
 
-    Attributes:
-        videos: one per link and per title, in the table's order; each has a known category and
-            an id that is intact or can be repaired.
-        excluded: the other rows, in the table's order.
+    Of each link and each title there is one video, with a known category and an id that is
+    intact or can be repaired.
     """
 
     videos: tuple[Video, ...]
@@ -70,15 +68,14 @@ class Table:
 
 
 def parse(data: bytes, source: str) -> Table:
-    """Read a table of links from its bytes.
+    """Read a table of links from the bytes of a CSV file.
 
     Damaged UTF-8 is replaced by `�`: in a title or a channel that harms nothing, and a link
     holding it is excluded as unreadable.
 
     Args:
-        data: of a CSV file with a link (or Videourl), a title, a description and a category in
-            columns of any order.
-        source: its name, for messages.
+        data: with a link (or Videourl), a title, a description and a category, in any order.
+        source: name of the file, for messages.
 
     Raises:
         UserError: it is no such table, or holds no usable video.
@@ -207,24 +204,19 @@ def _without_conflicts(
 ) -> list[Video]:
     """Drop links and titles with several categories: nobody can say which one is right.
 
-    Both are looked for in all rows, so that dropping a link does not hide that its title, kept
-    under another link, has a second category too.
-
-    Args:
-        videos: rows that are usable alone.
-        evidence: rows whose category counts, the usable ones among them.
-        excluded: what is dropped is added here.
+    Both are looked for in all rows that are evidence, so that dropping a link does not hide that
+    its title, kept under another link, has a second category too.
     """
     links = _conflicts(evidence, lambda video: video.link_key)
     titles = _conflicts(evidence, lambda video: video.title_key)
     kept = []
     for video in videos:
         if rows := links.get(video.link_key):
-            reason = f"the link is {rows}"
-            excluded.append(Excluded(video, "link with several categories", reason))
+            why: Why = "link with several categories"
+            excluded.append(Excluded(video, why, f"the link is {rows}"))
         elif rows := titles.get(video.title_key):
-            reason = f"the title is {rows}"
-            excluded.append(Excluded(video, "title with several categories", reason))
+            why = "title with several categories"
+            excluded.append(Excluded(video, why, f"the title is {rows}"))
         else:
             kept.append(video)
     return kept
@@ -235,10 +227,6 @@ def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Vide
 
     Ties are followed from row to row (two links share a title that only a second row of one of
     them has), so that how many are kept does not depend on the order of the table.
-
-    Args:
-        videos: rows that contradict each other in nothing.
-        excluded: the other copies are added here.
     """
     # videos without a title do not share one
     titles = [video.title_key or video.row for video in videos]
@@ -250,13 +238,12 @@ def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Vide
         )
         kept.append(first)
         for video in others:
+            why: Why = "repeated title"
             if video.link_key == first.link_key:
-                reason = f"the same link as row {first.row}"
-                excluded.append(Excluded(video, "repeated link", reason))
+                why, same = "repeated link", "the same link as"
             elif video.title_key == first.title_key:
-                reason = f"the same title as row {first.row}"
-                excluded.append(Excluded(video, "repeated title", reason))
+                same = "the same title as"
             else:
-                reason = f"titles and links in between lead to row {first.row}"
-                excluded.append(Excluded(video, "repeated title", reason))
+                same = "titles and links in between lead to"
+            excluded.append(Excluded(video, why, f"{same} row {first.row}"))
     return kept

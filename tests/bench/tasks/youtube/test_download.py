@@ -503,7 +503,8 @@ def test_a_full_disk_is_a_storage_error_and_finished_files_stay(
     process = child(server, tmp_path, preexec_fn=limit)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.strip().splitlines()[-1].startswith("bench.errors.StorageError: the disk of")
+    assert said.strip().splitlines()[-1].startswith("bench.errors.StorageError: ")
+    assert "cannot be written (File too large): free some space" in said
     assert (tmp_path / "earlier.mka").read_bytes() == SHORT
     assert not (tmp_path / f"{ID}.mka").exists()
 
