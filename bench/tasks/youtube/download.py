@@ -46,7 +46,7 @@ _HEAD = 1 << 16  # bytes of a container's header, generously
 _MARGIN = 1.15  # the rate of speech and music varies
 _KBPS = 128.0  # where nothing is known of a format
 _MOST_AT_ONCE = 8_000_000  # bytes of one request; YouTube slows longer ones down
-_HOPELESS = 1 << 20  # bytes in which a container has to begin
+_HOPELESS = 8_000_000  # bytes in which a container has to begin, or to end with its index
 _HEADER_TOLERANCE = 0.5  # seconds; encoders' delays
 _SITE_TOLERANCE = 2.0  # seconds; a site rounds, and tells the length of the picture
 
@@ -87,11 +87,15 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         with Client(hosts, options, stop, **_PARAMS) as client, client.limited():
             item = _Item(sound, target, client)
+            resumed = item.part.exists()
             try:
                 return item.get()
             except ItemError as error:
                 if error.status in FINAL:
                     item.clear()
+                if resumed and error.status in ("not audio", "no sound"):
+                    reason = "what an earlier fetch left is not the beginning of it"
+                    raise ItemError("failed", reason, passing=True) from error
                 raise
     except OSError as error:
         raise unwritable(target.parent, error) from error
@@ -120,14 +124,6 @@ class _Item:
 
     def get(self) -> Stored:
         self.clear(but=None if self.fragmented else self.part)
-        resumed = self.part.exists()
-        try:
-            return self._store(self._receive())
-        except ItemError as error:
-            if not resumed or error.status not in ("not audio", "no sound"):
-                raise
-        # what an earlier run has left need not be the beginning of this
-        self.clear()
         return self._store(self._receive())
 
     def clear(self, but: Path | None = None) -> None:
@@ -207,7 +203,7 @@ class _Item:
         self.received += have - self.have if have >= self.have else have
         self.have = have
         if have >= self.listen_at:
-            heard = self._listen(last=have >= _HOPELESS and not self._index_at_end())
+            heard = self._listen(last=have >= _HOPELESS)
             if heard is None or heard.seconds < 1.0:
                 self.listen_at = have * 2
             elif heard.seconds < self.options.seconds:
@@ -219,11 +215,6 @@ class _Item:
                 "too large",
                 f"{self.options.megabytes:g} MB do not hold its first {self.options.seconds:g} s",
             )
-
-    def _index_at_end(self) -> bool:
-        """Whether it is an MP4 file, which cannot be read before its index has come."""
-        with self.part.open("rb") as file:
-            return file.read(8)[4:] == b"ftyp"
 
     def _listen(self, last: bool = False) -> Beginning | None:
         """Return what the file holds; None where nothing, which more of it may change."""

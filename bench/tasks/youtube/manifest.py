@@ -1,4 +1,4 @@
-"""What became of every video of a table, in `manifest.parquet`; repaired ids beside it."""
+"""What became of every video of a table, in `manifest.parquet`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import csv
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar, get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,12 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 from bench.errors import StorageError, UserError
 from bench.files import replacing
 from bench.tasks.youtube.links import CATEGORIES, Video, intact
-from bench.tasks.youtube.repair import Repair
+from bench.tasks.youtube.repair import Candidate, NotRepaired
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import Table
 
 MANIFEST = "manifest.parquet"
-REPAIRS = "repairs.parquet"
 EXCLUDED = "excluded.csv"
 # A copy of the table last fetched, so that a later fetch needs no argument.
 TABLE = "table.csv"
@@ -65,14 +64,16 @@ class Item:
         """Whether a further fetch would leave it as it is."""
         return self.status in FINAL
 
-    @property
-    def video(self) -> Video:
-        """The row of the table that it stands for, but for the link."""
-        return Video(self.row, "", self.left, self.title, self.category, self.channel)
+    @classmethod
+    def of(cls, video: Video) -> Item:
+        """A video nobody has tried yet."""
+        id = video.id if intact(video.id) else None
+        return cls(video.id, video.row, id, video.category, video.title, video.channel)
 
     def untried(self) -> Item:
         """The same video as if nobody had tried it; a repaired id is kept."""
-        return replace(_item(self.video), id=self.id, in_table=self.in_table)
+        told = (self.left, self.row, self.id, self.category, self.title, self.channel)
+        return Item(*told, in_table=self.in_table)
 
     def target(self, folder: Path) -> Path:
         """Where its sound belongs: named by a digest, since ids that differ only in case would
@@ -80,9 +81,6 @@ class Item:
         if self.id is None:
             raise ValueError(f"video '{self.left}' has no id")
         return folder / AUDIO / f"{hashlib.sha256(self.id.encode()).hexdigest()[:20]}.mka"
-
-
-Row = TypeVar("Row", Item, Repair)
 
 
 class Ledger:
@@ -107,13 +105,12 @@ class Ledger:
     ) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._repairs = {repair.left: repair for repair in read_repairs(folder)}
         known = {item.left: item for item in read(folder)}
         _refuse_other_length(folder, known.values(), seconds)
         # those of earlier tables are kept, and marked
         self._items = {left: replace(item, in_table=False) for left, item in known.items()}
         for video in table.videos:
-            item = _item(video)
+            item = Item.of(video)
             if (before := known.get(video.id)) is not None:
                 told = ("row", "category", "title", "channel")
                 item = replace(before, in_table=True, **{key: getattr(item, key) for key in told})
@@ -157,33 +154,38 @@ class Ledger:
             self._items[item.left] = item
             write(self.folder, self._items.values())
 
-    def settle_repair(self, item: Item, repair: Repair) -> None:
+    def settle_repair(self, item: Item, found: Candidate | NotRepaired) -> None:
         """Note what became of a damaged id; a `StorageError` where that cannot be written."""
-        with self._lock:
-            self._repairs[repair.left] = repair
-            # evidence first: a repaired id in the manifest means that its evidence is there
-            rows = sorted(self._repairs.values(), key=lambda repair: (repair.row, repair.left))
-            _write(self.folder / REPAIRS, rows, Repair)
-        if repair.id is not None:
-            self.settle(replace(item.untried(), id=repair.id))
-        else:
-            self.settle(replace(item, status="not repaired", reason=repair.why_not))
+        if isinstance(found, NotRepaired):
+            self.settle(replace(item, status="not repaired", reason=found.reason))
+            return
+        told = {"found_title": found.title, "found_channel": found.channel}
+        self.settle(replace(item.untried(), id=found.id, duration=found.duration, **told))
 
 
 def read(folder: Path) -> tuple[Item, ...]:
     """Return the items of a folder, if any; a `UserError` where its manifest is none."""
-    return _rows(folder / MANIFEST, Item)
-
-
-def read_repairs(folder: Path) -> tuple[Repair, ...]:
-    """Return the repairs of a folder, if any; a `UserError` where its file is none of repairs."""
-    return _rows(folder / REPAIRS, Repair)
+    path = folder / MANIFEST
+    try:
+        # the file itself, as a folder name such as `id=5` would be read as a column
+        with path.open("rb") as file:
+            rows = pq.read_table(file).to_pylist()
+        return TypeAdapter(tuple[Item, ...]).validate_python(rows)
+    except FileNotFoundError:
+        return ()
+    except (OSError, pa.ArrowException, ValidationError) as error:
+        raise UserError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:120]}): restore it, or move it "
+            "away and fetch again (finished downloads are then made anew)"
+        ) from error
 
 
 def write(folder: Path, items: Iterable[Item]) -> None:
     """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
-    _write(folder / MANIFEST, rows, Item)
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
+    with _replacing(folder / MANIFEST) as partial:
+        pq.write_table(table, partial)
 
 
 def write_table(folder: Path, content: bytes) -> None:
@@ -200,12 +202,6 @@ def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
         for status in STATES
         if any(found[status, category] for category in CATEGORIES)
     }
-
-
-def _item(video: Video) -> Item:
-    """A video nobody has tried yet."""
-    id = video.id if intact(video.id) else None
-    return Item(video.id, video.row, id, video.category, video.title, video.channel)
 
 
 def _is_there(folder: Path, item: Item) -> bool:
@@ -239,40 +235,15 @@ def _write_excluded(folder: Path, table: Table) -> None:
             writer.writerow(told)
 
 
-def _rows(path: Path, row: type[Row]) -> tuple[Row, ...]:
-    try:
-        # the file itself, as a folder name such as `id=5` would be read as a column
-        with path.open("rb") as file:
-            values = pq.read_table(file).to_pylist()
-        return TypeAdapter(tuple[row, ...]).validate_python(values)  # type: ignore[valid-type]
-    except FileNotFoundError:
-        return ()
-    except (OSError, pa.ArrowException, ValidationError) as error:
-        raise UserError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:120]}): restore it, or move it "
-            "away and fetch again (finished downloads are then made anew)"
-        ) from error
-
-
-def _schema(row: type[Item] | type[Repair]) -> pa.Schema:
-    """Columns as a dataclass declares them, so that one without values has its type too."""
+def _schema() -> pa.Schema:
+    """Columns as `Item` declares them, so that one without values has its type too."""
     arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    hints = get_type_hints(row)
     columns = []
-    for field in fields(row):
-        kinds = {hints[field.name], *get_args(hints[field.name])}
-        listed = Ellipsis in kinds
+    for name, hint in get_type_hints(Item).items():
+        kinds = {hint, *get_args(hint)}
         kind = next((type for key, type in arrow.items() if key in kinds), pa.string())
-        columns.append(
-            pa.field(field.name, pa.list_(kind) if listed else kind, type(None) in kinds)
-        )
+        columns.append(pa.field(name, kind, nullable=type(None) in kinds))
     return pa.schema(columns)
-
-
-def _write(path: Path, rows: Sequence[Item] | Sequence[Repair], row: type[Row]) -> None:
-    table = pa.Table.from_pylist([asdict(one) for one in rows], schema=_schema(row))
-    with _replacing(path) as partial:
-        pq.write_table(table, partial)
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:

@@ -19,7 +19,7 @@ from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
 from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.patience import Patience
-from bench.tasks.youtube.repair import repair
+from bench.tasks.youtube.repair import NotRepaired, repair
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError
 from bench.tasks.youtube.table import Table
@@ -51,7 +51,7 @@ def fetch_all(
 
     Args:
         table: of links.
-        folder: gets `manifest.parquet`, `repairs.parquet`, `excluded.csv` and `audio/`.
+        folder: gets `manifest.parquet`, `excluded.csv` and `audio/`.
         site: finds and describes videos.
         options: how to fetch.
         reporter: where progress goes.
@@ -120,10 +120,13 @@ class _Run:
 
     def repair(self, item: Item) -> str:
         """Search for a damaged id."""
-        found = repair(item.video, self._site.search(item.title))
+        found = repair(item.left, self._site.search(item.title))
         self._ledger.settle_repair(item, found)
-        self._count(repaired=found.id is not None, not_repaired=found.id is None)
-        return f"'{found.left}' {found.outcome}"
+        if isinstance(found, NotRepaired):
+            self._count(not_repaired=1)
+            return found.reason
+        self._count(repaired=1)
+        return f"'{item.left}' is {found.id}"
 
     def fetch(self, item: Item) -> str:
         """Fetch the sound of a video, described anew each time since links to the sound expire."""

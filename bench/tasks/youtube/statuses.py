@@ -81,10 +81,10 @@ _TEXTS: tuple[tuple[Status, str], ...] = (
     ),
     (
         "unavailable",
-        r"drm protected|copyright grounds|video (?:is )?(?:unavailable|not available|no longer available)|"
-        r"(?:video|content) (?:isn.t|is not|is no longer) available|content is unavailable|"
-        r"unsupported url|incomplete youtube id|playback on other websites|"
-        r"video does not exist",
+        r"drm protected|copyright grounds|unsupported url|incomplete youtube id|"
+        r"video (?:is )?(?:unavailable|not available|no longer available)|content is unavailable|"
+        r"(?:video|content) (?:isn.t|is not|is no longer) available|video does not exist|"
+        r"playback on other websites",
     ),
 )
 _REASONS = tuple((status, re.compile(text, re.IGNORECASE)) for status, text in _TEXTS)

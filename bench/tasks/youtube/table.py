@@ -144,13 +144,13 @@ def _columns(header: Sequence[str], source: str) -> dict[str, int]:
             f"the table {source} has no column {' and no column '.join(missing)}; "
             f"its first row is {there}: {_WANTED}"
         )
-    for column, places in found.items():
-        if len(places) > 1:
-            named = " and ".join(f"'{short(header[place])}'" for place in places)
-            raise UserError(
-                f"the table {source} has {len(places)} columns that may be the {column}: {named}; "
-                "rename or remove all but one"
-            )
+    if double := {column: places for column, places in found.items() if len(places) > 1}:
+        column, places = next(iter(double.items()))
+        named = " and ".join(f"'{short(header[place])}'" for place in places)
+        raise UserError(
+            f"the table {source} has {len(places)} columns that may be the {column}: {named}; "
+            "rename or remove all but one"
+        )
     return {column: places[0] for column, places in found.items()}
 
 

@@ -417,6 +417,8 @@ def test_a_part_that_is_no_beginning_is_thrown_away(server: Server, tmp_path: Pa
     refused(server, tmp_path, broken, Options(seconds=30, attempts=1), duration=40.0)
     (part,) = tmp_path.iterdir()
     part.write_bytes(b"\0" * 200_000)
+    error = refused(server, tmp_path, Answer(LONG), Options(seconds=30), duration=40.0)
+    assert (error.status, error.passing) == ("failed", True)
     kept = stored(server, tmp_path, Answer(LONG), Options(seconds=30), duration=40.0)
     assert kept.seconds == pytest.approx(30.0, abs=0.05)
 

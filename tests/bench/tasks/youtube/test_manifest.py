@@ -17,7 +17,7 @@ from bench.errors import StorageError, UserError
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import STATES, Item, Ledger
-from bench.tasks.youtube.repair import Candidate, repair
+from bench.tasks.youtube.repair import Candidate, NotRepaired
 from bench.tasks.youtube.table import Table, parse
 
 HEADER = "link,title,description,category\n"
@@ -90,7 +90,6 @@ def test_what_is_written_is_read_again(items: list[Item], tmp_path_factory) -> N
 
 def test_a_folder_without_a_manifest_has_no_items(tmp_path: Path) -> None:
     assert manifest.read(tmp_path) == ()
-    assert manifest.read_repairs(tmp_path) == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"left,row\na,1\n"])
@@ -158,28 +157,27 @@ def test_final_statuses_are_left_alone_unless_asked_for_and_passing_ones_tried_a
 def test_a_repair_is_kept_with_its_evidence(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
     (item,) = ledger.to_repair()
-    video = next(v for v in THREE.videos if v.id == item.left)
-    found = repair(video, [Candidate("wwwZbcdefgX", video.title, "Channel of Rome", 71.0)])
-    ledger.settle_repair(item, found)
+    ledger.settle_repair(item, Candidate("wwwZbcdefgX", "Rome!", "Channel of Rome", 71.0))
 
     again = Ledger(tmp_path, THREE, 60.0)
     assert again.to_repair() == ()
     assert {i.id for i in again.to_fetch()} == {"Zbcdefghij1", "Zbcdefghij2", "wwwZbcdefgX"}
-    (evidence,) = manifest.read_repairs(tmp_path)
-    assert evidence == found
-    assert (evidence.lost_front, evidence.lost_back, evidence.channel_similarity) == ("www", "", 1)
+    (kept,) = (i for i in again.items if i.left == "ZbcdefgX")
+    assert (kept.found_title, kept.found_channel, kept.duration) == (
+        "Rome!",
+        "Channel of Rome",
+        71.0,
+    )
 
 
 def test_ids_that_nothing_fits_are_not_searched_for_again_unless_asked(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
     (item,) = ledger.to_repair()
-    video = next(v for v in THREE.videos if v.id == item.left)
-    ledger.settle_repair(item, repair(video, [Candidate("another_one")]))
+    ledger.settle_repair(item, NotRepaired("no id fits"))
     again = Ledger(tmp_path, THREE, 60.0)
     assert again.to_repair() == ()
     (kept,) = (i for i in again.items if i.left == "ZbcdefgX")
-    assert (kept.status, kept.id) == ("not repaired", None)
-    assert kept.reason == ("no id fits what is left of it; a search for the title found 1 video")
+    assert (kept.status, kept.id, kept.reason) == ("not repaired", None, "no id fits")
     assert len(Ledger(tmp_path, THREE, 60.0, again=("not repaired",)).to_repair()) == 1
 
 

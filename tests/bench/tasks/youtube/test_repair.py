@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tasks.youtube.links import STRIPPED, Video, could_be, intact, repairable
-from bench.tasks.youtube.repair import Candidate, Repair, repair
+from bench.tasks.youtube.links import STRIPPED, could_be, intact, repairable
+from bench.tasks.youtube.repair import Candidate, NotRepaired, repair
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
 EATEN = "".join(sorted(set(STRIPPED) & set(ALPHABET)))
@@ -24,14 +23,6 @@ ALL_EATEN = st.text(EATEN, min_size=11, max_size=11)
 WHOLE, LEFT = "vJLZlCZ0hps", "JLZlCZ0"
 OTHER = "wJLZlCZ0c-Q"  # holds what is left, and has lost the '-' and the 'Q' too
 SECOND = "ouJLZlCZ0ts"  # strips to the same
-
-
-def _video(id: str = LEFT, title: str = "Off to Arunachal", channel: str | None = "Tanya") -> Video:
-    return Video(row=2, link=id, id=id, title=title, category="travel", channel=channel)
-
-
-def choose(left: str, candidates: Iterable[Candidate]) -> Repair:
-    return repair(_video(left), candidates)
 
 
 def _scraped(id: str) -> str:
@@ -116,29 +107,28 @@ def test_only_what_stripping_leaves_can_be_repaired(left, can):
 
 def test_one_fitting_candidate_is_the_repair():
     wrong, right = Candidate(OTHER, "Off to Arunachal", "Tanya"), Candidate(WHOLE)
-    found = choose(LEFT, [wrong, right, right])
-    assert (found.outcome, found.id, found.found_title) == ("repaired", WHOLE, None)
-    assert (found.fitting, found.candidates) == ((WHOLE,), 2)
-    assert (found.lost_front, found.lost_back) == ("v", "hps")
+    assert repair(LEFT, [wrong, right, right]) == right
 
 
 def test_the_same_title_and_channel_do_not_make_a_wrong_id_fit():
-    found = choose(LEFT, [Candidate(OTHER, "Off to Arunachal", "Tanya", 60.0)])
-    assert (found.outcome, found.id) == ("none fits", None)
-    assert (found.lost_front, found.lost_back) == ("", "")
-    assert found.why_not.endswith("a search for the title found 1 video")
+    found = repair(LEFT, [Candidate(OTHER, "Off to Arunachal", "Tanya", 60.0)])
+    assert found == NotRepaired(
+        "no id fits what is left of it; a search for the title found 1 video"
+    )
 
 
 def test_two_different_fitting_candidates_repair_nothing():
-    found = choose(LEFT, [Candidate(WHOLE, "Off to Arunachal", "Tanya"), Candidate(SECOND)])
-    assert (found.outcome, found.id, found.found_title) == ("several fit", None, None)
-    assert found.fitting == (WHOLE, SECOND)
+    found = repair(LEFT, [Candidate(WHOLE, "Off to Arunachal", "Tanya"), Candidate(SECOND)])
+    assert found == NotRepaired(f"the ids {WHOLE} and {SECOND} both fit what is left of it")
 
 
-def test_nothing_left_is_never_repaired():
-    assert choose("", [Candidate("youtubewatc")]).outcome == "none fits"
-    assert choose("#NAME?", [Candidate(WHOLE)]).outcome == "none fits"
-    assert choose(LEFT, []).outcome == "none fits"
+@pytest.mark.parametrize(
+    ("left", "id"),
+    [("", "youtubewatc"), ("#NAME?", WHOLE), ("i9E_Blai8vk", WHOLE), (WHOLE, WHOLE)],
+)
+def test_what_stripping_cannot_have_left_is_never_repaired(left, id):
+    assert isinstance(repair(left, [Candidate(id)]), NotRepaired)
+    assert isinstance(repair(left, []), NotRepaired)
 
 
 @settings(max_examples=200, deadline=None)
@@ -155,42 +145,18 @@ def test_a_repair_always_strips_to_what_is_left_and_is_the_only_one(left, others
         )
         at = data.draw(st.integers(0, len(missing)))
         built.append(missing[:at] + left + missing[at:])
-    found = choose(left, [Candidate(id) for id in [*others, *built]])
+    found = repair(left, [Candidate(id) for id in [*others, *built]])
     fitting = {id for id in [*others, *built] if intact(id) and _scraped(id) == left}
-    assert set(found.fitting) <= fitting
-    if found.outcome == "repaired":
+    if isinstance(found, Candidate):
         assert {found.id} == fitting
-        front, back = found.lost_front, found.lost_back
-        assert front + left + back == found.id
-        assert set(front + back) <= set(EATEN)
+        assert left in found.id
     else:
-        assert found.id is None
-        assert found.outcome == ("several fit" if found.fitting else "none fits")
-        assert len(found.fitting) != 1
-    if repairable(left):
-        assert set(found.fitting) == fitting
+        assert len(fitting) != 1 or not repairable(left)
 
 
 @given(st.lists(IDS, unique=True, max_size=6))
 def test_two_different_rests_never_repair_to_one_id(ids):
     damaged = {_scraped(id) for id in ids} - set(ids)
-    found = [choose(left, map(Candidate, ids)) for left in damaged]
-    used = [repair.id for repair in found if repair.id is not None]
+    found = [repair(left, map(Candidate, ids)) for left in damaged]
+    used = [one.id for one in found if isinstance(one, Candidate)]
     assert len(used) == len(set(used))
-
-
-def test_a_repair_holds_the_evidence() -> None:
-    found = [Candidate(WHOLE, "OFF TO  Arunachal", None, 754.0), Candidate(OTHER)]
-    row = repair(_video(), found)
-    assert (row.row, row.left, row.id, row.outcome) == (2, LEFT, WHOLE, "repaired")
-    assert (row.lost_front, row.lost_back, row.candidates) == ("v", "hps", 2)
-    assert (row.found_title, row.title_similarity) == ("OFF TO  Arunachal", 1.0)
-    assert (row.found_channel, row.channel_similarity, row.duration) == (None, None, 754.0)
-
-
-def test_similarity_is_evidence_of_a_repair_and_not_its_reason():
-    row = repair(_video(), [Candidate(WHOLE, "Völlig anderes", "Zz", 1.0)])
-    assert row.outcome == "repaired"
-    assert row.title_similarity is not None
-    assert row.title_similarity < 0.5
-    assert row.channel_similarity == 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Options
-from bench.tasks.youtube.links import Video, intact
-from bench.tasks.youtube.repair import Candidate, Repair, repair
+from bench.tasks.youtube.links import intact
+from bench.tasks.youtube.repair import Candidate
 from bench.tasks.youtube.site import YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError, Stopped
 from tests.loopback.server import Answer, Server
@@ -194,10 +194,6 @@ def test_cookies_are_read_once_and_never_written(tmp_path: Path) -> None:
         YouTube(tmp_path / "missing.txt")
 
 
-def repaired(found: Sequence[Candidate]) -> Repair:
-    return repair(Video(2, "", "DFGIJKL", "", "food", None), found)
-
-
 def test_the_site_of_tests_searches_as_youtube_does() -> None:
     videos = [
         LoopbackVideo("hDFGIJKLwvh", "/1", title="Whole"),
@@ -212,10 +208,9 @@ def test_the_site_of_tests_searches_as_youtube_does() -> None:
             errors={"Later": [ItemError("failed", "timed out", passing=True)]},
         )
         assert site.search("Whole") == (Candidate("hDFGIJKLwvh", "Whole", "A channel", 20.0),)
-        assert repaired(site.search("Whole")).id == "hDFGIJKLwvh"
         assert site.search("Gone") == ()
-        assert repaired(site.search("Other")).outcome == "none fits"
-        assert repaired(site.search("Twins")).outcome == "several fit"
+        assert [found.id for found in site.search("Other")] == ["zzzzzzzzzzz"]
+        assert [found.id for found in site.search("Twins")] == ["DFGIJKLwwww", "wwwDFGIJKLw"]
         with pytest.raises(ItemError):
             site.search("Later")
         assert site.search("Later") == ()
