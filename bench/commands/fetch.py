@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import paths
-from bench.config import parse_duration
 from bench.errors import DataUnavailable, StorageError, UserError, nearest
 from bench.files import replacing
 from bench.shell import interruptible, reporter
@@ -81,6 +80,7 @@ def youtube(
     if status:
         _show(folder)
         return
+    from bench.config import parse_duration
     from bench.tasks.youtube import run, site
     from bench.tasks.youtube import table as links
     from bench.tasks.youtube.client import Options

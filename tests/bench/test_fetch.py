@@ -15,7 +15,7 @@ import requests
 import soundfile
 
 from bench.errors import DataUnavailable, StorageError, UserError
-from bench.tasks import fetch, resolve
+from bench.tasks import resolve
 from bench.tasks.fetch import fetch_ravdess
 from bench.tasks.ravdess import read
 
@@ -23,7 +23,6 @@ from bench.tasks.ravdess import read
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
-    monkeypatch.setattr(fetch, "_silent_hosts", set())
 
 
 def _wav(seed):

@@ -95,11 +95,16 @@ class Client(YoutubeDL):
     """A `YoutubeDL` for one thread, whose requests lead to a site's hosts alone.
 
     Once `stop` is set, everything under way ends. Of the options, time and the number of
-    attempts are heeded; `params` are those of `YoutubeDL`.
+    attempts are heeded; `auto_init` (load the extractors) and `params` are those of `YoutubeDL`.
     """
 
     def __init__(
-        self, hosts: Hosts, options: Options, stop: threading.Event | None = None, **params: Any
+        self,
+        hosts: Hosts,
+        options: Options,
+        stop: threading.Event | None = None,
+        auto_init: bool = False,
+        **params: Any,
     ):
         self.hosts = hosts
         self.options = options
@@ -131,7 +136,8 @@ class Client(YoutubeDL):
                 # FFmpeg's program would make connections of its own
                 "ffmpeg_location": "/nonexistent/voxgrid-never-runs-ffmpeg",
                 **params,
-            }
+            },
+            auto_init,
         )
 
     def build_request_director(

@@ -40,7 +40,7 @@ _PARAMS = {
     "buffersize": _BLOCK,
     "noresizebuffer": True,
 }
-_NEEDED = ("id", "title", "duration", "formats", "http_headers", "_format_sort_fields")
+_NEEDED = ("title", "duration", "http_headers", "_format_sort_fields")
 
 _HEAD = 1 << 16  # bytes of a container's header, generously
 _MARGIN = 1.15  # the rate of speech and music varies
@@ -138,10 +138,10 @@ class _Item:
 
     def _choose(self) -> dict[str, Any]:
         """Return yt-dlp's info dict of the format chosen."""
-        info = {key: self.sound.info[key] for key in _NEEDED if key in self.sound.info}
-        info["formats"] = [
-            dict(one) for one in info.get("formats") or () if isinstance(one, Mapping)
-        ]
+        given = self.sound.info
+        info = {key: given[key] for key in _NEEDED if key in given}
+        # a copy, which yt-dlp changes
+        info["formats"] = [dict(one) for one in given["formats"] if isinstance(one, Mapping)]
         info |= {"id": self.sound.id, "_type": "video", "extractor": "voxgrid"}
         info |= {"extractor_key": "voxgrid", "webpage_url": ""}
         with self.client.named():

@@ -110,16 +110,18 @@ class Ledger:
         # those of earlier tables are kept, and marked
         self._items = {left: replace(item, in_table=False) for left, item in known.items()}
         for video in table.videos:
-            item = Item.of(video)
-            if (before := known.get(video.id)) is not None:
-                told = ("row", "category", "title", "channel")
-                item = replace(before, in_table=True, **{key: getattr(item, key) for key in told})
-            self._items[video.id] = item
+            self._items[video.id] = replace(
+                known.get(video.id, Item.of(video)),
+                row=video.row,
+                category=video.category,
+                title=video.title,
+                channel=video.channel,
+                in_table=True,
+            )
         again = set(again)
         for left, item in self._items.items():
-            if item.status == "ok" and not _is_there(folder, item):
-                self._items[left] = item.untried()  # somebody removed or cut the file
-            elif item.status in again and item.in_table:
+            gone = item.status == "ok" and not _is_there(folder, item)  # or cut by somebody
+            if gone or (item.status in again and item.in_table):
                 self._items[left] = item.untried()
         _write_excluded(folder, table)
         write(folder, self._items.values())
@@ -159,8 +161,8 @@ class Ledger:
         if isinstance(found, NotRepaired):
             self.settle(replace(item, status="not repaired", reason=found.reason))
             return
-        told = {"found_title": found.title, "found_channel": found.channel}
-        self.settle(replace(item.untried(), id=found.id, duration=found.duration, **told))
+        told = replace(item.untried(), found_title=found.title, found_channel=found.channel)
+        self.settle(replace(told, id=found.id, duration=found.duration))
 
 
 def read(folder: Path) -> tuple[Item, ...]:

@@ -94,6 +94,7 @@ class YouTube:
                 self.hosts,
                 self._options,
                 self._stop,
+                auto_init=True,
                 extract_flat="in_playlist",
                 allowed_extractors=["^youtube$", "^youtube:search$"],
                 **cookies,

@@ -172,7 +172,7 @@ def test_clients_neither_speak_nor_keep_nor_load_plugins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with Client(HERE, Options()) as client:
+    with Client(HERE, Options(), auto_init=True) as client:
         client.report_warning("a warning")
         client.to_screen("something")
         client.report_error("an error", is_error=False)
@@ -361,7 +361,6 @@ def test_a_reason_is_one_short_line(text: str) -> None:
     assert 0 < len(message) <= 200
     assert message.isprintable() or not any(ord(one) < 32 or one == "\x7f" for one in message)
     assert len(message.splitlines()) == 1
-    assert cleaned(message) == message or len(message) == 200
 
 
 def test_only_what_may_change_by_itself_is_tried_again() -> None:
