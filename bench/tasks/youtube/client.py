@@ -149,6 +149,7 @@ class Client(YoutubeDL):
 
     def urlopen(self, req: Any) -> Response:
         """Open an address; `Refused` where it or one that it redirects to is not allowed."""
+        self.look()
         _local.client = self
         try:
             return super().urlopen(req)
