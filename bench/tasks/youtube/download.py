@@ -30,7 +30,7 @@ _BLOCK = 1 << 14  # bytes between two looks at what has come
 # of those nothing can be asked for by bytes. Other protocols would run other programs.
 _PLAIN = "[protocol~='^https?$']"
 _FRAGMENTS = "[protocol~='^(m3u8_native|http_dash_segments)$']"
-_PARAMS = {
+_PARAMS: dict[str, Any] = {
     "format": "/".join(
         f"bestaudio{protocol}/worst*[acodec!=?none]{protocol}" for protocol in (_PLAIN, _FRAGMENTS)
     ),
