@@ -6,6 +6,7 @@ import typer
 
 from bench.commands.check import check
 from bench.commands.clean import clean
+from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
 from bench.commands.new import new_app
@@ -13,7 +14,6 @@ from bench.commands.plan import plan
 from bench.commands.run import run
 from bench.commands.shell import fail
 from bench.errors import DataUnavailable, UserError, VoxgridError
-from bench.fetch import fetch_app
 
 app = typer.Typer(
     help="Which speech backbone, which pooling, which classifier head, and at what cost?",

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.tasks.sample.topic import Channel, synthesize
-from bench.tasks.youtube.links.videos import CATEGORIES
+from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import State
-from bench.tasks.youtube.site.statuses import ItemError, Status
+from bench.tasks.youtube.statuses import ItemError, Status
 from tests.loopback.media import SUFFIXES, Kind, encoded, picture
 from tests.loopback.server import Answer, Server
 from tests.loopback.site import LoopbackSite, LoopbackVideo, entry

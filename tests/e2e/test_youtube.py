@@ -20,15 +20,17 @@ from rich.console import Console
 from bench.progress import Reporter
 from bench.records import store as records
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.fetching.download import Limits
-from bench.tasks.youtube.fetching.run import Options, Summary, fetch_all
-from bench.tasks.youtube.links.table import parse
-from bench.tasks.youtube.links.videos import CATEGORIES
+from bench.tasks.youtube.client import Options
+from bench.tasks.youtube.links import CATEGORIES
+from bench.tasks.youtube.run import Summary, fetch_all
+from bench.tasks.youtube.table import parse
 from tests.e2e.collection import BROKEN, KEPT, ROWS, Collection, make
 from tests.loopback.server import Server
 
 OPTIONS = Options(
-    limits=Limits(seconds=KEPT, megabytes=5.0, timeout=10.0),
+    seconds=KEPT,
+    megabytes=5.0,
+    timeout=10.0,
     jobs=6,
     interval=0.005,
     attempts=3,
@@ -57,7 +59,6 @@ def run_fetch(collection: Collection, root: Path) -> Summary:
         parse(collection.csv(), "table.csv"),
         root / "youtube",
         collection.site,
-        collection.site.network,
         OPTIONS,
         Reporter(Console(stderr=True)),
     )

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.tasks.youtube.links.repair import Candidate
-from bench.tasks.youtube.site.base import Sound, described
-from bench.tasks.youtube.site.guard import Network
-from bench.tasks.youtube.site.search import candidates
-from bench.tasks.youtube.site.statuses import ItemError
+from bench.tasks.youtube.client import Hosts
+from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.site import Sound, YouTube, candidates, described
+from bench.tasks.youtube.statuses import ItemError
 from tests.loopback.server import Server
 
 _CODECS = {"webm": "opus", "m4a": "mp4a.40.2", "mp3": "mp3", "wav": "pcm_s16le"}
@@ -48,8 +47,8 @@ class LoopbackVideo:
     live_status: str = "not_live"
 
 
-class LoopbackSite:
-    """Answers as YouTube does, by `search` and `describe`: a `Site`.
+class LoopbackSite(YouTube):
+    """Answers as YouTube does, by `search` and `describe`.
 
     Args:
         server: that sends the sound.
@@ -62,6 +61,8 @@ class LoopbackSite:
         asked: how often each id and title was asked for.
     """
 
+    hosts = Hosts(frozenset({"127.0.0.1"}), frozenset({"http"}))
+
     def __init__(
         self,
         server: Server,
@@ -69,21 +70,13 @@ class LoopbackSite:
         results: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         errors: Mapping[str, ItemError | Sequence[ItemError]] | None = None,
     ):
+        super().__init__()
         self.server = server
         self.videos = {video.id: video for video in videos}
         self.results = dict(results or {})
         self.errors = dict(errors or {})
         self.asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        return frozenset({"127.0.0.1"})
-
-    @property
-    def network(self) -> Network:
-        """What a download from this site is allowed."""
-        return Network(self.hosts, allow_private=True)
 
     def search(self, title: str) -> Sequence[Candidate]:
         self._count(title)

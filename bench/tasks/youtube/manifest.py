@@ -1,27 +1,29 @@
-"""What became of every video of a table, in `manifest.parquet`; repaired ids beside it."""
+"""What became of every video of a table, in `manifest.parquet`."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import StorageError, UserError
 from bench.files import replacing
-from bench.tasks.youtube.links.ids import intact
-from bench.tasks.youtube.links.repair import RepairRow
-from bench.tasks.youtube.links.videos import CATEGORIES, Excluded, Video
-from bench.tasks.youtube.site.statuses import FINAL, Status
+from bench.tasks.youtube.links import CATEGORIES, Video, intact
+from bench.tasks.youtube.repair import Candidate, NotRepaired
+from bench.tasks.youtube.statuses import FINAL, Status
+from bench.tasks.youtube.table import Table
 
 MANIFEST = "manifest.parquet"
-REPAIRS = "repairs.parquet"
 EXCLUDED = "excluded.csv"
 # A copy of the table last fetched, so that a later fetch needs no argument.
 TABLE = "table.csv"
@@ -34,73 +36,44 @@ STATES: tuple[State, ...] = (*get_args(Status), NOT_TRIED)
 
 @dataclass(frozen=True)
 class Item:
-    """One video of the table.
+    """One video of the table; None is what is not known."""
 
-    Attributes:
-        left: the id as the table has it, which may have lost characters; unique.
-        row: its row in the table, as a spreadsheet counts.
-        id: the id to use; None where it is damaged and not repaired.
-        category: in the table.
-        title: in the table.
-        channel: in the table; None where the description names none.
-        status: `ok` where the sound is here, else why not.
-        reason: in words; empty where there is nothing to add.
-        file: name of the file in `audio/`.
-        sha256: of that file.
-        seconds: sound in that file.
-        asked_seconds: how much of the beginning was asked for.
-        bytes: size of that file.
-        codec: of the sound.
-        duration: of the whole video, in seconds; None where the site does not say it.
-        found_title: on the site.
-        found_channel: on the site.
-        channel_id: on the site.
-        fetched_at: when it was last tried, UTC.
-        in_table: False for what only an earlier table held.
-    """
-
-    left: str
-    row: int
-    id: str | None
-    category: str
+    left: str  # the id as the table has it, which may have lost characters; unique
+    row: int  # in the table, as a spreadsheet counts
+    id: str | None  # the one to use; None where it is damaged and not repaired
+    category: str  # in the table, as title and channel
     title: str
     channel: str | None
-    status: State = NOT_TRIED
-    reason: str = ""
-    file: str | None = None
-    sha256: str | None = None
-    seconds: float | None = None
-    asked_seconds: float | None = None
-    bytes: int | None = None
-    codec: str | None = None
-    duration: float | None = None
-    found_title: str | None = None
+    status: State = NOT_TRIED  # `ok` where the sound is here, else why not
+    reason: str = ""  # in words; empty where there is nothing to add
+    file: str | None = None  # its name in `audio/`
+    sha256: str | None = None  # of that file
+    seconds: float | None = None  # of sound in that file
+    asked_seconds: float | None = None  # of the beginning
+    bytes: int | None = None  # of that file
+    codec: str | None = None  # of the sound
+    duration: float | None = None  # of the whole video, in seconds, on the site
+    found_title: str | None = None  # on the site, as the channel
     found_channel: str | None = None
     channel_id: str | None = None
-    fetched_at: str | None = None
-    in_table: bool = True
-
-    @classmethod
-    def of(cls, video: Video) -> Item:
-        """A video nobody has tried yet."""
-        return cls(
-            left=video.id,
-            row=video.row,
-            id=video.id if intact(video.id) else None,
-            category=video.category,
-            title=video.title,
-            channel=video.channel,
-        )
+    fetched_at: str | None = None  # when it was last tried, UTC
+    in_table: bool = True  # False for what only an earlier table held
 
     @property
     def is_final(self) -> bool:
         """Whether a further fetch would leave it as it is."""
         return self.status in FINAL
 
+    @classmethod
+    def of(cls, video: Video) -> Item:
+        """A video nobody has tried yet."""
+        id = video.id if intact(video.id) else None
+        return cls(video.id, video.row, id, video.category, video.title, video.channel)
+
     def untried(self) -> Item:
         """The same video as if nobody had tried it; a repaired id is kept."""
-        kept = {"left", "row", "id", "category", "title", "channel", "in_table"}
-        return Item(**{name: value for name, value in asdict(self).items() if name in kept})
+        told = (self.left, self.row, self.id, self.category, self.title, self.channel)
+        return Item(*told, in_table=self.in_table)
 
     def target(self, folder: Path) -> Path:
         """Where its sound belongs: named by a digest, since ids that differ only in case would
@@ -110,158 +83,117 @@ class Item:
         return folder / AUDIO / f"{hashlib.sha256(self.id.encode()).hexdigest()[:20]}.mka"
 
 
-_ITEM = pa.schema(
-    [
-        pa.field("left", pa.string(), nullable=False),
-        pa.field("row", pa.int64(), nullable=False),
-        ("id", pa.string()),
-        pa.field("category", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        ("channel", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        ("file", pa.string()),
-        ("sha256", pa.string()),
-        ("seconds", pa.float64()),
-        ("asked_seconds", pa.float64()),
-        ("bytes", pa.int64()),
-        ("codec", pa.string()),
-        ("duration", pa.float64()),
-        ("found_title", pa.string()),
-        ("found_channel", pa.string()),
-        ("channel_id", pa.string()),
-        ("fetched_at", pa.string()),
-        pa.field("in_table", pa.bool_(), nullable=False),
-    ]
-)
-_REPAIR = pa.schema(
-    [
-        pa.field("row", pa.int64(), nullable=False),
-        pa.field("left", pa.string(), nullable=False),
-        ("id", pa.string()),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("lost_front", pa.string(), nullable=False),
-        pa.field("lost_back", pa.string(), nullable=False),
-        pa.field("candidates", pa.int64(), nullable=False),
-        pa.field("fitting", pa.list_(pa.string()), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        ("found_title", pa.string()),
-        ("title_similarity", pa.float64()),
-        ("channel", pa.string()),
-        ("found_channel", pa.string()),
-        ("channel_similarity", pa.float64()),
-        ("duration", pa.float64()),
-    ]
-)
+class Ledger:
+    """Items of a folder that this process has locked, safe to be changed by several threads.
 
-Row = TypeVar("Row", Item, RepairRow)
+    The manifest is written after every change: it is small, downloads are slow, and so a kill
+    loses no more than what was under way.
+
+    Args:
+        folder: of the task.
+        table: the table of links.
+        seconds: how much of the beginning of each video is wanted.
+        again: statuses to try again although they are final.
+
+    Raises:
+        UserError: the folder holds clips of another length, or its manifest cannot be read.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, table: Table, seconds: float, again: Iterable[str] = ()
+    ) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        known = {item.left: item for item in read(folder)}
+        _refuse_other_length(folder, known.values(), seconds)
+        # those of earlier tables are kept, and marked
+        self._items = {left: replace(item, in_table=False) for left, item in known.items()}
+        for video in table.videos:
+            self._items[video.id] = replace(
+                known.get(video.id, Item.of(video)),
+                row=video.row,
+                category=video.category,
+                title=video.title,
+                channel=video.channel,
+                in_table=True,
+            )
+        again = set(again)
+        for left, item in self._items.items():
+            gone = item.status == "ok" and not _is_there(folder, item)  # or cut by somebody
+            if gone or (item.status in again and item.in_table):
+                self._items[left] = item.untried()
+        _write_excluded(folder, table)
+        write(folder, self._items.values())
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All items, those of earlier tables included."""
+        with self._lock:
+            return tuple(self._items.values())
+
+    def to_repair(self) -> tuple[Item, ...]:
+        """Videos whose id is to be searched for."""
+        return self._open(lambda item: item.id is None)
+
+    def to_fetch(self) -> tuple[Item, ...]:
+        """Videos whose sound is to be fetched."""
+        return self._open(lambda item: item.id is not None)
+
+    def _open(self, wanted: Callable[[Item], bool]) -> tuple[Item, ...]:
+        """The categories in turn: the table is sorted by them; half a fetch should be of use."""
+        before: Counter[str] = Counter()
+        turns = []
+        for item in self.items:
+            if item.in_table and not item.is_final and wanted(item):
+                turns.append((before[item.category], item))
+                before[item.category] += 1
+        return tuple(item for _, item in sorted(turns, key=lambda turn: turn[0]))
+
+    def settle(self, item: Item) -> None:
+        """Note what became of a video; a `StorageError` where that cannot be written."""
+        with self._lock:
+            self._items[item.left] = item
+            write(self.folder, self._items.values())
+
+    def settle_repair(self, item: Item, found: Candidate | NotRepaired) -> None:
+        """Note what became of a damaged id; a `StorageError` where that cannot be written."""
+        if isinstance(found, NotRepaired):
+            self.settle(replace(item, status="not repaired", reason=found.reason))
+            return
+        told = replace(item.untried(), found_title=found.title, found_channel=found.channel)
+        self.settle(replace(told, id=found.id, duration=found.duration))
 
 
 def read(folder: Path) -> tuple[Item, ...]:
-    """Return the items of a folder, none where there is no manifest.
-
-    Raises:
-        UserError: the manifest cannot be read, or is not one.
-    """
-    return tuple(_rows(folder / MANIFEST, _ITEM, Item))
-
-
-def read_repairs(folder: Path) -> tuple[RepairRow, ...]:
-    """Return the repairs of a folder, none where there are none.
-
-    Raises:
-        UserError: the file cannot be read, or is not one of repairs.
-    """
-    return tuple(
-        replace(row, fitting=tuple(row.fitting))
-        for row in _rows(folder / REPAIRS, _REPAIR, RepairRow)
-    )
+    """Return the items of a folder, if any; a `UserError` where its manifest is none."""
+    path = folder / MANIFEST
+    try:
+        # the file itself, as a folder name such as `id=5` would be read as a column
+        with path.open("rb") as file:
+            rows = pq.read_table(file).to_pylist()
+        return TypeAdapter(tuple[Item, ...]).validate_python(rows)
+    except FileNotFoundError:
+        return ()
+    except (OSError, pa.ArrowException, ValidationError) as error:
+        raise UserError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:120]}): restore it, or move it "
+            "away and fetch again (finished downloads are then made anew)"
+        ) from error
 
 
 def write(folder: Path, items: Iterable[Item]) -> None:
-    """Write the manifest, whole or not at all.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
-    _write(folder / MANIFEST, [asdict(row) for row in rows], _ITEM)
-
-
-def write_repairs(folder: Path, repairs: Iterable[RepairRow]) -> None:
-    """Write the repairs, whole or not at all.
-
-    Raises:
-        StorageError: they cannot be written.
-    """
-    rows = sorted(repairs, key=lambda repair: (repair.row, repair.left))
-    _write(folder / REPAIRS, [asdict(row) for row in rows], _REPAIR)
-
-
-def write_excluded(folder: Path, excluded: Sequence[Excluded]) -> None:
-    """List the rows of the table that are left out, each with its reason.
-
-    Raises:
-        StorageError: the list cannot be written.
-    """
-    path = folder / EXCLUDED
-    try:
-        with (
-            replacing(path) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(("row", "why", "reason", "link", "title", "category"))
-            for entry in excluded:
-                video = entry.video
-                writer.writerow(
-                    (video.row, entry.why, entry.reason, video.link, video.title, video.category)
-                )
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
+    with _replacing(folder / MANIFEST) as partial:
+        pq.write_table(table, partial)
 
 
 def write_table(folder: Path, content: bytes) -> None:
-    """Keep a copy of the table.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    path = folder / TABLE
-    try:
-        if not path.is_file() or path.read_bytes() != content:
-            with replacing(path) as partial:
-                partial.write_bytes(content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def merged(old: Sequence[Item], videos: Sequence[Video]) -> list[Item]:
-    """Bring a manifest up to date with a table.
-
-    Args:
-        old: items of earlier fetches.
-        videos: of the table.
-
-    Returns:
-        An item for each video, with what is known of it, then those of earlier tables, marked.
-    """
-    known = {item.left: item for item in old}
-    items = []
-    for video in videos:
-        item = Item.of(video)
-        if before := known.pop(video.id, None):
-            item = replace(
-                before,
-                row=item.row,
-                id=before.id or item.id,
-                category=item.category,
-                title=item.title,
-                channel=item.channel,
-                in_table=True,
-            )
-        items.append(item)
-    return [*items, *(replace(item, in_table=False) for item in known.values())]
+    """Keep a copy of the table; a `StorageError` where that cannot be."""
+    with _replacing(folder / TABLE) as partial:
+        partial.write_bytes(content)
 
 
 def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
@@ -274,43 +206,61 @@ def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
     }
 
 
-def _rows(path: Path, schema: pa.Schema, row: type[Row]) -> list[Row]:
-    try:
-        # the file itself, as a folder name such as `id=5` would be read as a column
-        with path.open("rb") as file:
-            table = pq.read_table(file)
-    except FileNotFoundError:
-        return []
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({_line(error)}): {_NEXT}") from error
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        raise UserError(f"{path} has no column '{missing[0]}': {_NEXT}")
-    names = {field.name for field in fields(row)}
-    try:
-        values: list[dict[str, Any]] = table.select(schema.names).cast(schema).to_pylist()
-    except (ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} holds unexpected values ({_line(error)}): {_NEXT}") from error
-    return [row(**{key: value for key, value in one.items() if key in names}) for one in values]
+def _is_there(folder: Path, item: Item) -> bool:
+    path = folder / AUDIO / str(item.file)
+    return path.is_file() and path.stat().st_size == item.bytes
 
 
-_NEXT = "restore it, or move it away and fetch again (finished downloads are then made anew)"
+def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) -> None:
+    """Raise where clips of several lengths would be mixed: length tells where a clip is from."""
+    lengths = {item.asked_seconds for item in items if item.status == "ok"}
+    others = sorted(length for length in lengths if length and length != seconds)
+    if others:
+        held = " and ".join(f"{other:g}" for other in others)
+        raise UserError(
+            f"{folder} holds the first {held} s of each video, and {seconds:g} s are asked for: "
+            f"use --seconds {held}, or another folder with --to"
+        )
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+def _write_excluded(folder: Path, table: Table) -> None:
+    """List the rows of the table that are left out, each with its reason."""
+    with (
+        _replacing(folder / EXCLUDED) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("row", "why", "reason", "link", "title", "category"))
+        for entry in table.excluded:
+            video = entry.video
+            told = (video.row, entry.why, entry.reason, video.link, video.title, video.category)
+            writer.writerow(told)
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+def _schema() -> pa.Schema:
+    """Columns as `Item` declares them, so that one without values has its type too."""
+    arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    columns = []
+    for name, hint in get_type_hints(Item).items():
+        kinds = {hint, *get_args(hint)}
+        kind = next((type for key, type in arrow.items() if key in kinds), pa.string())
+        columns.append(pa.field(name, kind, nullable=type(None) in kinds))
+    return pa.schema(columns)
+
+
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """Return what to say where a file or folder of the fetch cannot be written."""
+    return StorageError(
+        f"{path} cannot be written ({error.strerror or error}): free some space, make it writable "
+        "or choose another folder with --to, then run the same command again; finished downloads "
+        "are kept"
+    )
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     try:
         with replacing(path) as partial:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), partial)
+            yield partial
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path} cannot be written ({error.strerror or error}): free some space or make the "
-        "folder writable, then run the same command again; finished downloads are kept"
-    )
+        raise unwritable(path, error) from error

@@ -10,7 +10,7 @@ from bench.errors import DataUnavailable, UserError
 from bench.protocols.grouping import components
 from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.links.videos import CATEGORIES, normalised
+from bench.tasks.youtube.links import CATEGORIES, normalised
 from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
 
 ENTRY = Entry(

@@ -20,7 +20,7 @@ from bench.planning.make import make_plan
 from bench.planning.plan import Plan, ReadyBackbone
 from bench.progress import Reporter
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.links.videos import CATEGORIES
+from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import Item
 from tests.loopback.media import encoded, tone
 

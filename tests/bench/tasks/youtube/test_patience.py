@@ -9,16 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench.errors import DataUnavailable
-from bench.tasks.youtube.fetching.download import Stopped
-from bench.tasks.youtube.fetching.pace import Pacer
-from bench.tasks.youtube.fetching.patience import Patience, Streak
-from bench.tasks.youtube.site.statuses import ItemError
+from bench.tasks.youtube.client import Options
+from bench.tasks.youtube.patience import Patience
+from bench.tasks.youtube.statuses import ItemError, Stopped
 
 PASSING = ItemError("failed", "timed out", passing=True)
 
 
-def patience(attempts: int = 3, backoff: float = 0.01, interval: float = 0.0) -> Patience:
-    return Patience(Pacer(interval), threading.Event(), attempts, backoff)
+def patience(
+    attempts: int = 3,
+    backoff: float = 0.01,
+    interval: float = 0.0,
+    stop: threading.Event | None = None,
+) -> Patience:
+    options = Options(attempts=attempts, backoff=backoff, interval=interval)
+    return Patience(options, stop or threading.Event())
 
 
 class Faults:
@@ -72,7 +77,7 @@ def test_what_the_server_asks_to_wait_holds_for_every_thread() -> None:
     faults = Faults(waited, 1)
     shared(faults)
     assert faults.at[1] - faults.at[0] >= 0.3
-    shared.pacer.hold(0.2)
+    shared.hold(0.2)
     began = time.monotonic()
     shared(Faults(PASSING, 0))
     assert time.monotonic() - began >= 0.19
@@ -86,11 +91,11 @@ def test_a_server_that_asks_to_wait_for_hours_is_left_for_the_next_run() -> None
 
 
 def test_requests_of_all_threads_keep_their_distance() -> None:
-    pacer, stop = Pacer(0.05), threading.Event()
+    shared = patience(interval=0.05)
     began = []
 
     def ask(_: int) -> None:
-        pacer.wait(stop)
+        shared.wait()
         began.append(time.monotonic())
 
     with ThreadPoolExecutor(8) as pool:
@@ -100,34 +105,36 @@ def test_requests_of_all_threads_keep_their_distance() -> None:
 
 
 def test_a_stop_ends_every_wait_at_once() -> None:
-    shared = patience(backoff=60.0)
-    threading.Timer(0.1, shared.stop.set).start()
+    stop = threading.Event()
+    shared = patience(backoff=60.0, stop=stop)
+    threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     with pytest.raises(Stopped):
         shared(Faults(PASSING, 9))
-    shared.pacer.hold(60.0)
-    shared.pacer.wait(shared.stop)
+    shared.hold(60.0)
+    with pytest.raises(Stopped):
+        shared.wait()
     assert time.monotonic() - began < 10
 
 
 def test_a_row_of_refusals_ends_the_fetch_with_what_to_do() -> None:
-    streak = Streak()
+    shared = patience()
     blocked = ItemError("blocked", "Sign in to confirm you're not a bot")
-    streak.bad(blocked)
-    streak.bad(blocked)
-    streak.good()
-    streak.bad(blocked)
-    streak.bad(blocked)
+    shared.count(blocked)
+    shared.count(blocked)
+    shared.count(None)
+    shared.count(blocked)
+    shared.count(blocked)
     with pytest.raises(DataUnavailable, match=r"--cookies"):
-        streak.bad(blocked)
+        shared.count(blocked)
 
 
 def test_a_dead_network_ends_the_fetch_and_dead_videos_do_not() -> None:
-    streak = Streak()
+    shared = patience()
     for _ in range(100):
-        streak.bad(ItemError("unavailable", "Video unavailable"))
+        shared.count(ItemError("unavailable", "Video unavailable"))
     lasting = ItemError("failed", "certificate verify failed")
     for number in range(11):
-        streak.bad(PASSING if number % 2 else lasting)
+        shared.count(PASSING if number % 2 else lasting)
     with pytest.raises(DataUnavailable, match="12 videos in a row failed"):
-        streak.bad(PASSING)
+        shared.count(PASSING)

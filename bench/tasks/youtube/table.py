@@ -5,25 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 from bench.clips import shortened
 from bench.errors import UserError
-from bench.tasks.youtube.links.cleaning import conflicts, one_of_each, without_conflicts
-from bench.tasks.youtube.links.ids import from_link, intact, repairable
-from bench.tasks.youtube.links.videos import (
+from bench.protocols.grouping import components
+from bench.tasks.youtube.links import (
     CATEGORIES,
-    Excluded,
     Video,
-    Why,
     category_of,
     channel_of,
+    from_link,
+    intact,
+    repairable,
     short,
-    title_key,
 )
+
+Why = Literal[
+    "copy of a row",
+    "wrong number of cells",
+    "unknown category",
+    "unreadable link",
+    "link with several categories",
+    "title with several categories",
+    "repeated link",
+    "repeated title",
+]
 
 # the author's header, and the one of the copy on Kaggle
 _COLUMNS = {
@@ -37,110 +47,35 @@ _WANTED = "a CSV file with the columns link (or Videourl), title, description, c
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Figures of a table; the first ten are over its rows, the others over the videos kept.
+class Excluded:
+    """A row left out: the kind of reason, to be counted, and the reason in one sentence."""
 
-    Attributes:
-        rows: rows below the header; blank lines are none.
-        distinct_rows: rows that differ in any cell.
-        links: distinct ids as written, a text that is no id included.
-        conflicting_links: those with more than one category.
-        titles: distinct titles as written.
-        conflicting_titles: normalised titles with more than one category.
-        intact_rows: rows whose id has all of its characters.
-        intact_links: distinct ids among them.
-        links_to_repair: distinct ids that lost characters.
-        row_categories: rows per category.
-        videos: videos kept.
-        intact_videos: videos whose id needs no repair; the others do.
-        channels: groups of videos that share a known channel.
-        without_channel: videos that are their own group.
-        categories: videos per category.
-        excluded: rows left out, per kind of reason.
-    """
-
-    rows: int
-    distinct_rows: int
-    links: int
-    conflicting_links: int
-    titles: int
-    conflicting_titles: int
-    intact_rows: int
-    intact_links: int
-    links_to_repair: int
-    row_categories: Mapping[str, int]
-    videos: int
-    intact_videos: int
-    channels: int
-    without_channel: int
-    categories: Mapping[str, int]
-    excluded: Mapping[Why, int]
+    video: Video
+    why: Why
+    reason: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of links as read; every row is either a video or excluded.
+    """A table of links as read, in its order; every row is either a video or excluded.
 
-    Attributes:
-        videos: one per link and per title, in the table's order; each has a known category and
-            an id that is intact or can be repaired.
-        excluded: the other rows, in the table's order.
+    Of each link and each title there is one video, with a known category and an id that is
+    intact or can be repaired.
     """
 
     videos: tuple[Video, ...]
     excluded: tuple[Excluded, ...]
 
-    def counts(self) -> Counts:
-        """Count rows, links, titles, channels and categories."""
-        rows = [*self.videos, *(entry.video for entry in self.excluded)]
-        why = Counter(entry.why for entry in self.excluded)
-        ids = {video.id for video in rows}
-        return Counts(
-            rows=len(rows),
-            distinct_rows=len(rows) - why["copy of a row"],
-            links=len(ids),
-            conflicting_links=len(conflicts(rows, lambda video: video.id)),
-            titles=len({video.title for video in rows}),
-            conflicting_titles=len(conflicts(rows, title_key)),
-            intact_rows=sum(intact(video.id) for video in rows),
-            intact_links=sum(map(intact, ids)),
-            links_to_repair=sum(map(repairable, ids)),
-            row_categories=_by_category(rows),
-            videos=len(self.videos),
-            intact_videos=sum(intact(video.id) for video in self.videos),
-            channels=len({video.group for video in self.videos if video.channel is not None}),
-            without_channel=sum(video.channel is None for video in self.videos),
-            categories=_by_category(self.videos),
-            excluded=dict(why),
-        )
-
-
-def read(path: Path) -> Table:
-    """Read a table of links.
-
-    Args:
-        path: a CSV file with a link (or Videourl), a title, a description and a category in
-            columns of any order.
-
-    Raises:
-        UserError: the file cannot be read, is no such table, or holds no usable video.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"the table {path} cannot be read: {error.strerror or error}") from error
-    return parse(data, str(path))
-
 
 def parse(data: bytes, source: str) -> Table:
-    """Read a table of links from its bytes.
+    """Read a table of links from the bytes of a CSV file.
 
     Damaged UTF-8 is replaced by `�`: in a title or a channel that harms nothing, and a link
     holding it is excluded as unreadable.
 
     Args:
-        data: the content of the file.
-        source: its name, for messages.
+        data: with a link (or Videourl), a title, a description and a category, in any order.
+        source: name of the file, for messages.
 
     Raises:
         UserError: it is no such table, or holds no usable video.
@@ -171,7 +106,7 @@ def parse(data: bytes, source: str) -> Table:
             usable.append(video)
     # a category that is not used here still tells that a link or a title is not of one kind
     whole = [entry.video for entry in excluded if entry.why != "wrong number of cells"]
-    videos = one_of_each(without_conflicts(usable, [*usable, *whole], excluded), excluded)
+    videos = _one_of_each(_without_conflicts(usable, [*usable, *whole], excluded), excluded)
     if not videos:
         reasons = Counter(entry.why for entry in excluded).most_common()
         listed = ", ".join(f"{number} × {why}" for why, number in reasons) or "no rows"
@@ -203,20 +138,19 @@ def _columns(header: Sequence[str], source: str) -> dict[str, int]:
         column: [place for place, name in enumerate(names) if name in spellings]
         for column, spellings in _COLUMNS.items()
     }
-    there = shortened([f"'{short(name)}'" for name in header], most=12)
-    missing = [column for column, places in found.items() if not places]
-    if missing:
+    if missing := [column for column, places in found.items() if not places]:
+        there = shortened([f"'{short(name)}'" for name in header], most=12)
         raise UserError(
             f"the table {source} has no column {' and no column '.join(missing)}; "
             f"its first row is {there}: {_WANTED}"
         )
-    for column, places in found.items():
-        if len(places) > 1:
-            named = " and ".join(f"'{short(header[place])}'" for place in places)
-            raise UserError(
-                f"the table {source} has {len(places)} columns that may be the {column}: {named}; "
-                "rename or remove all but one"
-            )
+    if double := {column: places for column, places in found.items() if len(places) > 1}:
+        column, places = next(iter(double.items()))
+        named = " and ".join(f"'{short(header[place])}'" for place in places)
+        raise UserError(
+            f"the table {source} has {len(places)} columns that may be the {column}: {named}; "
+            "rename or remove all but one"
+        )
     return {column: places[0] for column, places in found.items()}
 
 
@@ -249,6 +183,67 @@ def _unreadable(video: Video) -> str | None:
     return None
 
 
-def _by_category(videos: Iterable[Video]) -> dict[str, int]:
-    found = Counter(video.category for video in videos)
-    return {category: found[category] for category in CATEGORIES}
+def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str, str]:
+    """Say of what has several categories in which rows; an empty one contradicts nothing."""
+    found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for video in videos:
+        if key(video) and video.category:
+            found[key(video)][video.category].append(str(video.row))
+    return {
+        text: " and ".join(
+            f"{short(category)} in row {shortened(rows, most=3)}"
+            for category, rows in sorted(categories.items())
+        )
+        for text, categories in found.items()
+        if len(categories) > 1
+    }
+
+
+def _without_conflicts(
+    videos: Sequence[Video], evidence: Sequence[Video], excluded: list[Excluded]
+) -> list[Video]:
+    """Drop links and titles with several categories: nobody can say which one is right.
+
+    Both are looked for in all rows that are evidence, so that dropping a link does not hide that
+    its title, kept under another link, has a second category too.
+    """
+    links = _conflicts(evidence, lambda video: video.link_key)
+    titles = _conflicts(evidence, lambda video: video.title_key)
+    kept = []
+    for video in videos:
+        if rows := links.get(video.link_key):
+            why: Why = "link with several categories"
+            excluded.append(Excluded(video, why, f"the link is {rows}"))
+        elif rows := titles.get(video.title_key):
+            why = "title with several categories"
+            excluded.append(Excluded(video, why, f"the title is {rows}"))
+        else:
+            kept.append(video)
+    return kept
+
+
+def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Video]:
+    """Keep one video of those tied by links and titles: best the one that needs no repair.
+
+    Ties are followed from row to row (two links share a title that only a second row of one of
+    them has), so that how many are kept does not depend on the order of the table.
+    """
+    # videos without a title do not share one
+    titles = [video.title_key or video.row for video in videos]
+    kept = []
+    for members in components([video.link_key for video in videos], titles):
+        first, *others = sorted(
+            (videos[index] for index in members),
+            key=lambda video: (not intact(video.id), video.channel is None, video.row),
+        )
+        kept.append(first)
+        for video in others:
+            why: Why = "repeated title"
+            if video.link_key == first.link_key:
+                why, same = "repeated link", "the same link as"
+            elif video.title_key == first.title_key:
+                same = "the same title as"
+            else:
+                same = "titles and links in between lead to"
+            excluded.append(Excluded(video, why, f"{same} row {first.row}"))
+    return kept

@@ -1,4 +1,4 @@
-"""The sound in a file that came from elsewhere: how much there is, and its beginning alone."""
+"""The sound in a file that came from elsewhere: its beginning alone, and how much that is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _GAP = 0.02  # seconds; timestamps in milliseconds leave smaller ones between pa
 class NotSound(Exception):
     """A file that holds no sound that can be kept; the message is the reason alone.
 
-    Attributes:
+    Args:
+        reason: why.
         certain: whether more of the file would change nothing.
     """
 
@@ -34,61 +35,27 @@ class NotSound(Exception):
 
 
 @dataclass(frozen=True)
-class Heard:
-    """How much sound a file holds.
-
-    Attributes:
-        seconds: of whole packets, up to what was asked for; gaps between them do not count.
-        promised: seconds that its header declares; None where it declares none, or an estimate.
-    """
-
-    seconds: float
-    promised: float | None
-
-
-@dataclass(frozen=True)
 class Beginning:
-    """The first seconds of a file's sound, packets as they were, in Matroska.
+    """The first seconds of a file's sound, packets as they were, in Matroska."""
 
-    Attributes:
-        content: the bytes of the file.
-        codec: FFmpeg's name of it.
-    """
-
-    content: bytes
-    codec: str
+    content: bytes  # of the file
+    codec: str  # FFmpeg's name of it
+    seconds: float  # of sound in it; gaps between packets do not count
+    promised: float | None  # seconds that the source declares; None for none, or an estimate
 
 
-def hear(path: Path, most: float) -> Heard:
-    """Count the sound in a file, which may lack its end.
-
-    Args:
-        path: the file; what it is is told by its content.
-        most: seconds after which to stop counting.
-
-    Raises:
-        NotSound: nothing can be read from it (so far).
-    """
-    with _open(path) as (container, stream):
-        heard = Fraction(0)
-        for _, _, heard in _packets(container, stream):
-            if heard >= most:
-                break
-        return Heard(float(heard), _promised(container, stream))
-
-
-def beginning(path: Path, seconds: float) -> Beginning:
+def beginning(path: Path, most: float) -> Beginning:
     """Copy the first packets into a file of their own, without decoding them, gaps closed.
 
     The same packets give the same bytes: no time of day, random id or program version goes in,
     and no text of the source (titles, comments) either.
 
     Args:
-        path: the file.
-        seconds: packets that begin later are left out.
+        path: the file, which may lack its end; what it is is told by its content.
+        most: seconds; packets that begin later are left out.
 
     Raises:
-        NotSound: nothing can be read from it.
+        NotSound: nothing can be read from it (so far).
     """
     content = io.BytesIO()
     with (
@@ -98,19 +65,21 @@ def beginning(path: Path, seconds: float) -> Beginning:
         copy = output.add_stream_from_template(stream)
         copy.metadata.clear()
         delay: int | None = None
-        for packet, start, _ in _packets(container, stream):
-            if start >= seconds:
+        heard = Fraction(0)
+        for packet, start, ends in _packets(container, stream):
+            if start >= most:
                 break
+            heard = ends
             if delay is None:
                 # a time before zero is the encoder's delay, which players skip
                 delay = min(0, packet.pts or 0)
             packet.pts = packet.dts = int(start / packet.time_base) + delay
             packet.stream = copy
             output.mux(packet)
-        codec = _codec(stream)
+        codec, promised = _codec(stream), _promised(container, stream)
     if delay is None:
         raise NotSound("holds no sound")
-    return Beginning(content.getvalue(), codec)
+    return Beginning(content.getvalue(), codec, float(heard), promised)
 
 
 @contextmanager

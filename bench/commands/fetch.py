@@ -1,0 +1,270 @@
+"""`voxgrid fetch`: a task's clips come to this machine, and what came is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench import paths
+from bench.commands.shell import interruptible, reporter
+from bench.errors import DataUnavailable, StorageError, UserError, nearest
+from bench.files import replacing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.tasks.youtube.manifest import Item
+
+FIGURE = "classes.png"
+_REASONS = 12
+_GROUPS = ("with sound", "not to be had", "still to fetch")
+
+fetch_app = typer.Typer(help="Download a task's clips.", no_args_is_help=True)
+
+
+@fetch_app.command()
+@interruptible
+def ravdess(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/ravdess, else the cache.")
+    ] = None,
+) -> None:
+    """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
+    from bench.tasks.ravdess.fetch import fetch_ravdess
+
+    typer.echo(f"RAVDESS is in {fetch_ravdess(to, reporter())}")
+
+
+@fetch_app.command()
+@interruptible
+def youtube(
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="CSV with link, title, description, category. Default: in the folder."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/youtube, else the cache's.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Keep the first so many of each video.")] = 60.0,
+    repair: Annotated[
+        bool, typer.Option("--repair/--no-repair", help="Search for damaged ids by title.")
+    ] = True,
+    cookies: Annotated[
+        Path | None, typer.Option(help="Cookies of a browser, Netscape format.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Downloads at once.")] = 4,
+    interval: Annotated[
+        float, typer.Option(min=0.0, help="Least seconds between two pages or searches.")
+    ] = 1.0,
+    megabytes: Annotated[float, typer.Option(help="Receive no more for one video.")] = 200.0,
+    timeout: Annotated[str, typer.Option(help="Spend no longer on one video, e.g. 5m.")] = "5m",
+    again: Annotated[
+        list[str] | None, typer.Option(help="Try videos of this status again; repeatable.")
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only show what is here, and why the rest is not.")
+    ] = False,
+) -> None:
+    """Sound of the YouTube videos of a table of links; resumes, and repairs damaged ids."""
+    from bench.tasks.youtube import task
+
+    folder = to if to is not None else task.folder(paths.data_root(), paths.cache_dir())
+    if status:
+        _show(folder)
+        return
+    from bench.config.spec import parse_duration
+    from bench.tasks.youtube import run, site
+    from bench.tasks.youtube import table as links
+    from bench.tasks.youtube.client import Options
+
+    try:
+        longest = parse_duration(timeout)
+    except ValueError as error:
+        raise UserError(f"--timeout: {error}") from error
+    _check_numbers(seconds=(seconds, 1.0), megabytes=(megabytes, 0.1), timeout=(longest, 1.0))
+    _check_again(again or [], repair)
+    if cookies is not None and not cookies.is_file():
+        raise UserError(f"there is no cookies file {cookies}; check --cookies")
+    source = table if table is not None else _table_in(folder)
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise UserError(f"the table {source} cannot be read: {error.strerror or error}") from error
+    read = links.parse(content, str(source))
+    if paths.offline():
+        raise DataUnavailable(
+            "VOXGRID_OFFLINE forbids fetching the YouTube videos: unset it, or copy the folder "
+            f"{folder} from a machine that fetched them"
+        )
+    options = Options(
+        seconds, megabytes, longest, jobs, interval, repair=repair, again=tuple(again or ())
+    )
+    stop = threading.Event()
+    found = site.YouTube(cookies, options, stop)
+    damaged = sum(not links.intact(video.id) for video in read.videos)
+    progress = reporter()
+    progress.say(
+        f"{len(read.videos) + len(read.excluded)} rows: {len(read.videos)} videos, {damaged} of "
+        f"them with a damaged id; {len(read.excluded)} rows left out, see excluded.csv in {folder}"
+    )
+    done = run.fetch_all(read, folder, found, options, progress, stop=stop, original=content)
+    said = (
+        f"{done.fetched} videos fetched ({done.received / 1e6:.1f} MB received), "
+        f"{done.refused} not to be had this time; {done.repaired} ids repaired, "
+        f"{done.not_repaired} not"
+    )
+    if done.unfinished:
+        said += f"; {done.unfinished} to be tried again by the same command"
+    typer.echo(said)
+    _show(folder)
+    if done.unfinished:
+        raise typer.Exit(1)
+
+
+def _check_numbers(**asked: tuple[float, float]) -> None:
+    for name, (value, least) in asked.items():
+        if not (math.isfinite(value) and value >= least):
+            raise UserError(f"--{name} must be {least:g} or more, and not {value:g}")
+
+
+def _check_again(again: Sequence[str], repair: bool) -> None:
+    from bench.tasks.youtube.manifest import NOT_TRIED, STATES
+
+    known = [state for state in STATES if state not in ("ok", NOT_TRIED)]
+    for name in again:
+        if name not in known:
+            raise UserError(f"--again knows no status '{name}': {nearest(name, [*known])}")
+    if "not repaired" in again and not repair:
+        raise UserError("--again 'not repaired' searches for ids: leave out --no-repair")
+
+
+def _table_in(folder: Path) -> Path:
+    """The table of a folder: the copy of an earlier fetch, or the only CSV file there."""
+    from bench.tasks.youtube.manifest import EXCLUDED, TABLE
+
+    if (folder / TABLE).is_file():
+        return folder / TABLE
+    found = sorted(path for path in folder.glob("*.csv") if path.name != EXCLUDED)
+    if len(found) == 1:
+        return found[0]
+    which = f"{len(found)} CSV files" if found else "no CSV file"
+    raise UserError(
+        f"which table of links? there is {which} in {folder}: name it, as in "
+        "'voxgrid fetch youtube TABLE.csv'"
+    )
+
+
+def _show(folder: Path) -> None:
+    from rich.console import Console
+
+    from bench.tasks.youtube import manifest
+
+    items = manifest.read(folder)
+    if not items:
+        raise UserError(
+            f"nothing was fetched to {folder} yet: run 'voxgrid fetch youtube TABLE.csv', or name "
+            "the folder with --to"
+        )
+    render(items, Console())
+    typer.echo(f"class distribution: {draw(items, folder)}")
+
+
+def render(items: Sequence[Item], console: Console) -> None:
+    """Print how many videos of each category have which status, and the commonest reasons.
+
+    Args:
+        items: of a manifest.
+        console: where to.
+    """
+    from rich.table import Table
+
+    from bench.tasks.youtube.links import CATEGORIES
+    from bench.tasks.youtube.manifest import by_category
+
+    counts = by_category(items)
+    table = Table("status", *CATEGORIES, "all", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for status, of in counts.items():
+        numbers = [of[category] for category in CATEGORIES]
+        table.add_row(status, *map(str, [*numbers, sum(numbers)]))
+    totals = [sum(of[category] for of in counts.values()) for category in CATEGORIES]
+    table.add_row("all", *map(str, [*totals, sum(totals)]), style="bold")
+    console.print(table)
+    reasons = Counter(
+        (item.status, item.reason) for item in items if item.in_table and item.reason
+    ).most_common(_REASONS)
+    for (status, reason), count in reasons:
+        console.print(
+            f"{count} × {status}: {reason}", highlight=False, markup=False, soft_wrap=True
+        )
+    if older := sum(not item.in_table for item in items):
+        console.print(f"{older} videos of an earlier table are kept and not counted here")
+
+
+def draw(items: Sequence[Item], folder: Path) -> Path:
+    """Draw the class distribution into `folder`/classes.png.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    import seaborn
+    from matplotlib.container import BarContainer
+
+    from bench.report.figures import canvases
+
+    counts = _counts(items)
+    mark = hashlib.sha256(json.dumps(counts).encode()).hexdigest()[:16]
+    figure = canvases.blank(7.0, 3.6)
+    axes = figure.subplots()
+    seaborn.barplot(
+        {
+            "videos": [row[2] for row in counts],
+            "category": [row[0] for row in counts],
+            "": [row[1] for row in counts],
+        },
+        x="videos",
+        y="category",
+        hue="",
+        ax=axes,
+        palette="colorblind",
+    )
+    for bars in axes.containers:
+        if isinstance(bars, BarContainer):
+            axes.bar_label(bars, padding=2, fontsize=8)
+    seaborn.despine(ax=axes)
+    axes.set_ylabel("")
+    path = folder / FIGURE
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(canvases.png(figure, "YouTube videos by category", mark))
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror or error}): free some space or make the "
+            "folder writable"
+        ) from error
+    return path
+
+
+def _counts(items: Iterable[Item]) -> list[tuple[str, str, int]]:
+    """Return (category, what of it, videos), nothing left out."""
+    from bench.tasks.youtube.links import CATEGORIES
+
+    found = Counter((item.category, _group(item)) for item in items if item.in_table)
+    return [
+        (category, group, found[category, group]) for category in CATEGORIES for group in _GROUPS
+    ]
+
+
+def _group(item: Item) -> str:
+    if item.status == "ok":
+        return _GROUPS[0]
+    return _GROUPS[1] if item.is_final else _GROUPS[2]

@@ -1,1 +1,0 @@
-"""Sound on disk: one download, and all those of a table."""

@@ -1,0 +1,114 @@
+"""One row of the table of links: the id in its link, whole or damaged, and its cells' spelling."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+CATEGORIES = ("travel", "food", "art_music", "history")
+
+# what the scraper handed to `str.strip`, which takes it for a set of characters
+STRIPPED = "https://www.youtube.com/watch?v="
+LENGTH = 11
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_IN_URL = re.compile(
+    r"(?:(?:^|[?&])v=|(?i:youtu\.be/|youtube(?:-nocookie)?\.com/(?:embed|shorts|live|v)/))"
+    r"([^?&#/\s]*)"
+)
+# what the page shows below the channel's name, copied into the description with it
+_BELOW_CHANNEL = re.compile(r"(?:[\d.,]+\s*[KMB]? subscribers?|SUBSCRIBE|JOIN)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Video:
+    """One row of the table."""
+
+    row: int  # as a spreadsheet shows it; the header is row 1
+    link: str  # as written
+    id: str  # what the link says it is; it may have lost characters
+    title: str  # as written, trimmed
+    category: str  # one of `CATEGORIES`; in an excluded row also anything else
+    channel: str | None  # first line of the description; None where that names no channel
+
+    @property
+    def link_key(self) -> str:
+        """What the links of one video have in common, be they damaged or whole."""
+        return stripped(self.id) or self.id
+
+    @property
+    def title_key(self) -> str:
+        """What the titles of one video have in common; empty where it has none."""
+        return normalised(self.title)
+
+
+def from_link(link: str) -> str:
+    """Return the id in a link (`…watch?v=ID&t=10s`, `youtu.be/ID`, an id alone) as it is there.
+
+    Of a text that looks like none of these, itself comes back, so that a message can show it.
+    """
+    text = link.strip()
+    match = _IN_URL.search(text)
+    if match is not None:
+        return match[1]
+    return re.split(r"[?&#]", text, maxsplit=1)[0] or text
+
+
+def stripped(text: str) -> str:
+    """Do to a text what the scraper did to each link."""
+    return text.strip(STRIPPED)
+
+
+def intact(id: str) -> bool:
+    """Whether an id has all of its 11 characters: nothing can have been stripped then."""
+    return len(id) == LENGTH and _ID.fullmatch(id) is not None
+
+
+def repairable(left: str) -> bool:
+    """Whether a text is what stripping may leave of an id, and some of the id is left.
+
+    It is not where the id is intact or empty (nothing says which video it was), or begins or
+    ends with a character that the scraper cannot have left there.
+    """
+    return 0 < len(left) < LENGTH and _ID.fullmatch(left) is not None and stripped(left) == left
+
+
+def could_be(candidate: str, left: str) -> bool:
+    """Whether a candidate is an id of which the scraper leaves exactly this.
+
+    That is the same as: the candidate holds `left`, and every character before and after it
+    belongs to the stripped set, while the ends of `left` do not. An id made of the set alone
+    leaves the empty text, so it is one of many that could be `''`.
+    """
+    return intact(candidate) and stripped(candidate) == left
+
+
+def normalised(text: str) -> str:
+    """Return a title or a channel in one spelling, whatever its case, spaces or code points."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # folding may undo the composition
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def category_of(text: str) -> str:
+    """Return a category, known or not, in the spelling of `CATEGORIES`: 'Art and Music' too."""
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return "_".join(word for word in words if word != "and")
+
+
+def channel_of(description: str) -> str | None:
+    """Return the first line of a description, which names the channel; None where it does not.
+
+    Any other text on that line counts as a channel too: rows that share it are then kept on one
+    side, which is the safe mistake.
+    """
+    lines = (line.strip() for line in description.replace("\r", "\n").split("\n"))
+    first = next((line for line in lines if line), "")
+    return None if not first or _BELOW_CHANNEL.fullmatch(first) else first
+
+
+def short(text: str, most: int = 40) -> str:
+    """Return a cell for a message: one line, not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,1 +1,0 @@
-"""The table of links: read, cleaned, its damaged ids repaired."""

@@ -1,0 +1,132 @@
+"""What became of a video's sound, and what the words of YouTube and yt-dlp mean for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from bench.errors import VoxgridError
+
+Status = Literal[
+    "ok",
+    "not repaired",
+    "unavailable",
+    "private",
+    "removed",
+    "age-restricted",
+    "geo-blocked",
+    "members only",
+    "live",
+    "no sound",
+    "too large",
+    "too slow",
+    "not audio",
+    "refused",
+    "blocked",
+    "failed",
+]
+
+# Tried again by the next run: what the network, the site's mood of the hour or this machine's
+# means brought about. A download that was too slow goes on from what it has received, where the
+# sound is one file; a format in fragments begins anew.
+FINAL: frozenset[Status] = frozenset(get_args(Status)) - {"failed", "blocked", "too slow"}
+
+_MOST = 200  # characters of a reason
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_PREFIX = re.compile(r"^(?:\s*ERROR:\s*)?(?:\[[\w:+.-]+\]\s*)?(?:[\w-]{11}:\s+)?")
+# where yt-dlp stops saying what happened and begins to say what to do about yt-dlp
+_ADVICE = re.compile(
+    r"[;,.]?\s*(?:please report this issue on\b|confirm you are on the latest version|"
+    r"(?:Use|Pass|See)\s+--?\w|Use --cookies|Also see\s+https|See\s+https?://|"
+    r"For more information, refer to|It is recommended to use `|"
+    r"\(caused by\b).*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+# The first that matches decides: "Private video. Sign in if …" before any other "Sign in".
+_TEXTS: tuple[tuple[Status, str], ...] = (
+    (
+        "blocked",
+        r"not a bot|captcha|rate-limited by youtube|IP is likely being blocked|unusual traffic|"
+        r"content isn.t available, try again later",
+    ),
+    # said to this machine, its yt-dlp or its lack of a JavaScript runtime, not of the video
+    (
+        "failed",
+        r"\b(?:on|in|by|of) (?:this|your) (?:application|app|device|browser)\b|"
+        r"session does not exist|playback id|\berror(?: code)?:? 15\d\b|"
+        r"requested format is not available|only images are available|no video formats",
+    ),
+    ("private", r"private video|video is private|granted access to this video"),
+    (
+        "members only",
+        r"members?[- ]only|channel.s members|join this channel|premium members|"
+        r"requires? (?:payment|purchase)|must be (?:purchased|rented)|this video is only "
+        r"available for (?:premium|paying)",
+    ),
+    ("geo-blocked", r"(?:in|from) your (?:country|location|region)|geo[- ]?restrict"),
+    ("age-restricted", r"confirm your age|age[- ]restricted|age[- ]verif|inappropriate for"),
+    (
+        "removed",
+        r"removed by|has been removed|been terminated|closed their youtube account|"
+        r"(?:account|channel).{0,40}(?:terminated|closed|deleted|does not exist)|"
+        r"copyright claim|was deleted",
+    ),
+    (
+        "live",
+        r"live event|premieres? in|premieres? will|is a premiere|live stream|is offline|"
+        r"not currently live|^offline\.?$|is_upcoming|waiting for the (?:live|premiere)",
+    ),
+    (
+        "unavailable",
+        r"drm protected|copyright grounds|unsupported url|incomplete youtube id|"
+        r"video (?:is )?(?:unavailable|not available|no longer available)|content is unavailable|"
+        r"(?:video|content) (?:isn.t|is not|is no longer) available|video does not exist|"
+        r"playback on other websites",
+    ),
+)
+_REASONS = tuple((status, re.compile(text, re.IGNORECASE)) for status, text in _TEXTS)
+
+
+class ItemError(VoxgridError):
+    """One video's sound is not to be had, now or ever; its message is the reason alone.
+
+    Args:
+        status: what to note for the video, unless asking again helps.
+        reason: as yt-dlp says it.
+        passing: whether to ask for the video anew (an expired address, too many questions); what
+            else may pass, such as broken connections, yt-dlp has tried again by itself.
+        retry_after: seconds that the server asks to wait first, if it does.
+    """
+
+    def __init__(
+        self, status: Status, reason: str, passing: bool = False, retry_after: float | None = None
+    ):
+        super().__init__(cleaned(reason))
+        self.status: Status = status
+        self.passing = passing
+        self.retry_after = retry_after
+
+
+class Stopped(VoxgridError):
+    """Something was ended because a stop was asked for; nothing is said about the video."""
+
+
+def status_of(text: str) -> Status | None:
+    """Return what a sentence of YouTube's means; None where it is not known."""
+    return next((status for status, pattern in _REASONS if pattern.search(text)), None)
+
+
+def cleaned(text: str) -> str:
+    """Return a message of yt-dlp as one short line that only says what happened.
+
+    Colours, control characters, the `ERROR: [youtube] <id>:` in front and the advice to users of
+    the yt-dlp command behind are left out.
+    """
+    line = _PREFIX.sub("", _ANSI.sub("", text), count=1)
+    line = " ".join(_CONTROL.sub(" ", _ADVICE.sub("", line)).split()).rstrip(" .;,:")
+    if not line:
+        line = "no reason given"
+    return line if len(line) <= _MOST else line[: _MOST - 1] + "…"
