@@ -17,7 +17,6 @@ from heads.checks import (
     PARAMETER_CHECKS,
     CheckFailed,
     HeadSubject,
-    check_head,
     checks_of,
     parametrize_with_checks,
     results_of,
@@ -103,14 +102,6 @@ def test_every_broken_head_is_looked_at() -> None:
 def test_every_registered_head_passes(name: str) -> None:
     for cls in HEADS.get(name).values():
         assert problems(cls) == {}
-
-
-def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heads.checks.SEARCH_CHECKS", ())
-    monkeypatch.setattr("heads.checks.FITTING_CHECKS", (lambda subject: None,))
-    monkeypatch.setattr("heads.checks.HEAD_CHECKS", (lambda subject: None,))
-    monkeypatch.setattr("heads.checks.scikit_learn_results", lambda subject: iter(()))
-    assert [result.name for result in check_head("mlp")] == ["<lambda>", "<lambda> (frames)"]
 
 
 def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
