@@ -104,6 +104,15 @@ def test_one_name_in_two_places_is_two_subjects(
         assert [subject.kind for subject in check.subjects("mlp")] == ["head", "task"]
 
 
+def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "heads.checks.check_head", lambda cls: iter([CheckResult(f"check_{cls.wants}")])
+    )
+    found = check.examine(Subject("head", "mlp"))
+    assert [result.name for result in found.results] == ["check_vectors", "check_frames"]
+    assert found.passed
+
+
 def test_heads_and_tasks_are_shown_check_by_check(capsys: pytest.CaptureFixture[str]) -> None:
     check.check(["logistic_regression", "sample-emotion"])
     said = capsys.readouterr().out
