@@ -163,6 +163,20 @@ class Head(ClassifierMixin, BaseEstimator):
         held = self.get_params(deep=False)
         return {name: value for name, value in held.items() if name not in SET_BY_HARNESS}
 
+    @classmethod
+    def trains(cls, drawn: Mapping[str, Any], pooling: str, cut: int | None) -> str | None:
+        """What of the network is trained with these parameters, in words for a table.
+
+        Args:
+            drawn: parameters by their names in the trial, or constructor parameters.
+            pooling: the pooling of the cell.
+            cut: layer the backbone is cut after; None without one.
+
+        Returns:
+            Such as `the last 2 blocks`; None where the head's name says all there is to say.
+        """
+        return None
+
     @abstractmethod
     def fit(self, X: Any, y: NDArray[Any]) -> Head:
         """Fit on clips X and labels y (clips,).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from heads._training.head import NeuralHead
@@ -188,6 +188,23 @@ class FineTuneHead(NeuralHead):
     def refit_params(self) -> dict[str, Any]:
         """The same schedule, ended after the epoch that was best on the validation clips."""
         return {**super().refit_params(), "refit_epochs": self.best_epoch_ + 1}
+
+    @classmethod
+    def trains(cls, drawn: Mapping[str, Any], pooling: str, cut: int | None) -> str | None:
+        """What of the network is trained, such as `LoRA of rank 8 on the last 2 blocks`."""
+        own = cls().get_params() | dict(drawn)
+        kind, blocks = own["trained"], own["blocks"]
+        if "scope" in drawn:
+            kind, blocks, _ = _SCOPES[drawn["scope"]]
+        if blocks is not None and cut is not None:
+            blocks = min(blocks, cut)  # there are no more below the cut
+        which = {None: "all blocks", 1: "the last block"}.get(blocks, f"the last {blocks} blocks")
+        return {
+            "classifier": "the classifier alone",
+            "blocks": which,
+            "all": "all but the feature encoder",
+            "lora": f"LoRA of rank {own['lora_rank']} on {which}",
+        }[kind]
 
     def _part(self, cut: int) -> int | None:
         """How many blocks are trained, as `TrainableClips.inputs` takes it; 0 for none."""
