@@ -23,7 +23,7 @@ def run(spec: RunSpec) -> None:
         plan = make_plan(spec, progress, download=spec.download)
         for note in plan.notes:
             progress.say(f"note: {note}")
-        for _, row in plan.rows():
+        for row in plan.rows():
             if isinstance(row.backbone, SkippedBackbone):
                 progress.say(f"skipped: {row.backbone.reason}")
         summary = execute(plan, progress)

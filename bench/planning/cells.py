@@ -60,7 +60,7 @@ def plan_task(
         backbone = _resolve(name, folded, spec, reporter, download)
         maker = _Maker(folded, spec, studies, backbone)
         cells = tuple(maker.plan(cell) for cell in _cells(folded, spec, backbone))
-        plans.append(BackbonePlan(_with_frames(backbone, cells, spec), cells))
+        plans.append(BackbonePlan(folded, _with_frames(backbone, cells, spec), cells))
     return TaskPlan(folded, trials, tuple(plans))
 
 

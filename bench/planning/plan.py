@@ -114,6 +114,7 @@ PlannedCell = Ready | Finished | Skipped
 class BackbonePlan:
     """What one backbone does for a task: it is extracted once, then all its cells run."""
 
+    folded: FoldedTask
     backbone: ReadyBackbone | SkippedBackbone
     cells: tuple[PlannedCell, ...]
 
@@ -140,8 +141,7 @@ class Plan:
     tasks: tuple[TaskPlan, ...]
     notes: tuple[str, ...] = ()
 
-    def rows(self) -> Iterator[tuple[TaskPlan, BackbonePlan]]:
+    def rows(self) -> Iterator[BackbonePlan]:
         """Task by task, backbone by backbone: a run cut short leaves whole rows behind."""
         for task in self.tasks:
-            for backbone in task.backbones:
-                yield task, backbone
+            yield from task.backbones

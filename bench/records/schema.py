@@ -260,6 +260,17 @@ class Record(_Strict):
             self.preset,
         )
 
+    @property
+    def scored(self) -> Scores:
+        """The scores of a record of status ok.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.scores is None:
+            raise ValueError(f"{self.cell} has no scores: it is {self.status}")
+        return self.scores
+
     def same_outcome(self, other: Record) -> bool:
         """Whether two records differ in provenance only (as a repeated skip does)."""
         ignore = {"provenance"}

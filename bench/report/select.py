@@ -7,18 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from bench.records.schema import Record
-from bench.scoring import Scores
-
-
-def scores(record: Record) -> Scores:
-    """Scores of a record of status ok.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if record.scores is None:
-        raise ValueError(f"{record.cell} has no scores: it is {record.status}")
-    return record.scores
 
 
 def finished(found: Iterable[Record]) -> list[Record]:
@@ -35,7 +23,7 @@ def is_control(record: Record) -> bool:
 
 def ranked(found: Iterable[Record]) -> list[Record]:
     """By macro-F1 on test, best first; equal ones by name."""
-    return sorted(found, key=lambda r: (-scores(r).macro_f1, str(r.cell)))
+    return sorted(found, key=lambda r: (-r.scored.macro_f1, str(r.cell)))
 
 
 def validation_f1(record: Record) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,6 @@ from bench.planning.plan import (
     ReadyBackbone,
     Skipped,
     SkippedBackbone,
-    TaskPlan,
 )
 from bench.plugins import HEADS
 from bench.protocols import table as protocols
@@ -41,42 +42,40 @@ from bench.records.schema import (
     TrialCounts,
     WeightsRecord,
 )
-from bench.scoring import Scores, macro_f1, score
+from bench.scoring import macro_f1, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
-from heads import Epoch
 
 
-def skipped(cell: Skipped, task: TaskPlan, row: BackbonePlan, spec: RunSpec) -> Record:
+def skipped(cell: Skipped, row: BackbonePlan, spec: RunSpec) -> Record:
     """The record of a cell that cannot run, with its reason."""
-    return Record.model_validate(
-        {
-            **_common(cell.cell, task, row, spec, trials=1),
-            "status": "skipped",
-            "reason": cell.reason,
-            "provenance": _provenance(),
-        }
+    return _record(
+        cell.cell,
+        row,
+        spec,
+        status="skipped",
+        reason=cell.reason,
+        trials=1,
+        provenance=_provenance(),
     )
 
 
-def failed(
-    cell: Ready, task: TaskPlan, row: BackbonePlan, spec: RunSpec, error: Exception
-) -> Record:
+def failed(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exception) -> Record:
     """The record of a cell that failed, with its error."""
-    return Record.model_validate(
-        {
-            **_common(cell.cell, task, row, spec, trials=cell.job.trials),
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {error}",
-            "provenance": _provenance(fingerprint=cell.fingerprint),
-        }
+    return _record(
+        cell.cell,
+        row,
+        spec,
+        status="failed",
+        reason=f"{type(error).__name__}: {error}",
+        trials=cell.job.trials,
+        provenance=_provenance(fingerprint=cell.fingerprint),
     )
 
 
 def finished(
     cell: Ready,
-    task: TaskPlan,
     row: BackbonePlan,
     spec: RunSpec,
     outcome: CellOutcome,
@@ -88,91 +87,65 @@ def finished(
 
     Args:
         cell: with its job.
-        task: its task's plan.
-        row: its backbone's plan.
+        row: its task's and backbone's plan.
         spec: of the run.
         outcome: what the worker returned.
         features: the feature set it read; its timings become the record's throughput.
         cache_hit: whether no clip went through the backbone for it.
     """
-    predictions = _predictions(cell, task, outcome)
-    labels = task.folded.task.labels
-    index = {label: position for position, label in enumerate(labels)}
-    truth = np.array([index[label] for label in predictions["label"]], dtype=np.int64)
-    predicted = np.array([index[label] for label in predictions["predicted"]], dtype=np.int64)
+    labels = row.folded.task.labels
+    predictions = _predictions(cell, row.folded, outcome)
+    truth, predicted = (
+        pd.Index(labels).get_indexer(pd.Index(predictions[column])) for column in ("label", "predicted")
+    )
     fold_of = predictions["fold"].to_numpy()
-    timings = _comparable(features.timings([c.pcm_sha256 for c in task.folded.clips]))
-    record = Record.model_validate(
-        {
-            **_common(cell.cell, task, row, spec, trials=cell.job.trials),
-            "status": "ok",
-            "parameters": timings[-1].parameters,
-            "layers": outcome.layers,
-            "scores": score(truth, predicted, labels),
-            "folds": [
-                _fold(
-                    cell,
-                    fold,
-                    result,
-                    truth[fold_of == fold.index],
-                    predicted[fold_of == fold.index],
-                    len(labels),
-                )
-                for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
-            ],
-            "throughput": _throughput(timings, cell, outcome, spec),
-            "training": _training(cell, outcome, spec),
-            "memory": Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
-            "provenance": _provenance(
-                fingerprint=cell.fingerprint,
-                feature_key=features.settings.key,
-                cache_hit=cache_hit,
-            ),
-        }
+    timings = _comparable(features.timings([c.pcm_sha256 for c in row.folded.clips]))
+    record = _record(
+        cell.cell,
+        row,
+        spec,
+        status="ok",
+        trials=cell.job.trials,
+        parameters=timings[-1].parameters,
+        layers=outcome.layers,
+        scores=score(truth, predicted, labels),
+        folds=[
+            _fold(cell, fold, result, truth[own], predicted[own])
+            for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
+            for own in [fold_of == fold.index]
+        ],
+        throughput=_throughput(timings, cell, outcome, spec),
+        training=_training(cell, outcome, spec),
+        memory=Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
+        provenance=_provenance(
+            fingerprint=cell.fingerprint, feature_key=features.settings.key, cache_hit=cache_hit
+        ),
     )
     buffer = io.BytesIO()
     predictions.to_parquet(buffer, index=False)
     return record, buffer.getvalue()
 
 
-def scores_of(record: Record) -> Scores:
-    """The scores of a record of status ok.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if record.scores is None:
-        raise ValueError(f"{record.cell} has no scores: {record.reason}")
-    return record.scores
-
-
-def _common(
-    cell: Cell, task: TaskPlan, row: BackbonePlan, spec: RunSpec, *, trials: int
-) -> dict[str, object]:
-    folded = task.folded
+def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Record:
+    """A record of what the plan knows, and more."""
+    folded = row.folded
     split = folded.splits.get(cell.protocol)  # None where the protocol does not fit
     excluded = (*folded.excluded, *(split.excluded if split else ()))
     left_out = sorted({(e.clip, e.reason) for e in excluded})
-    return {
-        "task": cell.task,
+    known = {
+        **asdict(cell),
         "sample": folded.task.sample,
         "group": tasks.find(cell.task).group,
-        "protocol": cell.protocol,
         "folding": _folding(cell.protocol, folded),
-        "backbone": cell.backbone,
-        "pooling": cell.pooling,
-        "head": cell.head,
-        "control": cell.control,
-        "preset": cell.preset,
         "published": _published(presets.find(cell.preset)) if cell.preset else None,
         "seed": spec.seed,
-        "trials": trials,
         "labels": list(folded.task.labels),
         "clips": len(folded.clips),
         "weights": _weights(row.backbone, cell),
         "notes": [*folded.notes, *(split.notes if split else ())],
         "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
     }
+    return Record.model_validate(known | more)
 
 
 def _folding(name: str, folded: FoldedTask) -> Folding:
@@ -221,7 +194,6 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
 
 
 def _provenance(
-    *,
     fingerprint: str | None = None,
     feature_key: str | None = None,
     cache_hit: bool | None = None,
@@ -236,36 +208,33 @@ def _provenance(
     )
 
 
-def _predictions(cell: Ready, task: TaskPlan, outcome: CellOutcome) -> pd.DataFrame:
-    clips = task.folded.clips
-    labels = np.array(task.folded.task.labels)
+def _predictions(cell: Ready, folded: FoldedTask, outcome: CellOutcome) -> pd.DataFrame:
+    """Probabilities of every tested clip, fold by fold."""
+    labels = np.array(folded.task.labels)
     frames = []
     for fold, result in zip(cell.job.folds, outcome.folds, strict=True):
+        clips = [folded.clips[i].clip for i in fold.test]
         probabilities = result.tested.probabilities
         frame = pd.DataFrame(
             {
-                "clip": [clips[i].clip.id for i in fold.test],
-                "group": [clips[i].clip.group for i in fold.test],
+                "clip": [clip.id for clip in clips],
+                "group": [clip.group for clip in clips],
                 "fold": fold.index,
-                "label": [clips[i].clip.label for i in fold.test],
+                "label": [clip.label for clip in clips],
                 "predicted": labels[probabilities.argmax(axis=1)],
             }
         )
-        for column, label in enumerate(labels):
-            frame[f"p_{label}"] = probabilities.astype(np.float32)[:, column]
+        columns = [f"p_{label}" for label in labels]
+        frame[columns] = probabilities.astype(np.float32)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
 def _fold(
-    cell: Ready,
-    fold: Fold,
-    result: FoldOutcome,
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    classes: int,
+    cell: Ready, fold: Fold, result: FoldOutcome, truth: np.ndarray, predicted: np.ndarray
 ) -> FoldRecord:
     """What a fold gave; `truth` and `predicted` are class indices of its test clips."""
+    validated = result.validated
     head = HEADS.reading(cell.cell.head, cell.reads)
     cut = result.layer if isinstance(result.layer, int) else None
     return FoldRecord(
@@ -278,14 +247,17 @@ def _fold(
         best_params={key: _as_json(value) for key, value in result.best_params.items()},
         layer=result.layer,
         trained=head.trains(result.best_params, cell.cell.pooling, cut),
-        val_accuracy=result.validated.accuracy,
-        val_macro_f1=result.validated.macro_f1,
+        val_accuracy=validated.accuracy,
+        val_macro_f1=validated.macro_f1,
         test_accuracy=float(np.mean(truth == predicted)),
-        test_macro_f1=macro_f1(truth, predicted, classes),
+        test_macro_f1=macro_f1(truth, predicted, cell.job.n_classes),
         trials=TrialCounts.model_validate(result.states),
         trial_errors=result.errors,
-        best_epoch=result.validated.best_epoch,
-        curve=[_epoch(epoch) for epoch in result.validated.curve],
+        best_epoch=validated.best_epoch,
+        curve=[
+            EpochRecord(**{key: getattr(epoch, key) for key in EpochRecord.model_fields})
+            for epoch in validated.curve
+        ],
         notes=result.notes,
     )
 
@@ -293,15 +265,6 @@ def _fold(
 def _as_json(value: Any) -> float | int | str | bool | None:
     """A parameter value as JSON can hold it."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def _epoch(epoch: Epoch) -> EpochRecord:
-    return EpochRecord(
-        train_loss=epoch.train_loss,
-        validation_loss=epoch.validation_loss,
-        validation_accuracy=epoch.validation_accuracy,
-        validation_macro_f1=epoch.validation_macro_f1,
-    )
 
 
 def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecord | None:
@@ -329,19 +292,12 @@ def _tuning_device(cell: Ready, spec: RunSpec) -> str:
 
 def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
     """Timings under the conditions of the last shard: speeds of two machines do not mix."""
-    last = timings[-1]
-    return [
-        t
-        for t in timings
-        if (t.hardware, t.threads, t.batch) == (last.hardware, last.threads, last.batch)
-    ]
+    conditions = attrgetter("hardware", "threads", "batch")
+    return [timing for timing in timings if conditions(timing) == conditions(timings[-1])]
 
 
 def _throughput(
-    timings: Sequence[ShardTiming],
-    cell: Ready,
-    outcome: CellOutcome,
-    spec: RunSpec,
+    timings: Sequence[ShardTiming], cell: Ready, outcome: CellOutcome, spec: RunSpec
 ) -> Throughput:
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]

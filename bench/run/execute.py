@@ -14,15 +14,16 @@ from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
+from bench.features.store import FeatureSet
 from bench.machine import usable_cores
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
     Plan,
+    PlannedCell,
     Ready,
     ReadyBackbone,
     Skipped,
-    TaskPlan,
 )
 from bench.progress import Reporter
 from bench.records import store as records
@@ -63,13 +64,13 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
     run = _Run(plan, reporter, executor)
-    for task, row in plan.rows():
+    for row in plan.rows():
         for cell in row.cells:
-            run.note(task, row, cell)
+            run.note(row, cell)
         if isinstance(row.backbone, ReadyBackbone) and row.ready:
-            extracted = run.extract(task, row, row.backbone)
+            extracted = run.extract(row, row.backbone)
             if extracted is not None:
-                run.tune(task, row, row.backbone, cache_hit=not extracted)
+                run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
     return run.summary
 
 
@@ -117,15 +118,15 @@ class _Run:
     executor: Executor
     summary: Summary = field(default_factory=Summary)
 
-    def note(self, task: TaskPlan, row: BackbonePlan, cell: object) -> None:
+    def note(self, row: BackbonePlan, cell: PlannedCell) -> None:
         """Count and record what is not run: finished before, or skipped."""
         if isinstance(cell, Finished):
             self.summary.done_before += 1
         elif isinstance(cell, Skipped):
             self.summary.skipped += 1
-            self._store(compose.skipped(cell, task, row, self.plan.spec))
+            self._store(compose.skipped(cell, row, self.plan.spec))
 
-    def extract(self, task: TaskPlan, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
+    def extract(self, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
         """Fill the feature set.
 
         Returns:
@@ -134,7 +135,7 @@ class _Run:
         """
         if not backbone.pending_seconds:
             return False
-        name, total = backbone.info.name, task.folded.seconds
+        name, total = backbone.info.name, row.folded.seconds
         began = time.perf_counter()
         label = f"extract {name} (seconds of audio)"
         with self.reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
@@ -148,7 +149,7 @@ class _Run:
         if isinstance(done.outcome, Exception):
             self.reporter.say(f"extract {name}: failed: {done.outcome}")
             for cell in row.ready:
-                self._fail(task, row, cell, done.outcome)
+                self._fail(row, cell, done.outcome)
             return None
         if not done.outcome:
             self.summary.unfinished += len(row.ready)
@@ -159,11 +160,9 @@ class _Run:
         )
         return True
 
-    def tune(
-        self, task: TaskPlan, row: BackbonePlan, backbone: ReadyBackbone, *, cache_hit: bool
-    ) -> None:
+    def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
-        label = f"tune {task.folded.task.name} on {backbone.info.name} (trials)"
+        label = f"tune {row.folded.task.name} on {row.backbone.info.name} (trials)"
         total = sum(cell.job.trials * len(cell.job.folds) for cell in row.ready)
         count = 0
         with self.reporter.phase(label, total) as advance:
@@ -179,7 +178,7 @@ class _Run:
                 for done in self.executor.run(jobs, workers=workers, on_event=on_event):
                     count += 1
                     cell = cells[done.index]
-                    said = self._settle(task, row, backbone, cell, done.outcome, cache_hit)
+                    said = self._settle(row, cell, done.outcome, features, cache_hit)
                     self.reporter.say(f"[{count}/{len(row.ready)}] {cell.cell}: {said}")
 
     def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int]]:
@@ -193,11 +192,10 @@ class _Run:
 
     def _settle(
         self,
-        task: TaskPlan,
         row: BackbonePlan,
-        backbone: ReadyBackbone,
         cell: Ready,
         outcome: CellOutcome | Exception,
+        features: FeatureSet,
         cache_hit: bool,
     ) -> str:
         """Store what came of a cell and return it in a few words."""
@@ -205,33 +203,27 @@ class _Run:
             self.summary.unfinished += 1
             return str(outcome)
         if isinstance(outcome, Exception):
-            self._fail(task, row, cell, outcome)
+            self._fail(row, cell, outcome)
             return f"failed: {outcome}"
+        spec = self.plan.spec
         record, predictions = compose.finished(
-            cell,
-            task,
-            row,
-            self.plan.spec,
-            outcome,
-            backbone.extraction.features(),
-            cache_hit=cache_hit,
+            cell, row, spec, outcome, features, cache_hit=cache_hit
         )
         # predictions first: a record on disk means that its predictions are there
-        path = records.predictions_path(self.plan.spec.results, cell.cell)
-        records.write_atomically(path, predictions)
+        records.write_atomically(records.predictions_path(spec.results, cell.cell), predictions)
         self._store(record)
         # outcomes of single folds have served their time
         cell.job.studies.discard(cell.job.name)
         self.summary.ok += 1
-        scores = compose.scores_of(record)
+        scores = record.scored
         return (
             f"macro-F1 {scores.macro_f1:.3f}, accuracy {scores.accuracy:.3f}, "
             f"{outcome.seconds:.0f} s"
         )
 
-    def _fail(self, task: TaskPlan, row: BackbonePlan, cell: Ready, error: Exception) -> None:
+    def _fail(self, row: BackbonePlan, cell: Ready, error: Exception) -> None:
         self.summary.failed += 1
-        self._store(compose.failed(cell, task, row, self.plan.spec, error))
+        self._store(compose.failed(cell, row, self.plan.spec, error))
 
     def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)

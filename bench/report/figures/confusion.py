@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.records.schema import Record
 from bench.report.figures import canvases
-from bench.report.select import by_protocol, finished, is_control, leaks, ranked, scores
+from bench.report.select import by_protocol, finished, is_control, leaks, ranked
 
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
@@ -90,7 +90,7 @@ def wanted(found: Iterable[Record]) -> dict[str, Confusion]:
 
 
 def _of(record: Record) -> Confusion:
-    own = scores(record)
+    own = record.scored
     return Confusion(
         f"{record.task}__{record.protocol}__{SUFFIX}",
         f"{record.task}, {record.protocol}: {record.backbone}, {record.pooling}, {record.head}: "

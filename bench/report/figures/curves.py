@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.records.schema import EpochRecord, FoldRecord, Record
 from bench.report.figures import canvases
-from bench.report.select import finished, is_control, scores
+from bench.report.select import finished, is_control
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def _of(record: Record) -> Curves:
     return Curves(
         "__".join([*record.cell.relative_path.parts, SUFFIX]),
         f"{record.task}, {record.protocol}: {', '.join(row)}: "
-        f"macro-F1 {100 * scores(record).macro_f1:.1f} %",
+        f"macro-F1 {100 * record.scored.macro_f1:.1f} %",
         tuple(
             _fold(number, fold) for number, fold in enumerate(record.folds, start=1) if fold.curve
         ),

@@ -9,7 +9,7 @@ from bench.records.schema import PublishedSystem, Record
 from bench.report.figures import curves
 from bench.report.markdown import escape
 from bench.report.page import Block, Bullets, Heading, Image, Table, Text
-from bench.report.select import by_protocol, finished, is_control, leaks, scores
+from bench.report.select import by_protocol, finished, is_control, leaks
 from bench.report.tables.ranking import largest_share
 from bench.report.tables.training import epochs, parts
 from bench.report.values import DASH, percent, plural
@@ -150,7 +150,7 @@ def _order(system: PublishedSystem, record: Record) -> tuple[object, ...]:
 
 
 def _finished(system: PublishedSystem, record: Record) -> list[str]:
-    own = scores(record)
+    own = record.scored
     remarks = _marks(system, record)
     if record.training is not None and (part := parts(record)):
         remarks.append(f"trained: {part}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.records.schema import Record
 from bench.report.page import Block, Heading, Table, Text
-from bench.report.select import is_control, ranked, scores
+from bench.report.select import is_control, ranked
 from bench.report.values import layer, millions, percent, plural, speed, trials, weights
 
 LONG = 20
@@ -69,7 +69,7 @@ def _ranking(found: Sequence[Record], letters: dict[str, str]) -> Iterator[Block
 
 
 def _row(place: int, record: Record, letters: dict[str, str]) -> list[str]:
-    own = scores(record)
+    own = record.scored
     return [
         str(place),
         record.backbone,
@@ -105,7 +105,7 @@ def largest_share(record: Record) -> float | None:
 
 def _tested(record: Record) -> tuple[int, ...]:
     """Clips tested of each class."""
-    return tuple(map(sum, scores(record).confusion))
+    return tuple(map(sum, record.scored.confusion))
 
 
 def _majority(counts: tuple[int, ...]) -> str:

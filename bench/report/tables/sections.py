@@ -17,7 +17,6 @@ from bench.report.select import (
     is_control,
     leaks,
     machines,
-    scores,
     validation_f1,
 )
 from bench.report.tables.ranking import majority
@@ -56,7 +55,7 @@ def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> Table
         columns.append("macro-F1 % with random weights>")
     rows = []
     for name, record in best.items():
-        own = scores(record)
+        own = record.scored
         row = [
             name,
             record.pooling,
@@ -70,7 +69,7 @@ def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> Table
             millions(record.parameters),
         ]
         if controls:
-            row.append(percent(scores(controls[name]).macro_f1) if name in controls else DASH)
+            row.append(percent(controls[name].scored.macro_f1) if name in controls else DASH)
         rows.append(row)
     return Table(columns, rows)
 
@@ -91,7 +90,7 @@ def leak(found: Sequence[Record]) -> list[Block]:
         return []
     low, high = chosen(own[fair]), chosen(own[leaky])
     both = {
-        name: (scores(low[name]).macro_f1, scores(high[name]).macro_f1)
+        name: (low[name].scored.macro_f1, high[name].scored.macro_f1)
         for name in low
         if name in high
     }
@@ -114,7 +113,7 @@ def leak(found: Sequence[Record]) -> list[Block]:
 def _gaps(fair: Sequence[Record], leaky: Sequence[Record]) -> list[float]:
     """Differences in macro-F1 of every combination that ran under both protocols."""
     low, high = (
-        {(r.backbone, r.pooling, r.head): scores(r).macro_f1 for r in own} for own in (fair, leaky)
+        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in own} for own in (fair, leaky)
     )
     return [high[key] - value for key, value in low.items() if key in high]
 

@@ -9,7 +9,7 @@ from bench.progress import duration
 from bench.records.schema import Record, TrainingRecord
 from bench.report.markdown import escape
 from bench.report.page import Block, Bullets, Table
-from bench.report.select import is_control, ranked, scores
+from bench.report.select import is_control, ranked
 from bench.report.values import DASH, median_and_range, percent
 
 _COLUMNS = (
@@ -54,7 +54,7 @@ def _row(record: Record, training: TrainingRecord) -> list[str]:
         f"{record.backbone}, random weights" if is_control(record) else record.backbone,
         record.pooling,
         record.head,
-        percent(scores(record).macro_f1),
+        percent(record.scored.macro_f1),
         parts(record) or DASH,
         epochs(record) or DASH,
         ", ".join(training.precision) or DASH,

@@ -207,7 +207,10 @@ def shown(
         "wav2vec2: weights unavailable; get them with: hf download some/weights",
     )
     skipped = Skipped(replace(ready().cell, backbone="wav2vec2"), absent.reason)
-    rows = (BackbonePlan(xlsr, (ready(0), done(1))), BackbonePlan(absent, (skipped,)))
+    rows = (
+        BackbonePlan(folded, xlsr, (ready(0), done(1))),
+        BackbonePlan(folded, absent, (skipped,)),
+    )
     spec = RunSpec(results=tmp_path / "results", jobs=2)
     report.render(Plan(spec, (TaskPlan(folded, 10, rows),), ("a note",)))
     return capsys.readouterr().out
@@ -239,7 +242,7 @@ def test_a_plan_with_all_done_says_so_and_promises_no_time(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = (BackbonePlan(xlsr, (done(0), done(1))),)
+    rows = (BackbonePlan(folded, xlsr, (done(0), done(1))),)
     report.render(Plan(RunSpec(results=tmp_path), (TaskPlan(folded, 10, rows),)))
     printed = capsys.readouterr().out
     assert "Nothing to do." in printed
