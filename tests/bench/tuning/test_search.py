@@ -1,4 +1,4 @@
-"""Searches over trainings: proposed first trials, pruning, budgets, and what is kept of folds."""
+"""Searches over trainings: proposed first trials, pruning and budgets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.trial import Trial
 
 from bench.protocols.fold import Fold
-from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Request, Watch
 from bench.tuning.search import BudgetSpent, FoldOutcome, Search, open_study, tune_fold
 from bench.tuning.storage import JournalStudies
@@ -187,29 +184,6 @@ def test_a_recipe_is_run_as_it_is_and_never_pruned(tmp_path: Path) -> None:
     outcome = tune_fold(problem, LABELS, FOLD, _storage(tmp_path), search)
     assert not problem.drawn
     assert (outcome.layer, outcome.best_params) == (3, {"rate": 0.25})
-
-
-def test_the_outcome_of_a_fold_is_read_back_as_it_was(tmp_path: Path) -> None:
-    outcome = _tuned(tmp_path, 4, Trainings())
-    file = outcomes.path(tmp_path, 0, 4)
-    outcomes.save(file, outcome)
-    found = outcomes.load(file)
-    assert found is not None
-    np.testing.assert_array_equal(found.tested.probabilities, outcome.tested.probabilities)
-    assert replace(found, tested=outcome.tested) == outcome
-    assert found.tested.notes == outcome.tested.notes
-
-
-@given(cut=st.integers(min_value=0))
-def test_a_damaged_outcome_counts_as_none(
-    cut: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("outcome")
-    file = outcomes.path(folder, 0, 1)
-    outcomes.save(file, _tuned(folder, 1, Trainings()))
-    content = file.read_bytes()
-    file.write_bytes(content[: cut % len(content)])
-    assert outcomes.load(file) is None
 
 
 @pytest.mark.parametrize("behind", [b"", b'{"op_code": 4, "worker_id": "late"}\n'])
