@@ -177,7 +177,7 @@ def extract_with(
                 )
                 if whole is None:
                     return
-                found, encode_seconds = [whole.statistics], whole.encode_seconds
+                found, encode_seconds = [whole[0]], whole[1]
             finished = time.perf_counter()
             seconds = sum(source.seconds for source in shard)
             timing = ShardTiming(

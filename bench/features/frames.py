@@ -6,7 +6,6 @@ layer of the clips of one shard, so that reading a layer touches that layer only
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from safetensors.numpy import save_file
 from backbones import STEM, BackboneInfo
 from bench.errors import StorageError
 from bench.features.spool import HEADER_LENGTH, Spool
+from bench.features.store import shard_name, storing
 from bench.files import replacing
 
 if TYPE_CHECKING:
@@ -65,20 +65,14 @@ class ClipFrames:
         peak = max(float(exact.max()), -float(exact.min()))
         if not math.isfinite(peak):
             raise FloatingPointError("NaN or infinite values")
-        exponent = _exponent(peak)
-        if exponent:
-            exact = np.ldexp(exact, -exponent)
-        return cls(exact.astype(np.float16), exponent)
+        if peak == 0 or _SMALLEST_PEAK <= peak <= _LARGEST:
+            return cls(exact.astype(np.float16))
+        exponent = math.frexp(peak)[1] - 15  # the peak comes to lie between 2^14 and 2^15
+        return cls(np.ldexp(exact, -exponent).astype(np.float16), exponent)
 
     def exact(self) -> Frames32:
         """The frames as float32 (frames, width)."""
         return np.ldexp(self.values.astype(np.float32), self.exponent)
-
-
-def _exponent(peak: float) -> int:
-    if peak == 0 or _SMALLEST_PEAK <= peak <= _LARGEST:
-        return 0
-    return math.frexp(peak)[1] - 15  # the peak comes to lie between 2^14 and 2^15
 
 
 def joined(windows: Sequence[ClipFrames]) -> ClipFrames:
@@ -132,14 +126,9 @@ class FrameSet:
     def layers_of(self, clips: Iterable[str]) -> tuple[int, ...]:
         """Layers, `STEM` included, at which the frames of all of these clips are there."""
         wanted = set(clips)
-        if not self.folder.is_dir():
-            return ()
-        stored = (_layer_of(path.name) for path in self.folder.iterdir())
-        return tuple(
-            layer
-            for layer in sorted(layer for layer in stored if layer is not None)
-            if wanted <= self._places(layer).keys()
-        )
+        stored = (_layer_of(path.name) for path in self.folder.glob("*"))
+        known = sorted(layer for layer in stored if layer is not None)
+        return tuple(layer for layer in known if wanted <= self._places(layer).keys())
 
     def add(self, layers: Mapping[int, Mapping[str, ClipFrames]]) -> None:
         """Write one shard of each layer.
@@ -151,20 +140,16 @@ class FrameSet:
             StorageError: the cache cannot be written; layers written before are kept.
         """
         for layer, clips in layers.items():
-            if clips:
-                self._add(layer, clips)
-
-    def _add(self, layer: int, clips: Mapping[str, ClipFrames]) -> None:
-        path = self._path(layer, list(clips))
-        metadata = _metadata(
-            {clip: (len(frames.values), frames.exponent) for clip, frames in clips.items()}
-        )
-        # safetensors would write an array that lies column by column as if it lay row by row
-        values = np.ascontiguousarray(np.concatenate([clip.values for clip in clips.values()]))
-        places = self._places(layer)
-        with self._storing(), replacing(path) as partial:
-            save_file({_TENSOR: values}, partial, metadata)
-        places.update(_index(path))
+            if not clips:
+                continue
+            frames = list(clips.values())
+            metadata = _metadata(
+                clips, [len(f.values) for f in frames], [f.exponent for f in frames]
+            )
+            # safetensors would write an array that lies column by column as if it lay row by row
+            values = np.ascontiguousarray(np.concatenate([f.values for f in frames]))
+            with self._writing(layer, list(clips)) as partial:
+                save_file({_TENSOR: values}, partial, metadata)
 
     def begin(self, clip: str, layers: Iterable[int]) -> LongClip:
         """Begin to store a clip whose frames come window by window, too many to be held.
@@ -176,23 +161,17 @@ class FrameSet:
         Raises:
             StorageError: the cache cannot be written.
         """
-        with self._storing():
+        with storing(self.folder):
             return LongClip(self, clip, layers)
 
-    def _path(self, layer: int, clips: Sequence[str]) -> Path:
-        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
-        return self.folder / _name(layer) / name
-
     @contextmanager
-    def _storing(self) -> Iterator[None]:
-        """Say what to do where the cache cannot be written."""
-        try:
-            yield
-        except (OSError, SafetensorError) as error:
-            raise StorageError(
-                f"the frames in {self.folder} cannot be written ({error}); free some space or set "
-                "VOXGRID_CACHE to another folder, then run again: finished clips are kept"
-            ) from error
+    def _writing(self, layer: int, clips: Sequence[str]) -> Iterator[Path]:
+        """Where to write a shard; it is in the set when the block ends well."""
+        path = self.folder / _name(layer) / shard_name(clips)
+        places = self._places(layer)
+        with storing(self.folder), replacing(path) as partial:
+            yield partial
+        places.update(_index(path))
 
     def view(self, clips: Sequence[str], layers: int | Sequence[int]) -> FrameView:
         """The frames of `clips` (sha256 of decoded samples), in that order, at one layer or more.
@@ -232,7 +211,7 @@ class LongClip:
     def __init__(self, frame_set: FrameSet, clip: str, layers: Iterable[int]) -> None:
         self._set = frame_set
         self._clip = clip
-        self._spools = {layer: Spool(frame_set._path(layer, [clip]).parent) for layer in layers}
+        self._spools = {layer: Spool(frame_set.folder / _name(layer)) for layer in layers}
 
     def __enter__(self) -> LongClip:
         return self
@@ -247,7 +226,7 @@ class LongClip:
         Raises:
             StorageError: the disk is full.
         """
-        with self._set._storing():
+        with storing(self._set.folder):
             for layer, spool in self._spools.items():
                 spool.add(window[layer].values, window[layer].exponent)
 
@@ -258,13 +237,10 @@ class LongClip:
             StorageError: the cache cannot be written; layers written before are kept.
         """
         for layer, spool in self._spools.items():
-            path = self._set._path(layer, [self._clip])
-            places = self._set._places(layer)
-            metadata = _metadata({self._clip: (spool.frames, spool.exponent)})
-            with self._set._storing(), replacing(path) as partial:
+            metadata = _metadata([self._clip], [spool.frames], [spool.exponent])
+            with self._set._writing(layer, [self._clip]) as partial:
                 spool.write(partial, _TENSOR, metadata)
             spool.close()  # before the next layer needs as much room again
-            places.update(_index(path))
 
 
 class FrameView:
@@ -322,13 +298,12 @@ class FrameView:
         return self._maps[place.path][place.start : place.start + place.frames]
 
 
-def _metadata(clips: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """What a file says of its clips; given are the frames and the exponent of each."""
-    return {
-        "clips": json.dumps(list(clips)),
-        "frames": json.dumps([frames for frames, _ in clips.values()]),
-        "exponents": json.dumps([exponent for _, exponent in clips.values()]),
-    }
+def _metadata(
+    clips: Iterable[str], frames: Sequence[int], exponents: Sequence[int]
+) -> dict[str, str]:
+    """What a file says of its clips."""
+    values = {"clips": list(clips), "frames": frames, "exponents": exponents}
+    return {key: json.dumps(value) for key, value in values.items()}
 
 
 def _name(layer: int) -> str:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -22,14 +21,6 @@ from bench.machine import return_free_memory
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class LongClipEncoded:
-    """Statistics of a long clip, and the seconds spent inside `Backbone.encode`."""
-
-    statistics: ClipStatistics
-    encode_seconds: float
-
-
 def encode_long(
     encoder: Encoder,
     source: Source,
@@ -39,7 +30,7 @@ def encode_long(
     slice_seconds: float,
     on_progress: Callable[[float], None],
     deadline: float | None,
-) -> LongClipEncoded | None:
+) -> tuple[ClipStatistics, float] | None:
     """Pass one clip through the backbone in memory that does not depend on its length.
 
     Args:
@@ -54,7 +45,8 @@ def encode_long(
         deadline: `time.time()` after which the clip is given up, or None.
 
     Returns:
-        None where the deadline came first: nothing of the clip is stored.
+        Its statistics, and the seconds spent inside `Backbone.encode`; None where the deadline
+        came first: nothing of the clip is stored.
 
     Raises:
         ClipError: the file cannot be decoded any more.
@@ -64,7 +56,7 @@ def encode_long(
     info = encoder.backbone.info
     reported = 0.0
 
-    def consume(sound: Sound) -> LongClipEncoded | None:
+    def consume(sound: Sound) -> tuple[ClipStatistics, float] | None:
         nonlocal reported
         if reported:  # the decoder gave up in the middle, and another one begins anew
             on_progress(-reported)
@@ -94,7 +86,7 @@ def encode_long(
                 on_progress(seconds)
             source.check(sound.facts().pcm_sha256)
             frames.store()
-        return LongClipEncoded(merger.merged(), encode_seconds)
+        return merger.merged(), encode_seconds
 
     return through(source.path, info.sample_rate, consume)
 

@@ -67,30 +67,30 @@ def of_batch(frames: Frames) -> list[ClipStatistics]:
 class Merger:
     """Statistics of a clip from those of its windows, exactly as if over all frames at once.
 
-    It holds one window's worth of numbers, however many windows there are.
+    It holds one window's worth of numbers, however many windows there are: Chan, Golub &
+    LeVeque's pairwise update, in float64 and rounded once at the end.
     """
 
     def __init__(self) -> None:
-        self._layers: list[_LayerMerger] = []
+        self._layers: list[_Sums] = []
 
     def add(self, window: ClipStatistics) -> None:
         """Take the next window in."""
         if not self._layers:
-            self._layers = [_LayerMerger(layer) for layer in window]
+            self._layers = [_Sums(layer) for layer in window]
             return
-        for merger, layer in zip(self._layers, window, strict=True):
-            merger.add(layer)
+        for sums, layer in zip(self._layers, window, strict=True):
+            sums.add(layer)
 
     def merged(self) -> ClipStatistics:
         """Statistics over all windows so far; of a single one they are its own."""
-        return tuple(layer.merged() for layer in self._layers)
+        return tuple(sums.statistics() for sums in self._layers)
 
 
-class _LayerMerger:
-    """Chan, Golub & LeVeque's pairwise update, in float64 and rounded once at the end."""
+class _Sums:
+    """One layer of a `Merger`."""
 
     def __init__(self, first: LayerStatistics) -> None:
-        self._first: LayerStatistics | None = first
         self._frames = first.frames
         self._sum = first.frames * first.mean.astype(np.float64)
         self._squares = first.frames * first.std.astype(np.float64) ** 2
@@ -98,8 +98,6 @@ class _LayerMerger:
         self._min = first.min
 
     def add(self, other: LayerStatistics) -> None:
-        """Take the next window in."""
-        self._first = None
         total = self._frames + other.frames
         mean = other.mean.astype(np.float64)
         apart = mean - self._sum / self._frames
@@ -110,12 +108,9 @@ class _LayerMerger:
         self._max = np.maximum(self._max, other.max)
         self._min = np.minimum(self._min, other.min)
 
-    def merged(self) -> LayerStatistics:
-        """Statistics over all windows so far."""
-        if self._first is not None:
-            return self._first
+    def statistics(self) -> LayerStatistics:
         return LayerStatistics(
-            frames=self._frames,
+            self._frames,
             mean=(self._sum / self._frames).astype(np.float32),
             std=np.sqrt(self._squares / self._frames).astype(np.float32),
             max=self._max,

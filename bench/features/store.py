@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +50,23 @@ class ShardTiming:
     hardware: str
     parameters: int
     peak_rss_mb: float
+
+
+@contextmanager
+def storing(folder: Path) -> Iterator[None]:
+    """Say what to do where the cache cannot be written, as a `StorageError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"the feature cache in {folder} cannot be written ({error}); free some space or set "
+            "VOXGRID_CACHE to another folder, then run again: finished clips are kept"
+        ) from error
+
+
+def shard_name(clips: Sequence[str]) -> str:
+    """File of the shard that holds these clips."""
+    return f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
 
 
 class FeatureSet:
@@ -107,19 +125,13 @@ class FeatureSet:
             for name in STATISTICS:
                 tensors[f"{layer}.{name}"] = np.stack([getattr(row, name) for row in rows])
             tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
-        name = f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
-        path = self.folder / name
+        path = self.folder / shard_name(clips)
         metadata = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
-        try:
+        with storing(self.folder):
             with replacing(self.folder / "settings.json") as partial:
                 partial.write_text(json.dumps(self.settings.values(), indent=1) + "\n")
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata)
-        except (OSError, SafetensorError) as error:
-            raise StorageError(
-                f"the feature cache in {self.folder} cannot be written ({error}); free some space "
-                "or set VOXGRID_CACHE to another folder, then run again: finished clips are kept"
-            ) from error
         self._index(path)
 
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:

@@ -96,7 +96,8 @@ def finished(
     labels = row.folded.task.labels
     predictions = _predictions(cell, row.folded, outcome)
     truth, predicted = (
-        pd.Index(labels).get_indexer(pd.Index(predictions[column])) for column in ("label", "predicted")
+        pd.Index(labels).get_indexer(pd.Index(predictions[column]))
+        for column in ("label", "predicted")
     )
     fold_of = predictions["fold"].to_numpy()
     timings = _comparable(features.timings([c.pcm_sha256 for c in row.folded.clips]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import asdict
@@ -9,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import StorageError
-from bench.files import replacing
+from bench.records.store import write_atomically
 from bench.tuning.search import FoldOutcome, Tested, Validated
 
 
@@ -27,14 +27,9 @@ def save(file: Path, outcome: FoldOutcome) -> None:
     """
     values = asdict(outcome)
     probabilities = values["tested"].pop("probabilities")
-    try:
-        with replacing(file) as partial, partial.open("wb") as handle:
-            np.savez(handle, probabilities=probabilities, outcome=np.array(json.dumps(values)))
-    except OSError as error:
-        raise StorageError(
-            f"{file} cannot be written ({error.strerror or error}); free some space or choose "
-            "another folder with --results, then run again: what is finished is kept"
-        ) from error
+    buffer = io.BytesIO()
+    np.savez(buffer, probabilities=probabilities, outcome=np.array(json.dumps(values)))
+    write_atomically(file, buffer.getvalue())
 
 
 def load(file: Path) -> FoldOutcome | None:

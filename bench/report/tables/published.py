@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.records.schema import PublishedSystem, Record
 from bench.report.figures import curves
@@ -97,33 +97,30 @@ def _about_clips(own: Sequence[Record]) -> list[str]:
 def _published(system: PublishedSystem) -> list[str]:
     figures = system.figures
     remarks = [f"{name} {figures[name]} %" for name in ("precision", "recall") if name in figures]
-    return [
-        "published",
-        system.task,
-        DASH,
-        system.backbone,
-        DASH,
-        figures.get("macro_f1", DASH),
-        figures.get("accuracy", DASH),
-        DASH,
-        DASH,
-        "; ".join([*remarks, f"measured on {system.measured_on}"]),
-    ]
+    shown = {
+        "row": "published",
+        "task": system.task,
+        "backbone": system.backbone,
+        "macro-F1 %>": figures.get("macro_f1", DASH),
+        "accuracy %>": figures.get("accuracy", DASH),
+    }
+    return _row(shown, [*remarks, f"measured on {system.measured_on}"])
 
 
 def _not_run(name: str, system: PublishedSystem) -> list[str]:
-    return [
-        "here",
-        system.task,
-        ", ".join(system.protocols),
-        system.backbone,
-        ", ".join(system.poolings),
-        DASH,
-        DASH,
-        DASH,
-        DASH,
-        f"not run: `voxgrid run --preset {name}` runs it",
-    ]
+    shown = {
+        "task": system.task,
+        "protocol": ", ".join(system.protocols),
+        "backbone": system.backbone,
+        "pooling": ", ".join(system.poolings),
+    }
+    return _row(shown, [f"not run: `voxgrid run --preset {name}` runs it"])
+
+
+def _row(shown: Mapping[str, str], remarks: Sequence[str]) -> list[str]:
+    """One row of `_COLUMNS`, of something here unless it says otherwise."""
+    values = {"row": "here", "remarks": "; ".join(remarks) or DASH, **shown}
+    return [values.get(column, DASH) for column in _COLUMNS]
 
 
 def _measured(system: PublishedSystem, own: Sequence[Record]) -> list[list[str]]:
@@ -156,34 +153,28 @@ def _finished(system: PublishedSystem, record: Record) -> list[str]:
         remarks.append(f"trained: {part}")
     if best := epochs(record):
         remarks.append(f"epochs at best: {best}")
-    return [
-        "here",
-        record.task,
-        _protocol([record]),
-        record.backbone,
-        record.pooling,
-        percent(own.macro_f1),
-        percent(own.accuracy),
-        percent(largest_share(record)),
-        str(sum(map(sum, own.confusion))),
-        "; ".join([*remarks, *_notes(record)]) or DASH,
-    ]
+    shown = {
+        "task": record.task,
+        "protocol": _protocol([record]),
+        "backbone": record.backbone,
+        "pooling": record.pooling,
+        "macro-F1 %>": percent(own.macro_f1),
+        "accuracy %>": percent(own.accuracy),
+        "largest class %>": percent(largest_share(record)),
+        "clips tested>": str(sum(map(sum, own.confusion))),
+    }
+    return _row(shown, [*remarks, *_notes(record)])
 
 
 def _unfinished(system: PublishedSystem, records: Sequence[Record], reason: str) -> list[str]:
     first = records[0]
-    return [
-        "here",
-        first.task,
-        ", ".join(map(_protocol, by_protocol(records).values())),
-        first.backbone,
-        ", ".join(sorted({r.pooling for r in records})),
-        DASH,
-        DASH,
-        DASH,
-        DASH,
-        "; ".join([*_marks(system, first), f"{first.status}: {reason}"]),
-    ]
+    shown = {
+        "task": first.task,
+        "protocol": ", ".join(map(_protocol, by_protocol(records).values())),
+        "backbone": first.backbone,
+        "pooling": ", ".join(sorted({r.pooling for r in records})),
+    }
+    return _row(shown, [*_marks(system, first), f"{first.status}: {reason}"])
 
 
 def _marks(system: PublishedSystem, record: Record) -> list[str]:

@@ -30,49 +30,14 @@ Indices = NDArray[np.int64]
 DECODERS = 2
 
 
-@dataclass(frozen=True)
-class LiveBackbone:
-    """Which backbone runs live, and where; the model is loaded once per process.
-
-    Attributes:
-        settings: name it; their dtype is the feature encoder's, trained parts are float32.
-    """
-
-    settings: FeatureSettings
-
-    def get(self) -> Backbone:
-        """The loaded backbone."""
-        return _loaded(self.settings)
-
-    def encode(
-        self, waves: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int]
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Frames of chosen layers and their valid lengths, computing no layer above them.
-
-        Raises:
-            NotTrainable: `STEM` is asked for of a backbone without a feature encoder.
-        """
-        backbone = self.get()
-        deepest = max(layers)
-        if deepest > STEM and not backbone.info.trainable:
-            frames = backbone.encode(waves, lengths)
-            return [frames.hidden[i] for i in layers], [frames.lengths[i] for i in layers]
-        stem, valid = backbone.stem(waves, lengths)
-        hidden, counts = [stem], [valid]
-        if deepest > STEM:
-            frames = _frozen(self, deepest)(stem.float(), valid)
-            hidden += frames.hidden
-            counts += frames.lengths
-        # the stem is at position 0, layer 0 at 1
-        return [hidden[i - STEM] for i in layers], [counts[i - STEM] for i in layers]
-
-
+# The model is loaded once per process. The dtype of its settings is the feature encoder's, trained
+# parts are float32.
 _loaded = lru_cache(maxsize=1)(load)
 
 
 @lru_cache(maxsize=1)
-def _frozen(live: LiveBackbone, stop: int) -> torch.nn.Module:
-    return live.get().tail(STEM, stop).requires_grad_(False).eval()
+def _frozen(settings: FeatureSettings, stop: int) -> torch.nn.Module:
+    return _loaded(settings).tail(STEM, stop).requires_grad_(False).eval()
 
 
 @dataclass(frozen=True)
@@ -90,9 +55,31 @@ class Recordings:
     augmentation: Augmentation | None = None
 
     @property
-    def live(self) -> LiveBackbone:
-        """The backbone."""
-        return LiveBackbone(self.job.settings)
+    def backbone(self) -> Backbone:
+        """The backbone, loaded."""
+        return _loaded(self.job.settings)
+
+    def encode(
+        self, waves: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Frames of chosen layers and their valid lengths, computing no layer above them.
+
+        Raises:
+            NotTrainable: `STEM` is asked for of a backbone without a feature encoder.
+        """
+        backbone = self.backbone
+        deepest = max(layers)
+        if deepest > STEM and not backbone.info.trainable:
+            frames = backbone.encode(waves, lengths)
+            return [frames.hidden[i] for i in layers], [frames.lengths[i] for i in layers]
+        stem, valid = backbone.stem(waves, lengths)
+        hidden, counts = [stem], [valid]
+        if deepest > STEM:
+            frames = _frozen(self.job.settings, deepest)(stem.float(), valid)
+            hidden += frames.hidden
+            counts += frames.lengths
+        # the stem is at position 0, layer 0 at 1
+        return [hidden[i - STEM] for i in layers], [counts[i - STEM] for i in layers]
 
 
 class LiveSequences:
@@ -149,7 +136,7 @@ class LiveSequences:
         """
         import torch
 
-        info = self._recordings.live.get().info
+        info = self._recordings.backbone.info
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
             decoded: list[Future[list[Wave]]] = [
                 pool.submit(self._windows, clip, info, augment) for clip in indices.tolist()
@@ -205,16 +192,16 @@ class LiveSequences:
         """(layers, frames, width) of each window, on the CPU."""
         import torch
 
-        job, live = self._recordings.job, self._recordings.live
-        equal_lengths = not live.get().info.attention_mask
+        recordings = self._recordings
+        job, device = recordings.job, recordings.job.settings.device
+        equal_lengths = not recordings.backbone.info.attention_mask
         encoded: dict[int, torch.Tensor] = {}
-        device = job.settings.device
         kind = torch.device(device).type
         # as in extraction: what surrounds this call may compute in another precision
         with torch.no_grad(), torch.autocast(kind, enabled=False):
             for batch in batches(pieces, job.batch, equal_lengths=equal_lengths):
                 waves, lengths = batch.waves.to(device), batch.lengths.to(device)
-                hidden, valid = live.encode(waves, lengths, self._layers)
+                hidden, valid = recordings.encode(waves, lengths, self._layers)
                 for position, row in enumerate(batch.rows):
                     encoded[row] = torch.stack(
                         [
@@ -232,13 +219,9 @@ def shape(recordings: Recordings, layer: int) -> tuple[Indices, int]:
         return view.frames(layer), view.width(layer)
     import torch
 
-    info = recordings.live.get().info
-    second = torch.zeros(1, info.sample_rate)
-    (stem,), _ = recordings.live.encode(
-        second.to(recordings.job.settings.device),
-        torch.tensor([info.sample_rate], device=recordings.job.settings.device),
-        (STEM,),
-    )
+    rate, device = recordings.backbone.info.sample_rate, recordings.job.settings.device
+    second = torch.zeros(1, rate, device=device), torch.tensor([rate], device=device)
+    (stem,), _ = recordings.encode(*second, (STEM,))
     return view.frames(0), stem.shape[2]  # a stem makes as many frames as layer 0 has
 
 

@@ -30,12 +30,18 @@ class StoredSequences:
         view: the clips, at one layer or several.
         most_frames: longer clips are cut to their first frames.
         rows: positions in `view` of the clips; all of them by default.
+        live: the same clips, for batches to be augmented; None where nothing ever is.
     """
 
     def __init__(
-        self, view: FrameView, most_frames: int | None = None, rows: Indices | None = None
+        self,
+        view: FrameView,
+        most_frames: int | None = None,
+        rows: Indices | None = None,
+        live: LiveSequences | None = None,
     ) -> None:
         self._view = view
+        self._live = live
         self._most_frames = most_frames
         self._rows: Indices = np.arange(len(view)) if rows is None else rows
         self.lengths = cropped(view.lengths[self._rows], most_frames)
@@ -47,17 +53,21 @@ class StoredSequences:
 
     def take(self, indices: Indices) -> StoredSequences:
         """Some of the clips, in the order given."""
-        return StoredSequences(self._view, self._most_frames, self._rows[indices])
+        live = self._live.take(indices) if self._live is not None else None
+        return StoredSequences(self._view, self._most_frames, self._rows[indices], live)
 
     def batch(
         self, indices: Indices, augment: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames of some clips; see `Sequences.batch`. Nothing is ever augmented.
+        """Frames of some clips; see `Sequences.batch`.
 
         Raises:
             StorageError: a file is gone or damaged since it was listed.
         """
         import torch
+
+        if augment is not None and self._live is not None:
+            return self._live.batch(indices, augment)
 
         lengths = self.lengths[indices]
         frames = np.zeros(
@@ -66,31 +76,6 @@ class StoredSequences:
         for target, row, length in zip(frames, self._rows[indices], lengths, strict=True):
             self._view.read(int(row), target[:, :length])
         return torch.from_numpy(frames), torch.from_numpy(lengths)
-
-
-class AugmentedSequences:
-    """Frames from the store, and live ones for batches to be augmented. Implements `Sequences`."""
-
-    def __init__(self, stored: StoredSequences, live: LiveSequences) -> None:
-        self.lengths = stored.lengths
-        self.layers = stored.layers
-        self.width = stored.width
-        self._stored = stored
-        self._live = live
-
-    def __len__(self) -> int:
-        return len(self._stored)
-
-    def take(self, indices: Indices) -> AugmentedSequences:
-        """Some of the clips, in the order given."""
-        return AugmentedSequences(self._stored.take(indices), self._live.take(indices))
-
-    def batch(
-        self, indices: Indices, augment: int | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames of some clips; see `Sequences.batch`."""
-        source: StoredSequences | LiveSequences = self._stored if augment is None else self._live
-        return source.batch(indices, augment)
 
 
 def sequences(
@@ -125,11 +110,10 @@ def sequences(
             f"{len(clips)} clips in {frame_set.folder}; extract them first (`voxgrid run` does)"
         )
     frames = frame_set.view(clips, layers)
-    stored = StoredSequences(frames, most_frames)
     if recordings.augmentation is None:
-        return stored
+        return StoredSequences(frames, most_frames)
     live = LiveSequences(recordings, layers, frames.lengths, frames.width, most_frames)
-    return AugmentedSequences(stored, live)
+    return StoredSequences(frames, most_frames, live=live)
 
 
 class BackboneClips:
@@ -202,7 +186,7 @@ class BackboneClips:
             NotTrainable: the backbone has no part that can be trained.
             ValueError: there is no such part.
         """
-        return self._recordings.live.get().tail(start_of(self.blocks, blocks), self.blocks)
+        return self._recordings.backbone.tail(start_of(self.blocks, blocks), self.blocks)
 
     def _is_stored(self, layer: int) -> bool:
         if not self._cached:
