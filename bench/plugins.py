@@ -17,6 +17,7 @@ import importlib.metadata
 import pkgutil
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,6 @@ _Candidate: TypeAlias = tuple[str, str, Callable[[], object]]
 
 @dataclass(frozen=True)
 class _Plugin(Generic[T]):
-    name: str
     value: T
     origin: str
 
@@ -144,7 +144,7 @@ class Registry(Generic[T]):
             plugins: dict[str, _Plugin[T]] = {}
             broken: dict[str, str] = {}
             for candidates in (self._own(), self._others()):
-                self._add(plugins, list(self._admitted(candidates, broken)), broken)
+                self._add(plugins, candidates, broken)
             self._found = plugins, broken
         return self._found
 
@@ -160,10 +160,11 @@ class Registry(Generic[T]):
             package = point.dist.name if point.dist else "an unnamed package"
             yield point.name, f"{point.value} ({package})", point.load
 
-    def _admitted(
-        self, candidates: Iterable[_Candidate], broken: dict[str, str]
-    ) -> Iterator[_Plugin[T]]:
-        for key, origin, load in candidates:
+    def _add(
+        self, kept: dict[str, _Plugin[T]], found: Iterable[_Candidate], broken: dict[str, str]
+    ) -> None:
+        claims: defaultdict[str, list[_Plugin[T]]] = defaultdict(list)
+        for key, origin, load in found:
             try:
                 target = load()
                 own = getattr(target, "__name__", None) == origin
@@ -178,17 +179,9 @@ class Registry(Generic[T]):
             # other people's code may raise anything, even exit, and must not take the others along
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 self._leave_out(key, f"{origin}: {type(error).__name__}: {error}", broken)
-            else:
-                yield _Plugin(name, value, origin)
-
-    def _add(
-        self, kept: dict[str, _Plugin[T]], found: list[_Plugin[T]], broken: dict[str, str]
-    ) -> None:
-        claims: dict[str, list[_Plugin[T]]] = {}
-        for plugin in found:
-            same = claims.setdefault(plugin.name, [])
-            if all(other.value != plugin.value for other in same):  # not one found twice
-                same.append(plugin)
+                continue
+            if all(other.value != value for other in claims[name]):  # not one found twice
+                claims[name].append(_Plugin(value, origin))
         for name, plugins in claims.items():
             owner = kept.get(name)
             if owner is None and len(plugins) == 1:
@@ -298,9 +291,8 @@ def read_backbone(target: object) -> tuple[str, type[Backbone]]:
             another type, or its name is kept for addresses.
     """
     if isinstance(target, ModuleType) and hasattr(target, "INFO"):
-        classes = [
-            cls for cls in _classes(target, Backbone) if getattr(cls, "info", None) is target.INFO
-        ]
+        every = _classes(target, Backbone)
+        classes = [cls for cls in every if getattr(cls, "info", None) is target.INFO]
         if len(classes) != 1:
             raise InvalidPlugin(
                 f"{target.__name__} has {len(classes)} Backbone classes with `info = INFO`, not one"

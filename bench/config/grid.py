@@ -1,11 +1,9 @@
-"""Cells: what to run, and which combinations cannot be."""
+"""Cells: the combinations that a run is made of."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -53,19 +51,3 @@ class Cell:
     def __str__(self) -> str:
         parts = [self.task, self.protocol, self.backbone, self.pooling, self.head]
         return " / ".join([*parts, *filter(None, (self.control, self.preset))])
-
-
-def expand(
-    task: str,
-    protocols: Sequence[str],
-    backbones: Sequence[str],
-    poolings: Sequence[str],
-    heads: Sequence[str],
-    control: Control | None = None,
-    preset: str | None = None,
-) -> list[Cell]:
-    """Every cell of a task, in a stable order: a backbone's cells stand together."""
-    return [
-        Cell(task, protocol, backbone, pooling, head, control, preset)
-        for backbone, protocol, pooling, head in product(backbones, protocols, poolings, heads)
-    ]

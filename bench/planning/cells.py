@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from backbones import BackboneError
 from backbones import weights as backbone_weights
 from backbones.extras import missing_extra
 from bench import paths
 from bench.config import presets
-from bench.config.grid import Cell, expand
+from bench.config.grid import Cell
 from bench.config.spec import RunSpec
 from bench.features.extract import Extraction, pending
 from bench.features.key import FeatureSettings
@@ -69,19 +70,11 @@ def _cells(
 ) -> list[Cell]:
     if spec.control and not backbone.info.needs_weights:
         return []  # a control stands in for weights; a backbone without any has no control
+    task, name = folded.task.name, backbone.info.name
     return [
-        cell
-        for cell in expand(
-            folded.task.name,
-            folded.protocols,
-            [backbone.info.name],
-            spec.poolings,
-            spec.heads,
-            spec.control,
-            spec.preset,
-        )
-        if pairs.reads(cell.pooling, cell.head) != "backbone"
-        or cell.pooling in spec.fine_tune.poolings
+        Cell(task, protocol, name, pooling, head, spec.control, spec.preset)
+        for protocol, pooling, head in product(folded.protocols, spec.poolings, spec.heads)
+        if pairs.reads(pooling, head) != "backbone" or pooling in spec.fine_tune.poolings
     ]
 
 

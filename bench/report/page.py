@@ -18,21 +18,17 @@ class Figure(Protocol):
     @property
     def name(self) -> str:
         """Of the file, without `.png`; ends in `__` and the suffix of its kind."""
-        ...
 
     @property
     def title(self) -> str:
         """What is drawn, in words."""
-        ...
 
     @property
     def mark(self) -> str:
         """Digest of what is drawn; the file carries it, whatever machine drew the pixels."""
-        ...
 
     def draw(self) -> bytes:
         """The PNG, its mark within."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,17 +50,6 @@ class Unneeded:
     size: int
 
 
-@dataclass(frozen=True)
-class _Study:
-    """A cell's study; `record` is the path of the cell's record, `backbone` as in file names."""
-
-    record: Path
-    backbone: str
-    fingerprint: str
-    version: int
-    paths: tuple[Path, ...]
-
-
 def unneeded(
     results: Sequence[Path], features: Path, *, unfinished: bool = False
 ) -> list[Unneeded]:
@@ -82,12 +71,12 @@ def unneeded(
             if key := record.provenance.feature_key:
                 name = key[:FOLDER_DIGITS]
                 needed[name] = needed.get(name, False) or record.training is not None
-        for study in _studies(folder):
-            reason = _why(study, unfinished)
+        for (cell, fingerprint, version), paths in _studies(folder / STUDIES).items():
+            reason = _why(folder / f"{cell}.json", fingerprint, version, paths, unfinished)
             if reason:
-                found.append(Unneeded("studies", study.paths, reason, _size(study.paths)))
+                found.append(Unneeded("studies", tuple(paths), reason, _size(paths)))
             else:
-                waiting.add(study.backbone)
+                waiting.add(cell.name.partition("__")[0])
     for path in sorted(features.glob("*/*")):
         # of an address the cache knows the scheme alone, which a file name begins with
         if any(path.parent.name in (name, name.partition("--")[0]) for name in waiting):
@@ -124,29 +113,28 @@ def remove(found: Sequence[Unneeded]) -> None:
         ) from error
 
 
-def _studies(results: Path) -> Iterator[_Study]:
-    parts: defaultdict[tuple[Path, str, str, int], list[Path]] = defaultdict(list)
-    root = results / STUDIES
+def _studies(root: Path) -> dict[tuple[Path, str, int], list[Path]]:
+    """Files and folders of studies by cell, start of its fingerprint, and version."""
+    found: defaultdict[tuple[Path, str, int], list[Path]] = defaultdict(list)
     for path in sorted(root.rglob("*")):
-        match = _STUDY.fullmatch(path.name)
-        if match:
-            record = results / path.relative_to(root).with_name(f"{match['cell']}.json")
-            backbone = match["cell"].partition("__")[0]
-            parts[record, backbone, match["fingerprint"], int(match["version"])].append(path)
-    for key, paths in parts.items():
-        yield _Study(*key, paths=tuple(paths))
+        if match := _STUDY.fullmatch(path.name):
+            cell = path.relative_to(root).with_name(match["cell"])
+            found[cell, match["fingerprint"], int(match["version"])].append(path)
+    return found
 
 
-def _why(study: _Study, unfinished: bool) -> str | None:
-    """Why a study is unneeded, or None where it is needed."""
-    if study.version != STUDY_VERSION:
+def _why(
+    file: Path, fingerprint: str, version: int, study: Sequence[Path], unfinished: bool
+) -> str | None:
+    """Why the study of the record in a file is unneeded, or None where it is needed."""
+    if version != STUDY_VERSION:
         return "studies are no longer kept like this"
-    record = records.read(study.record) if study.record.exists() else None
+    record = records.read(file) if file.exists() else None
     if record is not None and record.status == "ok":
-        same = (record.provenance.fingerprint or "").startswith(study.fingerprint)
-        written = study.record.stat().st_mtime
+        same = (record.provenance.fingerprint or "").startswith(fingerprint)
+        written = file.stat().st_mtime
         # a run with more trials goes on with the study of a finished record
-        if same and all(path.stat().st_mtime <= written for path in study.paths):
+        if same and all(path.stat().st_mtime <= written for path in study):
             return "its record is finished"
     return "it is unfinished" if unfinished else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.records.store import write_atomically
-from bench.tuning.search import FoldOutcome, Tested, Validated
+from bench.tuning.search import VALIDATED, FoldOutcome, Tested
 
 
 def path(folder: Path, fold: int, trials: int) -> Path:
@@ -40,7 +40,7 @@ def load(file: Path) -> FoldOutcome | None:
             values = json.loads(str(content["outcome"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    validated = Validated.from_json(values.pop("validated"))
+    validated = VALIDATED.validate_python(values.pop("validated"))
     tested = values.pop("tested")
     tested["notes"] = tuple(tested["notes"])
     return FoldOutcome(

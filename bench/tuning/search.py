@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import TypeAdapter
 
 from bench.errors import VoxgridError
 from bench.features.key import digest
@@ -56,17 +57,9 @@ class Validated:
     precision: str | None = None
     live: bool = False
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Validated:
-        """What `asdict` and JSON made of one."""
-        return cls(
-            **values
-            | {
-                "refit": Draw(**values["refit"]),
-                "curve": tuple(Epoch(**epoch) for epoch in values["curve"]),
-                "notes": tuple(values["notes"]),
-            }
-        )
+
+# Reads what `asdict` and JSON made of one.
+VALIDATED = TypeAdapter(Validated)
 
 
 @dataclass(frozen=True)
@@ -198,7 +191,7 @@ def tune_fold(
         raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {reason}")
     best = study.best_trial
     draw = Draw(**best.user_attrs["draw"])
-    validated = Validated.from_json(best.user_attrs["validated"])
+    validated = VALIDATED.validate_python(best.user_attrs["validated"])
     refitting = time.perf_counter()
     tested = _test(fit, validated.refit, fold, search)
     notes = [note for t in complete for note in t.user_attrs["validated"]["notes"]]

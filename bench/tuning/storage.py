@@ -22,15 +22,12 @@ class StudyStore(Protocol):
 
     def open(self, cell: str) -> BaseStorage:
         """The storage of a cell's studies, one per fold, fit to go on with after a kill."""
-        ...
 
     def folder(self, cell: str) -> Path:
         """Where a cell keeps checkpoints and outcomes of folds until it is finished."""
-        ...
 
     def discard(self, cell: str) -> None:
         """Remove that folder: the cell's record is stored. Its trials stay, to be added to."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -36,18 +36,15 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     kept = {path(results, figure) for figure in figures}
     for suffix in _SUFFIXES:
         for file in (results / FOLDER).glob(f"*__*__{suffix}.png"):
-            if file not in kept:
-                _remove(file)
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink()
-    except OSError as error:
-        raise StorageError(
-            f"{file} belongs to no record any more and cannot be removed ({error.strerror}); "
-            "make its folder writable"
-        ) from error
+            if file in kept:
+                continue
+            try:
+                file.unlink()
+            except OSError as error:
+                raise StorageError(
+                    f"{file} belongs to no record any more and cannot be removed "
+                    f"({error.strerror}); make its folder writable"
+                ) from error
 
 
 def _is_current(results: Path, figure: Figure) -> bool:

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.records.schema import Record
 from bench.report.page import Block, Heading, Table, Text
-from bench.report.select import is_control, ranked
+from bench.report.select import is_control, ranked, validation_f1
 from bench.report.values import layer, millions, percent, plural, speed, trials, weights
 
 LONG = 20
 TOP = 10
 
-_COLUMNS = (
-    "#>",
-    "backbone",
-    "pooling",
-    "head",
-    "macro-F1 %>",
-    "accuracy %>",
-    "UAR %>",
-    "layer",
-    "weights",
-    "encoder RTFx>",
-    "params M>",
-    "trials per fold>",
-)
+# What columns that several tables have show of a finished record.
+_SHOWN: Mapping[str, Callable[[Record], str]] = {
+    "backbone": lambda record: record.backbone,
+    "pooling": lambda record: record.pooling,
+    "head": lambda record: record.head,
+    "macro-F1 %>": lambda record: percent(record.scored.macro_f1),
+    "accuracy %>": lambda record: percent(record.scored.accuracy),
+    "UAR %>": lambda record: percent(record.scored.uar),
+    "validation macro-F1 %>": lambda record: percent(validation_f1(record)),
+    "layer": layer,
+    "weights": weights,
+    "params M>": lambda record: millions(record.parameters),
+    "trials per fold>": trials,
+}
+_SCORES = ("macro-F1 %>", "accuracy %>", "UAR %>")
+_SPEED = "encoder RTFx>"
+_RANKED = ["backbone", "pooling", "head", *_SCORES, "layer", "weights", _SPEED]
+_RANKED += ["params M>", "trials per fold>"]
+BEST = ["backbone", "pooling", "head", "layer", *_SCORES, "validation macro-F1 %>", _SPEED]
+BEST += ["params M>"]
+
+
+def values(record: Record, columns: Sequence[str], letters: dict[str, str]) -> list[str]:
+    """Cells of a finished record in the columns of a table.
+
+    Args:
+        record: of one row.
+        columns: `BEST`, or those of a ranking without its first.
+        letters: from `machines`; speeds carry the letter where there are several.
+    """
+    shown = {**_SHOWN, _SPEED: lambda record: speed(record, letters)}
+    return [shown[column](record) for column in columns]
 
 
 def rankings(found: Sequence[Record], letters: dict[str, str], level: int) -> Iterator[Block]:
@@ -59,31 +77,17 @@ def rankings(found: Sequence[Record], letters: dict[str, str], level: int) -> It
 
 def _ranking(found: Sequence[Record], letters: dict[str, str]) -> Iterator[Block]:
     """A table of one kind of row; a long one shows its top first."""
-    rows = [_row(place, record, letters) for place, record in enumerate(ranked(found), start=1)]
+    rows = [
+        [str(place), *values(record, _RANKED, letters)]
+        for place, record in enumerate(ranked(found), start=1)
+    ]
+    columns = ("#>", *_RANKED)
     if len(rows) <= LONG:
-        yield Table(_COLUMNS, rows)
+        yield Table(columns, rows)
         return
     yield Text(f"The first {TOP} of {len(rows)}:")
-    yield Table(_COLUMNS, rows[:TOP])
-    yield Table(_COLUMNS, rows, folded=f"All {len(rows)} rows")
-
-
-def _row(place: int, record: Record, letters: dict[str, str]) -> list[str]:
-    own = record.scored
-    return [
-        str(place),
-        record.backbone,
-        record.pooling,
-        record.head,
-        percent(own.macro_f1),
-        percent(own.accuracy),
-        percent(own.uar),
-        layer(record),
-        weights(record),
-        speed(record, letters),
-        millions(record.parameters),
-        trials(record),
-    ]
+    yield Table(columns, rows[:TOP])
+    yield Table(columns, rows, folded=f"All {len(rows)} rows")
 
 
 def majority(found: Sequence[Record]) -> str:

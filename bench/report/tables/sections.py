@@ -17,18 +17,15 @@ from bench.report.select import (
     is_control,
     leaks,
     machines,
-    validation_f1,
 )
-from bench.report.tables.ranking import majority
+from bench.report.tables.ranking import BEST, majority, values
 from bench.report.values import (
     DASH,
     decimal,
-    layer,
     millions,
     percent,
     plural,
     points,
-    speed,
     weights,
 )
 
@@ -39,35 +36,10 @@ def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> Table
     """One row per backbone of one task and protocol, next to its random-weights control."""
     controls = chosen(r for r in found if is_control(r))
     best = chosen(r for r in found if not is_control(r))
-    columns = [
-        "backbone",
-        "pooling",
-        "head",
-        "layer",
-        "macro-F1 %>",
-        "accuracy %>",
-        "UAR %>",
-        "validation macro-F1 %>",
-        "encoder RTFx>",
-        "params M>",
-    ]
-    if controls:
-        columns.append("macro-F1 % with random weights>")
+    columns = [*BEST, *(["macro-F1 % with random weights>"] if controls else [])]
     rows = []
     for name, record in best.items():
-        own = record.scored
-        row = [
-            name,
-            record.pooling,
-            record.head,
-            layer(record),
-            percent(own.macro_f1),
-            percent(own.accuracy),
-            percent(own.uar),
-            percent(validation_f1(record)),
-            speed(record, letters),
-            millions(record.parameters),
-        ]
+        row = values(record, BEST, letters)
         if controls:
             row.append(percent(controls[name].scored.macro_f1) if name in controls else DASH)
         rows.append(row)

@@ -143,7 +143,6 @@ class Fits(Protocol):
             labels: of its clips.
             threads: for fitting.
         """
-        ...
 
 
 def spread(probabilities: Probabilities, classes: Classes, number: int) -> Probabilities:
