@@ -124,7 +124,9 @@ def _write_folder(subject: Subject, target: Path, pickled: bytes) -> Path:
 
 def _settings(subject: Subject) -> str:
     """The configuration of a network in the transformers layout, or an empty one."""
-    for _, module in reach.modules(subject.backbone):
+    from torch import nn
+
+    for _, module in reach.held(subject.backbone, nn.Module):
         to_json = getattr(getattr(module, "config", None), "to_json_string", None)
         if to_json is not None:
             return str(to_json(use_diff=False))

@@ -6,13 +6,11 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from backbones.base import Backbone
 
-if TYPE_CHECKING:
-    import torch
-
+T = TypeVar("T")
 # Nothing that belongs to one backbone is behind these.
 NOT_FOLLOWED = (
     type,
@@ -50,22 +48,13 @@ def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
             waiting += [(f"{path}.{name}", inner) for name, inner in list(vars(value).items())]
 
 
-def modules(backbone: Backbone) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Every torch module a backbone holds."""
-    from torch import nn
-
+def held(backbone: Backbone, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Every object of a type that a backbone holds, with a name one can read."""
     for path, value in objects(backbone):
-        if isinstance(value, nn.Module):
-            yield _readable(path), value
-
-
-def tensors(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor a backbone holds: parameters, buffers and others."""
-    import torch
-
-    for path, value in objects(backbone):
-        if isinstance(value, torch.Tensor):
-            yield _readable(path), value
+        if isinstance(value, kind):
+            parts = path.split(".")
+            hidden = ("", "_modules", "_parameters", "_buffers")
+            yield ".".join(part for part in parts if part not in hidden), value
 
 
 def digests(backbone: Backbone) -> dict[str, str]:
@@ -76,10 +65,5 @@ def digests(backbone: Backbone) -> dict[str, str]:
         name: hashlib.blake2b(
             tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
         ).hexdigest()
-        for name, tensor in tensors(backbone)
+        for name, tensor in held(backbone, torch.Tensor)
     }
-
-
-def _readable(path: str) -> str:
-    parts = path.split(".")
-    return ".".join(p for p in parts if p not in ("", "_modules", "_parameters", "_buffers"))

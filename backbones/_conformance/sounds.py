@@ -22,14 +22,13 @@ def check_every_length_gives_every_layer(subject: Subject) -> Measured:
     lengths = [*(subject.samples(s) for s in LENGTH_SECONDS), subject.longest]
     counts = [len(subject.encode([n]).hidden) for n in lengths]
     seconds = " s, ".join(f"{n / subject.info.sample_rate:g}" for n in lengths)
-    require(
+    return require(
         len(set(counts)) == 1,
         f"the number of layers depends on the clip's length ({seconds} s)",
-        measured=counts,
+        measured=f"{counts} layers for {seconds} s",
         limit="one number",
         remedy="return every layer for every clip",
     )
-    return Measured(f"{counts[0]} layers for {seconds} s", "one number")
 
 
 def check_short_clips_are_encoded(subject: Subject) -> Measured:

@@ -6,11 +6,17 @@ All but the first are about trainable backbones and apply to no other.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backbones._conformance.compare import by_layer, largest, require_close, require_frames
-from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable, require
+from backbones._conformance.compare import Difference, by_layer, require_close, require_frames
+from backbones._conformance.outcome import (
+    CheckFailed,
+    Measured,
+    NotApplicable,
+    require,
+    require_equal,
+)
 from backbones._conformance.subject import Check, Subject
 from backbones.base import STEM, Frames, NotTrainable
 
@@ -36,13 +42,9 @@ def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
     if subject.info.trainable:
         raise NotApplicable("INFO says so: trainable is True")
     backbone, batch = subject.backbone, subject.batch(subject.lengths[:1])
-    calls: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("stem", lambda: backbone.stem(*batch)),
-        ("tail", lambda: backbone.tail(STEM, 0)),
-    )
-    for name, call in calls:
+    for name, arguments in (("stem", batch), ("tail", (STEM, 0))):
         try:
-            call()
+            getattr(backbone, name)(*arguments)
         except NotTrainable:
             continue
         raise CheckFailed(
@@ -67,13 +69,11 @@ def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
         remedy="run it under torch.no_grad",
     )
     for clip, count in enumerate(lengths.tolist()):
-        wrong = int(hidden[clip, count:].count_nonzero())
-        require(
-            wrong == 0,
+        require_equal(
+            int(hidden[clip, count:].count_nonzero()),
+            0,
             f"the stem of clip {clip} is not zero after its {count} frames",
-            measured=f"{wrong} values",
-            limit=0,
-            remedy="return zero_padding(hidden, lengths) of backbones._tensors.frames",
+            "return zero_padding(hidden, lengths) of backbones._tensors.frames",
         )
     return Measured("0 values in the padding", "0")
 
@@ -143,12 +143,11 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
             ("frozen", str(parameter.requires_grad), "True"),
             ("on another device than the backbone", str(parameter.device), str(hidden.device)),
         ):
-            require(
-                found == wanted,
+            require_equal(
+                found,
+                wanted,
                 f"{name} of the tail is {property_}",
-                measured=found,
-                limit=wanted,
-                remedy="copy the blocks with trainable() of backbones._tensors.frames",
+                "copy the blocks with trainable() of backbones._tensors.frames",
             )
     _backward(tail, hidden, lengths)
     for name, parameter in parameters.items():
@@ -204,26 +203,24 @@ def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
     batches = [([n], frames) for n, frames in zip(subject.lengths, subject.alone, strict=True)]
     if subject.info.attention_mask or start != STEM:
         batches.append((subject.lengths, subject.together))
-    worst = []
+    differences: list[Difference] = []
     for clips, expected in batches:
         with torch.no_grad():
             found = tail(*_entering(subject, start, clips, expected))
-        require(
-            len(found.hidden) == stop - start,
+        require_equal(
+            len(found.hidden),
+            stop - start,
             f"tail({start}, {stop}) returns another number of layers",
-            measured=len(found.hidden),
-            limit=stop - start,
-            remedy="return the layers after start up to stop, layer 0 for STEM included",
+            "return the layers after start up to stop, layer 0 for STEM included",
         )
         part = slice(start + 1, stop + 1)
         wanted = Frames(expected.hidden[part], expected.lengths[part])
         how = "alone" if len(clips) == 1 else "in a padded batch"
-        worst += [
-            by_layer(wanted, row, found, row, f"a clip of {length} samples {how}", start + 1)
-            for row, length in enumerate(clips)
-        ]
+        for row, length in enumerate(clips):
+            what = f"a clip of {length} samples {how}"
+            differences += by_layer(wanted, row, found, row, what, start + 1)
     return require_close(
-        largest(worst),
+        differences,
         f"tail({start}, {stop}) does not repeat encode in {{}}",
         "make the part of the same blocks, masks, norms and valid lengths as encode uses, each "
         "where encode has it",

@@ -55,7 +55,7 @@ def problems(path: Path) -> dict[str, str | None]:
     weights = resolve(BACKBONES.get(address).info)
     return {
         result.name: result.problem
-        for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
+        for result in check_backbone(BACKBONES.get(address), weights, seconds=(0.9, 0.5, 1.2))
         if not result.passed
     }
 
