@@ -63,12 +63,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with config.json and weights.
-
-    Attributes:
-        info: metadata of the backbone, for messages.
-        folder: where they are.
-    """
+    """A folder with config.json and weights of a backbone."""
 
     info: BackboneInfo
     folder: Path | None
@@ -103,15 +98,10 @@ class Checkpoint:
         The library matches the checkpoint's names with the network's, those of its older versions
         included; what it could not match is refused here instead of being drawn at random.
 
-        Args:
-            library: class of the network, a base model without a head.
-            config: its configuration.
-            layout: where the checkpoint keeps the encoder; None where heads are known by their
-                lack of the base model's prefix.
-            ignored: tensors of the network that encoding does not need, by the start of the name.
+        Without a layout heads are known by their lack of the base model's prefix.
 
         Raises:
-            BackboneError: there is no weight file, or no such network can be built.
+            BackboneError: there is no weight file.
             WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
         """
         import torch
@@ -130,15 +120,14 @@ class Checkpoint:
                 for name, t in tensors.items()
                 if not name.startswith(layout.ignored)
             }
-        with buildable(self.info.name):
-            network, report = library.from_pretrained(
-                None,
-                config=config,
-                state_dict=tensors,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # it is refused below, with all other problems
-                dtype=torch.float32,
-            )
+        network, report = library.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # it is refused below, with all other problems
+            dtype=torch.float32,
+        )
         prefix = f"{library.base_model_prefix}."
         with_heads = any(name.startswith(prefix) for name in tensors)
         refuse(

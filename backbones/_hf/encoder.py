@@ -10,35 +10,31 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Checkpoint, Layout, buildable, silent
-from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
+from backbones.base import STEM, Backbone, BackboneError, Dtype, Frames, Size, Weights
 
 if TYPE_CHECKING:
     import torch
 
 # Longest window where the model itself sets no limit, in seconds.
 MAX_SECONDS = 30.0
-# Blocks of two heads: what most architectures are shrunk to.
-TINY_BLOCKS: Mapping[str, Any] = {
-    "hidden_size": 48,
-    "num_attention_heads": 2,
-    "intermediate_size": 96,
-}
 
 
-class Traits(TypedDict):
+@dataclass(frozen=True)
+class Traits:
     """What a checkpoint's settings say, by the names of `BackboneInfo`."""
 
     sample_rate: int
     layers: int
     width: int
     frame_rate: float
-    max_seconds: float
-    attention_mask: bool
-    normalised: bool
-    trainable: bool
+    max_seconds: float = MAX_SECONDS
+    attention_mask: bool = True
+    normalised: bool = False
+    trainable: bool = False
 
 
 class Unsupported(Exception):
@@ -88,9 +84,11 @@ class Encoder(Backbone):
             )
 
     @classmethod
-    @abstractmethod
     def library(cls, model_type: str) -> Any:
-        """The library's class of the network."""
+        """The library's class of the network; by default the base model of that type."""
+        from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+        return MODEL_MAPPING[CONFIG_MAPPING[model_type]]
 
     @classmethod
     @abstractmethod
@@ -106,9 +104,14 @@ class Encoder(Backbone):
         """
 
     @classmethod
-    @abstractmethod
     def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """Settings that make the same architecture tiny."""
+        """Settings that make the same architecture tiny; by default two small blocks."""
+        return {
+            "hidden_size": 48,
+            "num_hidden_layers": min(2, config.num_hidden_layers),
+            "num_attention_heads": 2,
+            "intermediate_size": 96,
+        }
 
     @classmethod
     def configured(cls, settings: Mapping[str, Any]) -> Any:
@@ -127,11 +130,9 @@ class Encoder(Backbone):
         return {**cls.full, **small}
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the encoder and read its weights; see `Backbone.load`.
+        """Build the encoder and read its weights; features are always computed in float32.
 
-        Args:
-            device: a torch device name.
-            dtype: what the encoder computes in; features are always computed in float32.
+        See `Backbone.load`.
 
         Raises:
             BackboneError: the folder lacks a readable configuration or weight file.
@@ -140,17 +141,14 @@ class Encoder(Backbone):
         import torch
 
         library = self.library(self.full["model_type"])
-        with silent(), torch.random.fork_rng(devices=[]):
+        with silent(), torch.random.fork_rng(devices=[]), buildable(self.info.name):
             torch.manual_seed(self.weights.seed)
             if self.weights.kind == "pretrained":
                 checkpoint = Checkpoint(self.info, self.weights.path)
-                settings = checkpoint.settings(self.full["model_type"])
-                with buildable(self.info.name):
-                    config = self.configured(settings)
+                config = self.configured(checkpoint.settings(self.full["model_type"]))
                 model = checkpoint.fill(library, config, self.layout, self.ignored)
             else:
-                with buildable(self.info.name):
-                    model = library(self.configured(self.settings(self.weights.size)))
+                model = library(self.configured(self.settings(self.weights.size)))
         self.model = model.to(device=device, dtype=getattr(torch, dtype))
         self.model.eval().requires_grad_(False)
         self.prepare(device)
@@ -169,6 +167,8 @@ class PreNormEncoder(Encoder):
     Layer 0 is what enters the first block, layer n the output of block n; the last layer is the
     encoder's output, after its final layer norm: the convention of `hidden_states` in transformers.
     """
+
+    inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
 
     @abstractmethod
     def embed(
@@ -213,10 +213,23 @@ class PreNormEncoder(Encoder):
             return zero_padding(hidden, frames), frames.to(lengths.device)
 
     def tail(self, start: int, stop: int) -> torch.nn.Module:
-        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
-        from backbones._hf.tails import pre_norm_tail
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`.
 
-        return pre_norm_tail(self.model, start, stop)
+        The dropout of layer 0 comes after it, before the first block.
+        """
+        from backbones._hf.tails import LayerZero, TransformerTail
+        from backbones._tensors.frames import check_part
+
+        encoder = self.model
+        last = len(encoder.layers)
+        check_part(start, stop, last)
+        return TransformerTail(
+            encoder.config,
+            encoder.layers[max(start, 0) : stop],
+            front=LayerZero() if start == STEM else None,
+            dropout=encoder.dropout if start <= 0 else 0.0,
+            norm=encoder.layer_norm if stop == last else None,
+        )
 
 
 def kaldi_rate(features: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
-from backbones._hf.encoder import MAX_SECONDS, PreNormEncoder, Traits, Unsupported, kaldi_rate
+from backbones._hf.encoder import PreNormEncoder, Traits, Unsupported, kaldi_rate
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,6 @@ class Speech2Text(PreNormEncoder):
         "sampling_rate": 16_000,
     }
     features = defaults
-    inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
     layout = Layout(
         prefixes=("model.encoder.", "encoder."),
         ignored=(
@@ -64,9 +63,6 @@ class Speech2Text(PreNormEncoder):
             layers=config.encoder_layers + 1,
             width=config.d_model,
             frame_rate=100.0 / 2**config.num_conv_layers,
-            max_seconds=MAX_SECONDS,
-            attention_mask=True,
-            normalised=False,
             trainable=True,
         )
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from backbones._tensors.frames import check_part, trainable, valid_frames
-from backbones.base import STEM, Frames
+from backbones._tensors.frames import trainable, valid_frames
+from backbones.base import Frames
 
 
 class TransformerTail(nn.Module):
@@ -83,25 +83,6 @@ def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> An
 
     mask = None if bool(valid.all()) else valid
     return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=mask)
-
-
-def pre_norm_tail(encoder: Any, start: int, stop: int) -> TransformerTail:
-    """Part of an encoder of Whisper or Speech2Text, whose stem gives layer 0.
-
-    The dropout of that layer comes after it, before the first block.
-
-    Raises:
-        ValueError: there is no such part.
-    """
-    last = len(encoder.layers)
-    check_part(start, stop, last)
-    return TransformerTail(
-        encoder.config,
-        encoder.layers[max(start, 0) : stop],
-        front=LayerZero() if start == STEM else None,
-        dropout=encoder.dropout if start <= 0 else 0.0,
-        norm=encoder.layer_norm if stop == last else None,
-    )
 
 
 class LayerZero(nn.Module):
