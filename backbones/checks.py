@@ -106,14 +106,12 @@ class Examination:
     """A backbone and what the suite says of it.
 
     Attributes:
-        name: of the backbone.
         subject: what was checked; None where it was not.
         results: one for each check.
         skipped: why it was not checked, or None.
         problem: what is wrong with its weights, so that it could not be checked; None otherwise.
     """
 
-    name: str
     subject: Subject | None
     results: tuple[CheckResult, ...] = ()
     skipped: str | None = None
@@ -176,20 +174,19 @@ def examine(
         pretrained: with its real weights, not a small random network.
         control: `random-init` takes random weights at the published size.
     """
-    info, name = backbone.info, backbone.info.name
-    missing = missing_extra(info)
+    missing = missing_extra(backbone.info)
     if missing:
-        return Examination(name, None, skipped=missing)
+        return Examination(None, skipped=missing)
     found = None
     if pretrained or control:
         try:
-            found = weights.resolve(info, control=control, allow_download=False)
+            found = weights.resolve(backbone.info, control=control, allow_download=False)
         except WeightsUnavailable as error:
-            return Examination(name, None, skipped=str(error))
+            return Examination(None, skipped=str(error))
         except BackboneError as error:  # weights that are there and of no use
-            return Examination(name, None, problem=str(error))
+            return Examination(None, problem=str(error))
     subject = Subject(backbone, found)
-    return Examination(name, subject, tuple(run_check(check, subject) for check in CHECKS))
+    return Examination(subject, tuple(run_check(check, subject) for check in CHECKS))
 
 
 def parametrize_with_checks(

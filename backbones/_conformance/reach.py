@@ -26,8 +26,8 @@ NOT_FOLLOWED = (
 )
 
 
-def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
-    """Every object reachable from a backbone's attributes, once, with the way to it."""
+def held(backbone: Backbone, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Every object of a type reachable from a backbone's attributes, once, with the way to it."""
     import torch
 
     seen: set[int] = set()
@@ -37,7 +37,9 @@ def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
         if id(value) in seen or isinstance(value, NOT_FOLLOWED):
             continue
         seen.add(id(value))
-        yield path, value
+        if isinstance(value, kind):
+            hidden = ("", "_modules", "_parameters", "_buffers")
+            yield ".".join(part for part in path.split(".") if part not in hidden), value
         if isinstance(value, torch.Tensor):
             continue
         if isinstance(value, Mapping):
@@ -46,15 +48,6 @@ def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
             waiting += [(f"{path}.{number}", inner) for number, inner in enumerate(value)]
         elif hasattr(value, "__dict__"):
             waiting += [(f"{path}.{name}", inner) for name, inner in list(vars(value).items())]
-
-
-def held(backbone: Backbone, kind: type[T]) -> Iterator[tuple[str, T]]:
-    """Every object of a type that a backbone holds, with a name one can read."""
-    for path, value in objects(backbone):
-        if isinstance(value, kind):
-            parts = path.split(".")
-            hidden = ("", "_modules", "_parameters", "_buffers")
-            yield ".".join(part for part in parts if part not in hidden), value
 
 
 def digests(backbone: Backbone) -> dict[str, str]:

@@ -6,7 +6,7 @@ All but the first are about trainable backbones and apply to no other.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from backbones._conformance.compare import Difference, by_layer, require_close, require_frames
@@ -42,16 +42,13 @@ def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
     if subject.info.trainable:
         raise NotApplicable("INFO says so: trainable is True")
     backbone, batch = subject.backbone, subject.batch(subject.lengths[:1])
-    for name, arguments in (("stem", batch), ("tail", (STEM, 0))):
-        try:
-            getattr(backbone, name)(*arguments)
-        except NotTrainable:
-            continue
-        raise CheckFailed(
+    calls = (lambda: backbone.stem(*batch), lambda: backbone.tail(STEM, 0))
+    for name, call in zip(("stem", "tail"), calls, strict=True):
+        _require_raised(
+            NotTrainable,
+            call,
             f"trainable is False, but {name} does not say so",
-            measured="no error",
-            limit="NotTrainable",
-            remedy=f"set trainable=True in INFO, or leave {name} to the base class",
+            f"set trainable=True in INFO, or leave {name} to the base class",
         )
     return Measured("NotTrainable", "NotTrainable")
 
@@ -111,15 +108,11 @@ def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
     """`tail` raises ValueError where `stop` is not after `start`, or there is no such layer."""
     last = subject.last
     for start, stop in ((0, 0), (last, last), (last, 0), (STEM - 1, last), (0, last + 1)):
-        try:
-            subject.backbone.tail(start, stop)
-        except ValueError:
-            continue
-        raise CheckFailed(
+        _require_raised(
+            ValueError,
+            functools.partial(subject.backbone.tail, start, stop),
             f"tail({start}, {stop}) is given out, though the layers are 0 to {last}",
-            measured="no error",
-            limit="ValueError",
-            remedy="begin tail with check_part(start, stop, last) of backbones._tensors.frames",
+            "begin tail with check_part(start, stop, last) of backbones._tensors.frames",
         )
     return Measured("ValueError", "ValueError")
 
@@ -193,6 +186,16 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
         "{} changes with a training step on a tail",
         copies,
     )
+
+
+def _require_raised(
+    error: type[Exception], call: Callable[[], object], problem: str, remedy: str
+) -> None:
+    try:
+        call()
+    except error:
+        return
+    raise CheckFailed(problem, measured="no error", limit=error.__name__, remedy=remedy)
 
 
 def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:

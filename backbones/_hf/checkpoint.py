@@ -180,9 +180,6 @@ def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
 def buildable(name: str) -> Iterator[None]:
     """Turn what comes of settings that no network can be built from into a sentence.
 
-    Args:
-        name: of the backbone.
-
     Raises:
         BackboneError: instead of what the library raises.
     """

@@ -177,11 +177,9 @@ class PreNormEncoder(Encoder):
         """Layer 0 (batch, frames, width) and valid frames (batch,)."""
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`.
 
-        Returns:
-            Every layer (batch, frames, width). A clip too short for one window of the features
-            counts as that long, the rest being silence.
+        A clip too short for one window of the features counts as that long, the rest being silence.
         """
         import torch
 
@@ -199,11 +197,7 @@ class PreNormEncoder(Encoder):
         return Frames.same_lengths(layers, frames.to(lengths.device))
 
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`.
-
-        Returns:
-            Layer 0 (batch, frames, width), and valid frames (batch,).
-        """
+        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`."""
         import torch
 
         from backbones._tensors.frames import zero_padding

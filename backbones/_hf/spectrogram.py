@@ -68,11 +68,7 @@ class SpectrogramTransformer(Encoder):
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            Every layer (batch, places in time of the fixed input, width).
-        """
+        """See `Backbone.encode`: (batch, places in time of the fixed input, width)."""
         import torch
 
         model = self.model

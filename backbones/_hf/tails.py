@@ -46,15 +46,7 @@ class TransformerTail(nn.Module):
         self.train()
 
     def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Run the part.
-
-        Args:
-            hidden: (batch, frames, width), the layer or stem that the part starts from.
-            lengths: int64 (batch,), valid frames.
-
-        Returns:
-            Frames of the part's layers, on the device of `hidden`.
-        """
+        """The part's layers, of the frames of the layer or stem it starts from: `Backbone.tail`."""
         hidden, lengths = hidden.float(), lengths.to(hidden.device)
         valid = valid_frames(lengths, hidden.shape[1])
         layers = []

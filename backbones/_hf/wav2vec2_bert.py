@@ -70,11 +70,10 @@ class Wav2Vec2Bert(Encoder):
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`.
 
-        Returns:
-            Every layer (batch, frames, width). A clip too short for one frame (35 ms where a
-            frame is made of two) counts as so long, the rest being silence.
+        A clip too short for one frame (35 ms where a frame is made of two) counts as so long, the
+        rest being silence.
         """
         import torch
 

@@ -86,11 +86,9 @@ class Waveform(Encoder):
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`; frames are of 20 ms in most of them.
 
-        Returns:
-            Every layer (batch, frames, width); frames of 20 ms in most of them. A clip shorter
-            than one frame (25 ms) counts as that long, the rest being silence.
+        A clip shorter than one frame (25 ms) counts as that long, the rest being silence.
         """
         waves, lengths = self._cut(waves, lengths)
         frames = self._frame_counts(lengths)
@@ -105,9 +103,6 @@ class Waveform(Encoder):
         """Run the convolutions over the waveform; see `Backbone.stem`.
 
         The projection and the positions that follow, up to layer 0, belong to `tail(STEM, …)`.
-
-        Returns:
-            (batch, frames, convolution width) at 50 Hz, and valid frames (batch,).
         """
         if not self.info.trainable:
             return super().stem(waves, lengths)

@@ -30,9 +30,6 @@ LICENCE = "unknown: see where the archive is from"
 def backbone_class(address: Address) -> type[Backbone]:
     """The backbone class of one archive, made from its configuration.
 
-    Args:
-        address: of scheme `nemo`.
-
     Raises:
         BackboneError: there is no such archive, or no encoder in it that voxgrid can run.
     """
@@ -66,11 +63,16 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
         except WeightsMismatch:
             pass  # whatever is wrong with it as an encoder of its kind is said below
     _refuse(address, features, encoder, cls)
+    import torch
+
     with readable(address.name, kind):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
         layers, width, subsampling = cls.sizes(encoder)
         small = cls.sizes(cls.shrunk(encoder)).layers
+        # not on the meta device: NeMo computes with what it builds
+        with torch.random.fork_rng(devices=[]):
+            network = built(address.name, kind, encoder)
         info = BackboneInfo(
             name=address.name,
             summary=f"{cls.title}, as its own settings describe it",
@@ -84,7 +86,7 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
             max_seconds=MAX_SECONDS,
             attention_mask=True,
             normalised=False,
-            parameters=_count(address, kind, encoder),
+            parameters=sum(p.numel() for p in network.parameters()),
             trainable=cls.trainable,
             small_layers=small if small != layers else None,
             dtypes=cls.dtypes,
@@ -126,12 +128,3 @@ def _refuse(
                 f"{address.name}: its model_config.yaml refers to other settings (${{…}}); save "
                 "the model again with NeMo's save_to, which writes them out"
             )
-
-
-def _count(address: Address, target: str, encoder: Mapping[str, Any]) -> int:
-    import torch
-
-    # not on the meta device: NeMo computes with what it builds
-    with torch.random.fork_rng(devices=[]):
-        network = built(address.name, target, encoder)
-    return sum(p.numel() for p in network.parameters())

@@ -21,14 +21,8 @@ def target_of(config: Mapping[str, Any], name: str) -> str:
 def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> dict[str, Any]:
     """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`).
 
-    Args:
-        config: the parsed `model_config.yaml`.
-        name: of the part, such as `encoder`.
-        target: the class it has to name, without its module.
-        source: the archive, for messages.
-
     Raises:
-        WeightsMismatch: there is no such part, or it is of another class.
+        WeightsMismatch: there is no such part, or it is of another class than `target`.
     """
     if target_of(config, name) == target:
         parameters = config[name].get("params", config[name])
@@ -53,10 +47,6 @@ def expect(found: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> N
 @contextmanager
 def readable(name: str, what: str) -> Iterator[None]:
     """Turn what comes of settings that are unknown or contradict each other into a sentence.
-
-    Args:
-        name: of the backbone.
-        what: is being made of the settings.
 
     Raises:
         WeightsMismatch: instead of what a library, or arithmetic, raises.

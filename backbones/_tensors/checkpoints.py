@@ -64,13 +64,7 @@ def refuse(
     unexpected: set[str],
     misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
 ) -> None:
-    """Refuse a checkpoint in which anything is wrong.
-
-    Args:
-        source: the file the tensors come from.
-        missing: tensors that it lacks.
-        unexpected: tensors that nothing here knows.
-        misshaped: tensors of another shape → the shape found, and the one wanted.
+    """Refuse a checkpoint in which anything is wrong; misshaped are shape found, shape wanted.
 
     Raises:
         WeightsMismatch: naming the first few of each.
