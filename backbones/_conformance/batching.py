@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from backbones._conformance.compare import (
     largest,
@@ -71,12 +72,10 @@ def check_lengths_follow_the_models_arithmetic(subject: Subject) -> Measured:
 def _around_the_edges(subject: Subject) -> list[int]:
     """Sample counts just before and at which one more frame is made, or said to be valid."""
     start = subject.samples(SWEEP_SECONDS)
-    encoded: dict[int, Frames] = {}
 
+    @cache
     def encode(samples: int) -> Frames:
-        if samples not in encoded:
-            encoded[samples] = subject.encode([samples])
-        return encoded[samples]
+        return subject.encode([samples])
 
     in_frames = [i for i, n in enumerate(encode(start).lengths) if int(n[0]) > 1]
     if not in_frames:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from backbones._conformance.compare import difference, require_close, valid_layers
 from backbones._conformance.outcome import Measured, NotApplicable, require_equal
@@ -30,7 +29,7 @@ def check_golden_vectors_are_met(subject: Subject) -> Measured:
     path = subject.golden_file
     if path is None or not path.is_file():
         raise NotApplicable(f"there are no golden vectors; write them with: {write}")
-    entry = _read(path).get(_key(subject))
+    entry = json.loads(path.read_text(encoding="utf-8")).get(_key(subject))
     if entry is None:
         raise NotApplicable(
             f"{path.name} has no golden vectors of these weights (sha256 {_key(subject)[:12]}…); "
@@ -86,7 +85,7 @@ def write_golden(subject: Subject, folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / subject.golden_name
-    entries = _read(path) if path.is_file() else {}
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     entries[_key(subject)] = {"version": subject.info.version, "means": _vectors(subject)}
     text = json.dumps(dict(sorted(entries.items())), indent=1)
     # a line per vector, so that a difference can be read
@@ -97,11 +96,6 @@ def write_golden(subject: Subject, folder: Path) -> Path:
 
 def _key(subject: Subject) -> str:
     return subject.weights.sha or NO_WEIGHTS
-
-
-def _read(path: Path) -> dict[str, Any]:
-    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return entries
 
 
 def _vectors(subject: Subject) -> dict[str, list[float]]:

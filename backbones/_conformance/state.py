@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 from backbones._conformance import reach
 from backbones._conformance.compare import by_layer, pooled, require_close
@@ -135,7 +134,9 @@ def check_threads_may_share_it(subject: Subject) -> Measured:
         with torch.no_grad():
             return [subject.encode([clips[clip]]) for _ in range(ROUNDS)]
 
-    with _eager_switches(), ThreadPoolExecutor(2) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_SECONDS)
         threads = [pool.submit(encode, clip) for clip in range(2)]
         found = [thread.result() for thread in threads]
     return require_close(
@@ -150,13 +151,3 @@ def check_threads_may_share_it(subject: Subject) -> Measured:
         "{} changes when two threads encode at once",
         "keep what belongs to one batch in local variables, or set thread_safe=False in INFO",
     )
-
-
-@contextmanager
-def _eager_switches() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from backbones._hf.checkpoint import architecture, buildable
+from backbones._hf.checkpoint import architecture
 from backbones._hf.encoder import Encoder, Unsupported
 from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
@@ -21,6 +21,7 @@ from backbones._hf.speech2text import Speech2Text
 from backbones._hf.wav2vec2_bert import Wav2Vec2Bert
 from backbones._hf.waveform import Waveform
 from backbones._hf.whisper import Whisper
+from backbones._tensors.checkpoints import buildable
 from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
 
@@ -85,7 +86,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     import torch
 
     try:
-        with buildable(address.name):
+        with buildable(address.name, full["model_type"], "transformers"):
             config = made.configured(full)
             traits = made.traits(config, features)
             for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):

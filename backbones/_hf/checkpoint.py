@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones._hf.files import read_settings, weight_file, weight_parts
-from backbones._tensors.checkpoints import CONTRADICTIONS, refuse
+from backbones._tensors.checkpoints import refuse
 from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
 from backbones.names import how_to_get
 
@@ -174,25 +174,6 @@ def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in _NOT_ARCHITECTURE and not key.startswith("_")
     }
-
-
-@contextmanager
-def buildable(name: str) -> Iterator[None]:
-    """Turn what comes of settings that no network can be built from into a sentence.
-
-    Raises:
-        BackboneError: instead of what the library raises.
-    """
-    import transformers
-    from huggingface_hub.errors import StrictDataclassError
-
-    try:
-        yield
-    except (StrictDataclassError, *CONTRADICTIONS) as error:
-        raise BackboneError(
-            f"{name}: transformers {transformers.__version__} cannot build what its settings "
-            f"describe ({first_line(error)}); get the published ones again"
-        ) from error
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.checkpoint import Checkpoint, Layout, buildable, silent
-from backbones.base import STEM, Backbone, BackboneError, Dtype, Frames, Size, Weights
+from backbones._hf.checkpoint import Checkpoint, Layout, silent
+from backbones._tensors.checkpoints import buildable
+from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -140,12 +141,14 @@ class Encoder(Backbone):
         """
         import torch
 
-        library = self.library(self.full["model_type"])
-        with silent(), torch.random.fork_rng(devices=[]), buildable(self.info.name):
+        kind = self.full["model_type"]
+        library = self.library(kind)
+        sensible = buildable(self.info.name, kind, "transformers")
+        with silent(), torch.random.fork_rng(devices=[]), sensible:
             torch.manual_seed(self.weights.seed)
             if self.weights.kind == "pretrained":
                 checkpoint = Checkpoint(self.info, self.weights.path)
-                config = self.configured(checkpoint.settings(self.full["model_type"]))
+                config = self.configured(checkpoint.settings(kind))
                 model = checkpoint.fill(library, config, self.layout, self.ignored)
             else:
                 model = library(self.configured(self.settings(self.weights.size)))
@@ -212,17 +215,15 @@ class PreNormEncoder(Encoder):
         The dropout of layer 0 comes after it, before the first block.
         """
         from backbones._hf.tails import LayerZero, TransformerTail
-        from backbones._tensors.frames import check_part
 
         encoder = self.model
-        last = len(encoder.layers)
-        check_part(start, stop, last)
         return TransformerTail(
-            encoder.config,
-            encoder.layers[max(start, 0) : stop],
-            front=LayerZero() if start == STEM else None,
-            dropout=encoder.dropout if start <= 0 else 0.0,
-            norm=encoder.layer_norm if stop == last else None,
+            encoder,
+            start,
+            stop,
+            front=LayerZero(),
+            dropout=encoder.dropout,
+            norm=encoder.layer_norm,
         )
 
 

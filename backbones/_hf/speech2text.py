@@ -112,13 +112,11 @@ class Speech2Text(PreNormEncoder):
 
         features, counts = self._filterbank(waves, lengths)
         found, squares, plain = centred(features, counts)
-        kept = found if self._normalises("means") else plain
-        if self._normalises("vars"):
+        wanted = self.features if self.features["do_ceptral_normalize"] else {}
+        kept = found if wanted.get("normalize_means") else plain
+        if wanted.get("normalize_vars"):
             kept = kept / (squares / counts[:, None, None]).clamp_min(1e-10).sqrt()
         return kept, counts
-
-    def _normalises(self, what: str) -> bool:
-        return bool(self.features["do_ceptral_normalize"] and self.features[f"normalize_{what}"])
 
     def _subsample(
         self, features: torch.Tensor, counts: torch.Tensor

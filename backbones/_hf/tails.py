@@ -5,43 +5,51 @@ Imports torch, so plugins import it inside methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from backbones._tensors.frames import trainable, valid_frames
-from backbones.base import Frames
+from backbones._tensors.frames import check_part, trainable, valid_frames
+from backbones.base import STEM, Frames
 
 
 class TransformerTail(nn.Module):
     """Transformer blocks in the transformers layout, with what comes before and after them.
 
+    All modules are frozen; what belongs to the part is copied.
+
     Args:
-        config: the encoder's configuration, which says how masks look.
-        blocks: frozen blocks `(hidden, attention mask) -> hidden`; they are copied.
-        front: a frozen module `(hidden, valid frames) -> layer 0`, copied; None starts at a
-            later layer.
-        dropout: probability, of what enters the first block.
-        norm: frozen normalisation of the last layer, copied; None where blocks follow.
+        encoder: has a configuration, which says how masks look, and `layers`, which are blocks
+            `(hidden, attention mask) -> hidden`.
+        start: as of `Backbone.tail`.
+        stop: as of `Backbone.tail`.
+        front: `(hidden, valid frames) -> layer 0`, of a part that starts at the stem.
+        dropout: probability, of what enters the first block of the encoder.
+        norm: of the last layer of the encoder, or None.
+
+    Raises:
+        ValueError: there is no such part.
     """
 
     def __init__(
         self,
-        config: Any,
-        blocks: Iterable[nn.Module],
+        encoder: Any,
+        start: int,
+        stop: int,
         *,
-        front: nn.Module | None = None,
+        front: nn.Module,
         dropout: float = 0.0,
         norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
-        self.front = None if front is None else trainable(front)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(trainable(block) for block in blocks)
-        self.norm = None if norm is None else trainable(norm)
+        last = len(encoder.layers)
+        check_part(start, stop, last)
+        self.config = encoder.config
+        self.front = trainable(front) if start == STEM else None
+        self.dropout = nn.Dropout(dropout if start <= 0 else 0.0)
+        self.blocks = nn.ModuleList(trainable(b) for b in encoder.layers[max(start, 0) : stop])
+        self.norm = trainable(norm) if norm is not None and stop == last else None
         # the copies come from an encoder in evaluation mode
         self.train()
 

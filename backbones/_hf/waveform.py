@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
 from backbones._hf.encoder import Encoder, Traits, Unsupported
-from backbones.base import STEM, Frames
+from backbones.base import Frames
 
 if TYPE_CHECKING:
     import torch
@@ -124,18 +124,10 @@ class Waveform(Encoder):
         if not self.info.trainable:
             return super().tail(start, stop)
         from backbones._hf.tails import TransformerTail, Wav2Vec2Front
-        from backbones._tensors.frames import check_part
 
         encoder = self.model.encoder
-        last = len(encoder.layers)
-        check_part(start, stop, last)
-        normalised_last = self.model.config.do_stable_layer_norm and stop == last
-        return TransformerTail(
-            self.model.config,
-            encoder.layers[max(start, 0) : stop],
-            front=Wav2Vec2Front(self.model) if start == STEM else None,
-            norm=encoder.layer_norm if normalised_last else None,
-        )
+        norm = encoder.layer_norm if encoder.config.do_stable_layer_norm else None
+        return TransformerTail(encoder, start, stop, front=Wav2Vec2Front(self.model), norm=norm)
 
     def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from backbones._nemo.archive import read_config, read_member
-from backbones._nemo.config import readable, section, target_of
-from backbones._nemo.encoders import FEATURES, Conformer, ConvAsr, NemoEncoder, built
+from backbones._nemo.config import section, target_of
+from backbones._nemo.encoders import FEATURES, LIBRARY, Conformer, ConvAsr, NemoEncoder, built
 from backbones._nemo.quartznet import FoldedQuartzNet, checked_config
-from backbones.base import Backbone, BackboneError, BackboneInfo, WeightsMismatch
+from backbones._tensors.checkpoints import buildable
+from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
 
 ENCODERS: Mapping[str, type[NemoEncoder]] = {cls.target: cls for cls in (ConvAsr, Conformer)}
@@ -57,15 +58,15 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
     if cls is ConvAsr:
         # a QuartzNet has a faster and trainable class
         try:
-            with readable(address.name, kind):
+            with buildable(address.name, kind, LIBRARY):
                 encoder = checked_config(config, source=path)
             cls, features = FoldedQuartzNet, FoldedQuartzNet.features
-        except WeightsMismatch:
+        except BackboneError:
             pass  # whatever is wrong with it as an encoder of its kind is said below
     _refuse(address, features, encoder, cls)
     import torch
 
-    with readable(address.name, kind):
+    with buildable(address.name, kind, LIBRARY):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
         layers, width, subsampling = cls.sizes(encoder)

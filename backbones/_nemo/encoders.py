@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backbones._nemo.archive import read_nemo
-from backbones._nemo.config import readable
-from backbones._tensors.checkpoints import load_strictly
+from backbones._tensors.checkpoints import buildable, load_strictly
 from backbones.base import Backbone, BackboneError, Dtype, Frames
 
 if TYPE_CHECKING:
     import torch
 
+LIBRARY = "nemo_toolkit"
 FEATURES = "AudioToMelSpectrogramPreprocessor"
 # Features that are normalised over time take two frames.
 SHORTEST_FRAMES = 2
@@ -29,13 +29,13 @@ def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
     """One of NeMo's modules, in evaluation mode.
 
     Raises:
-        WeightsMismatch: NeMo cannot build it from these settings.
+        BackboneError: NeMo cannot build it from these settings.
     """
     # NeMo reports at import time that its usage telemetry is off
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
     from nemo.collections.asr import modules
 
-    with readable(name, target):
+    with buildable(name, target, LIBRARY):
         return getattr(modules, target)(**settings).eval()
 
 
