@@ -64,16 +64,14 @@ class EGeMAPS(Backbone):
             ) from error
 
         self._device = device
+        levels = opensmile.FeatureLevel
         self._descriptors, self._functionals = (
             opensmile.Smile(
                 feature_set=opensmile.FeatureSet.eGeMAPSv02,
                 feature_level=level,
                 sampling_rate=INFO.sample_rate,
             )
-            for level in (
-                opensmile.FeatureLevel.LowLevelDescriptors,
-                opensmile.FeatureLevel.Functionals,
-            )
+            for level in (levels.LowLevelDescriptors, levels.Functionals)
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:

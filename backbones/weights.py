@@ -20,13 +20,7 @@ from backbones._hf.files import (
     weight_file,
     weights_digest,
 )
-from backbones.base import (
-    BackboneError,
-    BackboneInfo,
-    Weights,
-    WeightsUnavailable,
-    first_line,
-)
+from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable, first_line
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -161,7 +155,7 @@ def _cached(info: BackboneInfo) -> Path | None:
     assert info.weights_id is not None
     if not names.is_url(info.weights_id):
         return hub.cached_weights(info.weights_id, info.revision)
-    file = _download_folder() / _file_name(info.weights_id)
+    file = _kept(info.weights_id)
     return file if file.is_file() and f"sha256:{sha256(file)}" == info.revision else None
 
 
@@ -181,7 +175,7 @@ def _download_file(url: str, revision: str | None) -> Path:
 
     parts = urlsplit(url)
     hub.require_network(f"{parts.scheme}://{parts.netloc}")
-    path = _download_folder() / _file_name(url)
+    path = _kept(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -198,16 +192,12 @@ def _download_file(url: str, revision: str | None) -> Path:
         raise hub.NotFetched(f"the download failed: {first_line(error)}") from error
 
 
-def _download_folder() -> Path:
+def _kept(url: str) -> Path:
+    """Where a file from the web is kept."""
     import platformdirs
 
-    value = os.environ.get("VOXGRID_CACHE", "")
-    base = Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("voxgrid"))
-    return base / "weights"
-
-
-def _file_name(url: str) -> str:
-    return urlsplit(url).path.rpartition("/")[2]
+    base = os.environ.get("VOXGRID_CACHE") or platformdirs.user_cache_dir("voxgrid")
+    return Path(base).expanduser() / "weights" / urlsplit(url).path.rpartition("/")[2]
 
 
 def _unavailable(info: BackboneInfo, reason: str) -> WeightsUnavailable:

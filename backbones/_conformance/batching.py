@@ -6,13 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from backbones._conformance.compare import (
-    largest,
-    percent,
-    pooled,
-    require_close,
-    require_frames,
-)
+from backbones._conformance.compare import largest, percent, pooled, require_close, require_frames
 from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
 from backbones._conformance.subject import Subject, pad
 from backbones.base import Frames

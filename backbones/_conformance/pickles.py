@@ -55,13 +55,15 @@ def check_no_pickle_is_executed(subject: Subject) -> Measured:
         marker = Path(folder) / "executed"
         for layout, path in _checkpoints(subject, Path(folder), Trap(marker)):
             backbone = subject.cls(Weights("pretrained", id=subject.info.weights_id, path=path))
-            refusal: BaseException | None = None
+            accepted = False
             try:
                 backbone.load()
+                accepted = True
             # whatever a plugin raises, it has not taken the checkpoint
             except (Exception, SystemExit) as error:  # noqa: BLE001
-                refusal = error
                 reasons.append(str(error))
+                if _from_unpickling(error):
+                    opened.append(layout)
             require(
                 not marker.exists(),
                 f"load runs the code in the weights ({layout})",
@@ -70,15 +72,13 @@ def check_no_pickle_is_executed(subject: Subject) -> Measured:
                 remedy="read safetensors, or torch.load(…, weights_only=True)",
             )
             require(
-                refusal is not None,
+                not accepted,
                 f"load takes a checkpoint that holds none of its weights ({layout})",
                 measured="accepted",
                 limit="refused",
                 remedy="read every tensor from Weights.path, and raise WeightsMismatch for those "
                 "that are missing",
             )
-            if refusal is not None and _from_unpickling(refusal):
-                opened.append(layout)
     if not opened:
         raise NotApplicable(
             "it opened none of the made-up checkpoints as a pickle, either because it reads none "

@@ -5,25 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
 from backbones.base import Backbone
 
 T = TypeVar("T")
 # Nothing that belongs to one backbone is behind these.
-NOT_FOLLOWED = (
-    type,
-    ModuleType,
-    FunctionType,
-    BuiltinFunctionType,
-    MethodType,
-    logging.Logger,
-    str,
-    bytes,
-    int,
-    float,
-)
+NOT_FOLLOWED = (type, ModuleType, FunctionType, MethodType, logging.Logger)
 
 
 def held(backbone: Backbone, kind: type[T]) -> Iterator[tuple[str, T]]:

@@ -131,17 +131,13 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
         remedy="return a module that owns copies of the blocks",
     )
     for name, parameter in parameters.items():
-        for property_, found, wanted in (
-            ("of another type", str(parameter.dtype), "torch.float32"),
-            ("frozen", str(parameter.requires_grad), "True"),
-            ("on another device than the backbone", str(parameter.device), str(hidden.device)),
-        ):
-            require_equal(
-                found,
-                wanted,
-                f"{name} of the tail is {property_}",
-                "copy the blocks with trainable() of backbones._tensors.frames",
-            )
+        frozen = "" if parameter.requires_grad else ", frozen"
+        require_equal(
+            f"{parameter.dtype} on {parameter.device}{frozen}",
+            f"torch.float32 on {hidden.device}",
+            f"{name} of the tail is frozen, of another type or on another device than the backbone",
+            "copy the blocks with trainable() of backbones._tensors.frames",
+        )
     _backward(tail, hidden, lengths)
     for name, parameter in parameters.items():
         grad = parameter.grad

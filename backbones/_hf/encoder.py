@@ -214,16 +214,11 @@ class PreNormEncoder(Encoder):
 
         The dropout of layer 0 comes after it, before the first block.
         """
-        from backbones._hf.tails import LayerZero, TransformerTail
+        from backbones._hf.tails import TransformerTail
 
         encoder = self.model
         return TransformerTail(
-            encoder,
-            start,
-            stop,
-            front=LayerZero(),
-            dropout=encoder.dropout,
-            norm=encoder.layer_norm,
+            encoder, start, stop, dropout=encoder.dropout, norm=encoder.layer_norm
         )
 
 

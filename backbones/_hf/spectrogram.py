@@ -63,9 +63,8 @@ class SpectrogramTransformer(Encoder):
         """Set up the filterbank."""
         from backbones._hf.kaldi import Filterbank
 
-        self._filterbank = Filterbank(
-            self.features["num_mel_bins"], window="hann", scale=1.0, device=device
-        )
+        bands = self.features["num_mel_bins"]
+        self._filterbank = Filterbank(bands, window="hann", scale=1.0, device=device)
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
         """See `Backbone.encode`: (batch, places in time of the fixed input, width)."""

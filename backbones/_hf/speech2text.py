@@ -81,9 +81,8 @@ class Speech2Text(PreNormEncoder):
         """Set up the filterbank."""
         from backbones._hf.kaldi import Filterbank
 
-        self._filterbank = Filterbank(
-            self.model.config.input_feat_per_channel, window="povey", scale=2**15, device=device
-        )
+        bands = self.model.config.input_feat_per_channel
+        self._filterbank = Filterbank(bands, window="povey", scale=2**15, device=device)
 
     def embed(
         self, waves: torch.Tensor, lengths: torch.Tensor

@@ -24,7 +24,8 @@ class TransformerTail(nn.Module):
             `(hidden, attention mask) -> hidden`.
         start: as of `Backbone.tail`.
         stop: as of `Backbone.tail`.
-        front: `(hidden, valid frames) -> layer 0`, of a part that starts at the stem.
+        front: `(hidden, valid frames) -> layer 0`, of a part that starts at the stem; None where
+            the stem gives layer 0.
         dropout: probability, of what enters the first block of the encoder.
         norm: of the last layer of the encoder, or None.
 
@@ -38,7 +39,7 @@ class TransformerTail(nn.Module):
         start: int,
         stop: int,
         *,
-        front: nn.Module,
+        front: nn.Module | None = None,
         dropout: float = 0.0,
         norm: nn.Module | None = None,
     ) -> None:
@@ -46,7 +47,8 @@ class TransformerTail(nn.Module):
         last = len(encoder.layers)
         check_part(start, stop, last)
         self.config = encoder.config
-        self.front = trainable(front) if start == STEM else None
+        self.stem = start == STEM
+        self.front = trainable(front) if front is not None and self.stem else None
         self.dropout = nn.Dropout(dropout if start <= 0 else 0.0)
         self.blocks = nn.ModuleList(trainable(b) for b in encoder.layers[max(start, 0) : stop])
         self.norm = trainable(norm) if norm is not None and stop == last else None
@@ -57,10 +59,9 @@ class TransformerTail(nn.Module):
         """The part's layers, of the frames of the layer or stem it starts from: `Backbone.tail`."""
         hidden, lengths = hidden.float(), lengths.to(hidden.device)
         valid = valid_frames(lengths, hidden.shape[1])
-        layers = []
         if self.front is not None:
             hidden = self.front(hidden, valid)
-            layers.append(hidden)
+        layers = [hidden] if self.stem else []
         mask = attention_mask(self.config, hidden, valid)
         hidden = self.dropout(hidden)
         for block in self.blocks:
@@ -83,14 +84,6 @@ def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> An
 
     mask = None if bool(valid.all()) else valid
     return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=mask)
-
-
-class LayerZero(nn.Module):
-    """The front of an encoder whose stem already gives layer 0."""
-
-    def forward(self, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Return layer 0 as it comes."""
-        return hidden
 
 
 class Wav2Vec2Front(nn.Module):

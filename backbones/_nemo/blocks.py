@@ -27,9 +27,7 @@ class Conv(nn.Module):
         depthwise: weight (width, 1, 1, kernel) of the convolution over time, or None.
         pointwise: weight (new width, width) of the convolution over channels.
         bias: (new width,).
-        stride: of the convolution over time.
-        padding: of the convolution over time, frames on each side.
-        dilation: of the convolution over time.
+        stride, padding, dilation: of the convolution over time, in frames; padding on each side.
     """
 
     def __init__(
