@@ -14,7 +14,6 @@ what to do about it, or `NotApplicable` where the backbone has nothing to look a
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -107,14 +106,12 @@ class Examination:
     """A backbone and what the suite says of it.
 
     Attributes:
-        name: of the backbone.
         subject: what was checked; None where it was not.
         results: one for each check.
         skipped: why it was not checked, or None.
         problem: what is wrong with its weights, so that it could not be checked; None otherwise.
     """
 
-    name: str
     subject: Subject | None
     results: tuple[CheckResult, ...] = ()
     skipped: str | None = None
@@ -129,31 +126,22 @@ class Examination:
 def run_check(check: Check, subject: Subject) -> CheckResult:
     """Run one check; what a plugin raises meanwhile counts as a failure."""
     started = time.perf_counter()
-    name = check.__name__
-
-    def result(**found: Any) -> CheckResult:
-        return CheckResult(name, seconds=time.perf_counter() - started, **found)
-
+    found: dict[str, str]
     try:
-        measured = check(subject)
+        found = check(subject)._asdict()
     except NotApplicable as reason:
-        return result(skipped=str(reason))
+        found = {"skipped": str(reason)}
     except CheckFailed as failure:
-        return result(
-            problem=failure.problem,
-            measured=failure.measured,
-            limit=failure.limit,
-            remedy=failure.remedy,
-        )
+        found = vars(failure)
     # a plugin may raise anything, even exit, and the other checks have to go on
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        return result(
-            problem="the backbone raises an error",
-            measured=f"{type(error).__name__}: {error}",
-            limit="no error",
-            remedy="see where it comes from with parametrize_with_checks of backbones.checks",
-        )
-    return result(measured=measured.value, limit=measured.limit)
+        found = {
+            "problem": "the backbone raises an error",
+            "measured": f"{type(error).__name__}: {error}",
+            "limit": "no error",
+            "remedy": "see where it comes from with parametrize_with_checks of backbones.checks",
+        }
+    return CheckResult(check.__name__, **found, seconds=time.perf_counter() - started)
 
 
 def check_backbone(
@@ -167,9 +155,6 @@ def check_backbone(
         backbone: the class.
         weights: None takes a small random-init network (`none` for hand-made features).
         seconds: lengths of the synthetic clips, at least two different ones.
-
-    Yields:
-        One result per check.
     """
     subject = Subject(backbone, weights, seconds)
     for check in CHECKS:
@@ -189,21 +174,19 @@ def examine(
         pretrained: with its real weights, not a small random network.
         control: `random-init` takes random weights at the published size.
     """
-    info = backbone.info
-    name = info.name
-    missing = missing_extra(info)
+    missing = missing_extra(backbone.info)
     if missing:
-        return Examination(name, None, skipped=missing)
+        return Examination(None, skipped=missing)
     found = None
     if pretrained or control:
         try:
-            found = weights.resolve(info, control=control, allow_download=False)
+            found = weights.resolve(backbone.info, control=control, allow_download=False)
         except WeightsUnavailable as error:
-            return Examination(name, None, skipped=str(error))
+            return Examination(None, skipped=str(error))
         except BackboneError as error:  # weights that are there and of no use
-            return Examination(name, None, problem=str(error))
+            return Examination(None, problem=str(error))
     subject = Subject(backbone, found)
-    return Examination(name, subject, tuple(run_check(check, subject) for check in CHECKS))
+    return Examination(subject, tuple(run_check(check, subject) for check in CHECKS))
 
 
 def parametrize_with_checks(
@@ -212,29 +195,12 @@ def parametrize_with_checks(
     """Pytest decorator: one test per backbone and check, with arguments `backbone` and `check`.
 
     A check that does not apply to a backbone skips its test with the reason.
-
-    Args:
-        backbones: the classes.
     """
     import pytest
 
-    subjects = [Subject(backbone) for backbone in backbones]
     cases = [
-        pytest.param(subject, _or_skip(check), id=f"{subject.info.name}-{check.__name__}")
-        for subject in subjects
+        pytest.param(subject, check, id=f"{subject.info.name}-{check.__name__}")
+        for subject in map(Subject, backbones)
         for check in CHECKS
     ]
     return pytest.mark.parametrize(("backbone", "check"), cases)
-
-
-def _or_skip(check: Check) -> Check:
-    import pytest
-
-    @functools.wraps(check)
-    def run(subject: Subject) -> Measured:
-        try:
-            return check(subject)
-        except NotApplicable as reason:
-            raise pytest.skip.Exception(str(reason)) from reason
-
-    return run

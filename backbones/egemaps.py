@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backbones.base import Backbone, BackboneError, BackboneInfo, Frames, Weights
+from backbones.base import Backbone, BackboneError, BackboneInfo, Frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,18 +49,8 @@ class EGeMAPS(Backbone):
 
     info = INFO
 
-    def __init__(self, weights: Weights) -> None:
-        super().__init__(weights)
-        self._descriptors: Any = None
-        self._functionals: Any = None
-        self._device = "cpu"
-
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Set up openSMILE.
-
-        Args:
-            device: where the frames are put; openSMILE computes on the CPU.
-            dtype: without effect, features are always float32.
+        """Set up openSMILE, which computes in float32 on the CPU; see `Backbone.load`.
 
         Raises:
             BackboneError: openSMILE is not installed.
@@ -74,23 +64,18 @@ class EGeMAPS(Backbone):
             ) from error
 
         self._device = device
+        levels = opensmile.FeatureLevel
         self._descriptors, self._functionals = (
             opensmile.Smile(
                 feature_set=opensmile.FeatureSet.eGeMAPSv02,
                 feature_level=level,
                 sampling_rate=INFO.sample_rate,
             )
-            for level in (
-                opensmile.FeatureLevel.LowLevelDescriptors,
-                opensmile.FeatureLevel.Functionals,
-            )
+            for level in (levels.LowLevelDescriptors, levels.Functionals)
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            Two layers, float32: (batch, frames, 25) and (batch, 1, 88).
+        """See `Backbone.encode`: (batch, frames, 25) and (batch, 1, 88), float32.
 
         Raises:
             BackboneError: openSMILE gave a value that is no number.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backbones.base import Backbone, BackboneInfo, Frames, Weights
+from backbones.base import Backbone, BackboneInfo, Frames
 
 if TYPE_CHECKING:
     import torch
@@ -40,18 +40,8 @@ class LogMel(Backbone):
 
     info = INFO
 
-    def __init__(self, weights: Weights) -> None:
-        super().__init__(weights)
-        self._window: torch.Tensor
-        self._filters: torch.Tensor
-
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Compute the window and the filterbank.
-
-        Args:
-            device: a torch device name.
-            dtype: without effect, features are always float32.
-        """
+        """Compute the window and the filterbank, in float32 whatever `dtype` says."""
         import torch
         from transformers.audio_utils import mel_filter_bank
 
@@ -68,11 +58,7 @@ class LogMel(Backbone):
         self._window = torch.hann_window(WINDOW, device=device)
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            One layer (batch, frames, 80) at 100 Hz, float32.
-        """
+        """See `Backbone.encode`: one layer (batch, frames, 80) at 100 Hz, float32."""
         import torch
 
         with torch.no_grad():

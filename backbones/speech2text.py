@@ -31,19 +31,5 @@ class Speech2TextSmall(Speech2Text):
     """Speech2Text small."""
 
     info = INFO
-    full = {  # noqa: RUF012
-        "model_type": "speech_to_text",
-        "d_model": 256,
-        "encoder_layers": 12,
-        "encoder_attention_heads": 4,
-        "encoder_ffn_dim": 2048,
-        "activation_function": "relu",
-        "num_conv_layers": 2,
-        "conv_kernel_sizes": (5, 5),
-        "conv_channels": 1024,
-        "input_feat_per_channel": 80,
-        "input_channels": 1,
-        "max_source_positions": 6000,
-        "scale_embedding": True,
-        "init_std": 0.02,
-    }
+    # the defaults of this type are this network
+    full = {"model_type": "speech_to_text"}  # noqa: RUF012

@@ -32,22 +32,5 @@ class Wav2Vec2(Waveform):
 
     info = INFO
     layout = PRETRAINING
-    full = {  # noqa: RUF012
-        "model_type": "wav2vec2",
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-        "hidden_act": "gelu",
-        "conv_dim": (512, 512, 512, 512, 512, 512, 512),
-        "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
-        "conv_stride": (5, 2, 2, 2, 2, 2, 2),
-        "conv_bias": False,
-        "feat_extract_norm": "group",
-        "feat_extract_activation": "gelu",
-        "do_stable_layer_norm": False,
-        "num_conv_pos_embeddings": 128,
-        "num_conv_pos_embedding_groups": 16,
-        "layer_norm_eps": 1e-5,
-        "initializer_range": 0.02,
-    }
+    # the defaults of this type are this network
+    full = {"model_type": "wav2vec2"}  # noqa: RUF012

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,13 +20,7 @@ from backbones._hf.files import (
     weight_file,
     weights_digest,
 )
-from backbones.base import (
-    BackboneError,
-    BackboneInfo,
-    Weights,
-    WeightsUnavailable,
-    first_line,
-)
+from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable, first_line
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -102,45 +97,33 @@ def availability(info: BackboneInfo, root: Path | None = None) -> tuple[Availabi
 
 
 def _local(info: BackboneInfo, root: Path | None) -> Path | None:
-    """Find `<root>/<name>`: an archive, or a folder that must then hold weights."""
+    """The path an address names, or `<root>/<name>`: an archive, or a folder with weights."""
     address = names.parse(info.name)
-    if address is not None:
-        return _at(address)
-    if root is None:
-        value = os.environ.get("VOXGRID_WEIGHTS", "")
+    if address is None:
+        value = root or os.environ.get("VOXGRID_WEIGHTS")
         if not value:
             return None
-        root = Path(value).expanduser()
-    archive, folder = root / f"{info.name}.nemo", root / info.name
-    if archive.is_file():
-        return archive
-    if not folder.is_dir():
+        folder = Path(value).expanduser() / info.name
+        archive = folder.with_name(f"{info.name}.nemo")
+        archives = [archive] if archive.is_file() else sorted(folder.glob("*.nemo"))
+        if len(archives) == 1:
+            return archives[0]
+        if not folder.is_dir():
+            return None
+    elif address.path is None:
         return None
-    archives = sorted(folder.glob("*.nemo"))
-    if len(archives) == 1:
-        return archives[0]
+    elif address.scheme == "nemo":
+        if address.path.is_file():
+            return address.path
+        raise BackboneError(f"{info.name}: there is no file {address.path}; check the path")
+    else:
+        folder = address.path
     if holds_weights(folder):
         return folder
+    archive_too = " (or a single .nemo archive)" if address is None else ""
     raise BackboneError(
-        f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)} "
-        f"(or a single .nemo archive); {names.how_to_get(info)}"
-    )
-
-
-def _at(address: names.Address) -> Path | None:
-    """The path an address names, which must then hold weights; None for a repository."""
-    path = address.path
-    if path is None:
-        return None
-    if address.scheme == "nemo":
-        if not path.is_file():
-            raise BackboneError(f"{address.name}: there is no file {path}; check the path")
-        return path
-    if holds_weights(path):
-        return path
-    raise BackboneError(
-        f"{address.name}: {path} needs config.json and one of {', '.join(WEIGHT_FILES)}; "
-        f"{address.how_to_get}"
+        f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)}"
+        f"{archive_too}; {names.how_to_get(info)}"
     )
 
 
@@ -172,7 +155,7 @@ def _cached(info: BackboneInfo) -> Path | None:
     assert info.weights_id is not None
     if not names.is_url(info.weights_id):
         return hub.cached_weights(info.weights_id, info.revision)
-    file = _download_folder() / _file_name(info.weights_id)
+    file = _kept(info.weights_id)
     return file if file.is_file() and f"sha256:{sha256(file)}" == info.revision else None
 
 
@@ -182,42 +165,39 @@ def _download(info: BackboneInfo) -> Path:
         if names.is_url(info.weights_id):
             return _download_file(info.weights_id, info.revision)
         return hub.download_weights(info.weights_id, info.revision)
-    except hub.NoNetwork as error:
-        raise _unavailable(info, f"none on this machine and {error}") from error
     except hub.NotFetched as error:
-        raise _unavailable(info, str(error)) from error
+        raise _unavailable(info, f"none on this machine and {error}") from error
 
 
-def _download_file(url: str, known_hash: str | None) -> Path:
-    import pooch
+def _download_file(url: str, revision: str | None) -> Path:
+    """Fetch a file into the cache folder, where it is only put with the digest it has to have."""
+    import httpx
 
     parts = urlsplit(url)
     hub.require_network(f"{parts.scheme}://{parts.netloc}")
+    path = _kept(url)
     try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=known_hash,
-                fname=_file_name(url),
-                path=_download_folder(),
-                downloader=pooch.HTTPDownloader(timeout=30, progressbar=False),
-            )
-        )
-    # requests' errors are OSErrors; pooch reports a wrong hash as a ValueError
-    except (OSError, ValueError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            partial = Path(folder) / path.name
+            with httpx.stream("GET", url, timeout=30, follow_redirects=True) as answer:
+                answer.raise_for_status()
+                with partial.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+            if f"sha256:{sha256(partial)}" != revision:
+                raise hub.NotFetched(f"the download failed: {url} is not the file of {revision}")
+            return partial.replace(path)
+    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise hub.NotFetched(f"the download failed: {first_line(error)}") from error
 
 
-def _download_folder() -> Path:
+def _kept(url: str) -> Path:
+    """Where a file from the web is kept."""
     import platformdirs
 
-    value = os.environ.get("VOXGRID_CACHE", "")
-    base = Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("voxgrid"))
-    return base / "weights"
-
-
-def _file_name(url: str) -> str:
-    return urlsplit(url).path.rpartition("/")[2]
+    base = os.environ.get("VOXGRID_CACHE") or platformdirs.user_cache_dir("voxgrid")
+    return Path(base).expanduser() / "weights" / urlsplit(url).path.rpartition("/")[2]
 
 
 def _unavailable(info: BackboneInfo, reason: str) -> WeightsUnavailable:

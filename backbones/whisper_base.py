@@ -31,16 +31,13 @@ class WhisperBase(Whisper):
     """Whisper-base."""
 
     info = INFO
+    # where it differs from Whisper tiny, which the library's defaults are
     full = {  # noqa: RUF012
         "model_type": "whisper",
-        "num_mel_bins": 80,
         "d_model": 512,
         "encoder_layers": 6,
         "encoder_attention_heads": 8,
         "encoder_ffn_dim": 2048,
-        "activation_function": "gelu",
-        "max_source_positions": 1500,
-        "init_std": 0.02,
     }
 
     @classmethod

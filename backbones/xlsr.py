@@ -35,24 +35,16 @@ class Xlsr(Waveform):
 
     info = INFO
     layout = PRETRAINING
+    # where it differs from wav2vec 2.0 base, which the library's defaults are
     full = {  # noqa: RUF012
         "model_type": "wav2vec2",
         "hidden_size": 1024,
         "num_hidden_layers": 24,
         "num_attention_heads": 16,
         "intermediate_size": 4096,
-        "hidden_act": "gelu",
-        "conv_dim": (512, 512, 512, 512, 512, 512, 512),
-        "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
-        "conv_stride": (5, 2, 2, 2, 2, 2, 2),
         "conv_bias": True,
         "feat_extract_norm": "layer",
-        "feat_extract_activation": "gelu",
         "do_stable_layer_norm": True,
-        "num_conv_pos_embeddings": 128,
-        "num_conv_pos_embedding_groups": 16,
-        "layer_norm_eps": 1e-5,
-        "initializer_range": 0.02,
     }
 
     @classmethod

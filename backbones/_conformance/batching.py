@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cache
 
-from backbones._conformance.compare import (
-    largest,
-    percent,
-    pooled,
-    require_close,
-    require_frames,
-)
-from backbones._conformance.outcome import Measured, NotApplicable, require
+from backbones._conformance.compare import largest, percent, pooled, require_close, require_frames
+from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
 from backbones._conformance.subject import Subject, pad
 from backbones.base import Frames
 
@@ -50,22 +45,20 @@ def check_lengths_follow_the_models_arithmetic(subject: Subject) -> Measured:
         filled_up = len(set(made)) == 1 and len(set(valid)) > 1
         for position, samples in enumerate(sweep):
             if not filled_up:
-                require(
-                    valid[position] == made[position],
+                require_equal(
+                    valid[position],
+                    made[position],
                     f"layer {number}: a clip of {samples} samples, alone, has more or fewer valid "
                     "frames than the model makes of it",
-                    measured=f"{valid[position]} valid frames",
-                    limit=f"{made[position]} made",
-                    remedy="compute valid lengths with the model's own strides and kernels, "
-                    "not by length / hop",
+                    "compute valid lengths with the model's own strides and kernels, not by "
+                    "length / hop",
                 )
-            require(
-                int(lengths[position]) == valid[position],
+            require_equal(
+                int(lengths[position]),
+                valid[position],
                 f"layer {number}: a clip of {samples} samples has more or fewer valid frames in a "
-                "padded batch",
-                measured=f"{int(lengths[position])} valid frames",
-                limit=f"{valid[position]}, as alone",
-                remedy="compute valid lengths from the clip's own length",
+                "padded batch than alone",
+                "compute valid lengths from the clip's own length",
             )
     return Measured(f"equal for {len(sweep)} lengths from {sweep[0]} samples on", "no difference")
 
@@ -73,12 +66,10 @@ def check_lengths_follow_the_models_arithmetic(subject: Subject) -> Measured:
 def _around_the_edges(subject: Subject) -> list[int]:
     """Sample counts just before and at which one more frame is made, or said to be valid."""
     start = subject.samples(SWEEP_SECONDS)
-    encoded: dict[int, Frames] = {}
 
+    @cache
     def encode(samples: int) -> Frames:
-        if samples not in encoded:
-            encoded[samples] = subject.encode([samples])
-        return encoded[samples]
+        return subject.encode([samples])
 
     in_frames = [i for i, n in enumerate(encode(start).lengths) if int(n[0]) > 1]
     if not in_frames:
@@ -108,25 +99,24 @@ def check_padding_changes_nothing(subject: Subject) -> Measured:
     without an attention mask is only ever given clips of one length by the harness.
     """
     worst = largest(
-        pooled(alone, 0, subject.padded, clip, f"a clip of {subject.lengths[clip]} samples")
-        for clip, alone in enumerate(subject.alone)
+        found
+        for clip, (samples, alone) in enumerate(zip(subject.lengths, subject.alone, strict=True))
+        for found in pooled(alone, 0, subject.padded, clip, f"a clip of {samples} samples")
     )
     kept = worst.change <= PADDING_CHANGE and worst.cosine >= PADDING_COSINE
-    limit = f"{PADDING_CHANGE:.0%}, cosine {PADDING_COSINE}"
     if not kept and not subject.info.attention_mask:
         raise NotApplicable(
             f"padding changes {worst.where} by {percent(worst.change)}, but attention_mask is "
             "False, so that the harness never pads for it"
         )
-    require(
+    return require(
         kept,
         f"padding in a batch changes {worst.where}",
         measured=worst,
-        limit=limit,
+        limit=f"{PADDING_CHANGE:.0%}, cosine {PADDING_COSINE}",
         remedy="mask the padding inside the model; if it cannot be masked, set "
         "attention_mask=False in INFO",
     )
-    return Measured(str(worst), limit)
 
 
 def check_order_of_the_batch_changes_nothing(subject: Subject) -> Measured:
@@ -138,12 +128,12 @@ def check_order_of_the_batch_changes_nothing(subject: Subject) -> Measured:
     last = len(waves) - 1
     forwards = subject.backbone.encode(*pad(waves))
     backwards = subject.backbone.encode(*pad(waves[::-1]))
-    worst = largest(
-        pooled(forwards, row, backwards, last - row, f"clip {row} of {last + 1}")
-        for row in range(last + 1)
-    )
     return require_close(
-        worst,
+        (
+            found
+            for row in range(last + 1)
+            for found in pooled(forwards, row, backwards, last - row, f"clip {row} of {last + 1}")
+        ),
         "the order of the batch changes {}",
         "return the rows in the order they were given, and let none see another",
     )
@@ -154,12 +144,14 @@ def check_size_of_the_batch_changes_nothing(subject: Subject) -> Measured:
     length = subject.samples(BATCH_SECONDS)
     waves = [subject.clip(length, number) for number in range(BATCH)]
     batch = subject.backbone.encode(*pad(waves))
-    worst = largest(
-        pooled(subject.backbone.encode(*pad([waves[row]])), 0, batch, row, f"clip {row} of {BATCH}")
-        for row in (0, BATCH // 2, BATCH - 1)
-    )
+    rows = (0, BATCH // 2, BATCH - 1)
+    alone = {row: subject.backbone.encode(*pad([waves[row]])) for row in rows}
     return require_close(
-        worst,
+        (
+            found
+            for row, frames in alone.items()
+            for found in pooled(frames, 0, batch, row, f"clip {row} of {BATCH}")
+        ),
         f"a batch of {BATCH} changes {{}}",
         "let no row of a batch see another: no statistics over the batch",
     )
@@ -178,22 +170,17 @@ def check_windows_are_clips_of_their_own(subject: Subject) -> Measured:
     first = subject.backbone.encode(*pad(windows[:1]))
     second = subject.backbone.encode(*pad(windows[1:]))
     batch = subject.backbone.encode(*pad(windows))
-    counts = [[int(n[0]) for n in frames.lengths] for frames in (first, second)]
-    require(
-        counts[0] == counts[1],
+    require_equal(
+        [int(count) for count in first.lengths],
+        [int(count) for count in second.lengths],
         f"two windows of {edge} samples have different numbers of frames",
-        measured=counts[0],
-        limit=counts[1],
-        remedy="let the number of frames depend on the number of samples only",
-    )
-    worst = largest(
-        (
-            pooled(first, 0, batch, 0, "a window, in one batch with the next"),
-            pooled(second, 0, batch, 1, "a window, after the one before or in one batch with it"),
-        )
+        "let the number of frames depend on the number of samples only",
     )
     return require_close(
-        worst,
+        (
+            *pooled(first, 0, batch, 0, "a window, in one batch with the next"),
+            *pooled(second, 0, batch, 1, "a window, after the one before or in one batch with it"),
+        ),
         "what is encoded before or beside changes {}",
         "keep nothing from one call of encode to the next",
     )

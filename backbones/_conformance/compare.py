@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backbones._conformance.outcome import Measured, require
+from backbones._conformance.outcome import Measured, require, require_equal
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -50,25 +50,13 @@ def valid_layers(frames: Frames, clip: int) -> Iterator[torch.Tensor]:
 
 def pooled(
     expected: Frames, expected_clip: int, found: Frames, found_clip: int, what: str
-) -> Difference:
-    """Compare mean and maximum over the valid frames of one clip in two batches, at every layer.
-
-    Args:
-        expected: what it should be.
-        expected_clip: row of the clip there.
-        found: what it is.
-        found_clip: row of the clip there.
-        what: of which clip, for messages.
-    """
+) -> Iterator[Difference]:
+    """Compare mean and maximum over the valid frames of one clip in two batches, at every layer."""
     pairs = zip(valid_layers(expected, expected_clip), valid_layers(found, found_clip), strict=True)
-    return largest(
-        difference(a, b, f"the {name} of the frames of layer {number} of {what}")
-        for number, (one, other) in enumerate(pairs)
-        for name, a, b in (
-            ("mean", one.mean(dim=0), other.mean(dim=0)),
-            ("maximum", one.amax(dim=0), other.amax(dim=0)),
-        )
-    )
+    for number, (one, other) in enumerate(pairs):
+        where = f"of the frames of layer {number} of {what}"
+        yield difference(one.mean(dim=0), other.mean(dim=0), f"the mean {where}")
+        yield difference(one.amax(dim=0), other.amax(dim=0), f"the maximum {where}")
 
 
 def difference(expected: torch.Tensor, found: torch.Tensor, where: str) -> Difference:
@@ -97,42 +85,31 @@ def largest(differences: Iterable[Difference]) -> Difference:
 
 def by_layer(
     expected: Frames, expected_clip: int, found: Frames, found_clip: int, what: str, first: int = 0
-) -> Difference:
-    """Compare the valid frames of one clip in two batches, at every layer.
-
-    Args:
-        expected: what it should be.
-        expected_clip: row of the clip there.
-        found: what it is.
-        found_clip: row of the clip there.
-        what: of which clip, for messages.
-        first: number of the first layer.
+) -> Iterator[Difference]:
+    """Compare the valid frames of one clip in two batches, at every layer from number `first`.
 
     Raises:
         CheckFailed: there are other frames.
     """
     pairs = zip(valid_layers(expected, expected_clip), valid_layers(found, found_clip), strict=True)
-    differences = []
     for number, (one, other) in enumerate(pairs, start=first):
-        require(
-            one.shape == other.shape,
+        require_equal(
+            tuple(other.shape),
+            tuple(one.shape),
             f"layer {number} of {what} has other frames",
-            measured=tuple(other.shape),
-            limit=tuple(one.shape),
-            remedy="compute frames and valid lengths from the clip alone, and keep what belongs to "
-            "one batch in local variables",
+            "compute frames and valid lengths from the clip alone, and keep what belongs to one "
+            "batch in local variables",
         )
-        differences.append(difference(one, other, f"layer {number} of {what}"))
-    return largest(differences)
+        yield difference(one, other, f"layer {number} of {what}")
 
 
 def require_close(
-    worst: Difference, problem: str, remedy: str, limit: float = ROUNDING
+    differences: Iterable[Difference], problem: str, remedy: str, limit: float = ROUNDING
 ) -> Measured:
     """Fail a check where two encodings differ by more than they may.
 
     Args:
-        worst: the largest difference found.
+        differences: all that were found; the largest counts.
         problem: what is wrong; `{}` stands for what differs.
         remedy: what to do about it.
         limit: the largest relative change; the default is what rounding may bring about.
@@ -140,30 +117,22 @@ def require_close(
     Raises:
         CheckFailed: it is exceeded.
     """
-    require(
+    worst = largest(differences)
+    return require(
         worst.change <= limit,
         problem.format(worst.where),
         measured=worst,
         limit=percent(limit),
         remedy=remedy,
     )
-    return Measured(str(worst), percent(limit))
 
 
 def require_frames(hidden: torch.Tensor, lengths: torch.Tensor, clips: int, what: str) -> None:
     """Fail a check unless frames are (batch, frames, width), and valid lengths within them.
 
-    Args:
-        hidden: the frames.
-        lengths: valid frames of each clip.
-        clips: in the batch.
-        what: they are, for messages.
-
     Raises:
         CheckFailed: naming the first that is wrong.
     """
-    import torch
-
     require(
         hidden.ndim == 3,
         f"{what} has the wrong shape",
@@ -171,12 +140,11 @@ def require_frames(hidden: torch.Tensor, lengths: torch.Tensor, clips: int, what
         limit="(batch, frames, width)",
         remedy="return one vector per frame and clip",
     )
-    require(
-        lengths.dtype == torch.int64 and lengths.shape == (clips,),
+    require_equal(
+        f"{lengths.dtype} {tuple(lengths.shape)}",
+        f"torch.int64 ({clips},)",
         f"{what}: the valid lengths of {clips} clips are of another type or shape",
-        measured=f"{lengths.dtype} {tuple(lengths.shape)}",
-        limit=f"torch.int64 ({clips},)",
-        remedy="return one int64 number of valid frames per clip",
+        "return one int64 number of valid frames per clip",
     )
     require(
         all(0 < n <= hidden.shape[1] for n in lengths.tolist()),

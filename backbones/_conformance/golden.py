@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
 
-from backbones._conformance.compare import Difference, difference, largest, percent, valid_layers
-from backbones._conformance.outcome import Measured, NotApplicable, require
+from backbones._conformance.compare import difference, require_close, valid_layers
+from backbones._conformance.outcome import Measured, NotApplicable, require_equal
 from backbones._conformance.subject import Subject
 from backbones.base import BackboneError
 
@@ -21,13 +21,15 @@ WRITE = "voxgrid check {name} --pretrained --write-golden FOLDER"
 
 def check_golden_vectors_are_met(subject: Subject) -> Measured:
     """Mean vectors of a synthetic clip are those that the same weights gave before."""
+    import torch
+
     if subject.weights.kind == "random-init":
         raise NotApplicable("golden vectors belong to pinned weights: --pretrained")
     write = WRITE.format(name=subject.info.name)
     path = subject.golden_file
     if path is None or not path.is_file():
         raise NotApplicable(f"there are no golden vectors; write them with: {write}")
-    entry = _read(path).get(_key(subject))
+    entry = json.loads(path.read_text(encoding="utf-8")).get(_key(subject))
     if entry is None:
         raise NotApplicable(
             f"{path.name} has no golden vectors of these weights (sha256 {_key(subject)[:12]}…); "
@@ -37,30 +39,28 @@ def check_golden_vectors_are_met(subject: Subject) -> Measured:
         f"undo the change that altered the numbers, or raise INFO.version and write them again "
         f"with: {write}"
     )
-    require(
-        entry["version"] == subject.info.version,
+    require_equal(
+        f"version {subject.info.version}",
+        f"version {entry['version']}",
         "the golden vectors are those of another version of the plugin",
-        measured=f"version {subject.info.version}",
-        limit=f"version {entry['version']}",
-        remedy=f"write them again with: {write}",
+        f"write them again with: {write}",
     )
-    found = _vectors(subject)
-    require(
-        {k: len(v) for k, v in found.items()} == {k: len(v) for k, v in entry["means"].items()},
+    found, expected = _vectors(subject), entry["means"]
+    require_equal(
+        {layer: len(means) for layer, means in found.items()},
+        {layer: len(means) for layer, means in expected.items()},
         "the golden vectors are of other layers",
-        measured={k: len(v) for k, v in found.items()},
-        limit={k: len(v) for k, v in entry["means"].items()},
-        remedy=again,
+        again,
     )
-    worst = _difference(entry["means"], found)
-    require(
-        worst.change <= CHANGE,
-        f"{worst.where} is not what these weights gave before",
-        measured=worst,
-        limit=percent(CHANGE),
-        remedy=again,
+    return require_close(
+        (
+            difference(torch.tensor(means), torch.tensor(found[k]), f"the mean of layer {k}")
+            for k, means in expected.items()
+        ),
+        "{} is not what these weights gave before",
+        again,
+        limit=CHANGE,
     )
-    return Measured(str(worst), percent(CHANGE))
 
 
 def write_golden(subject: Subject, folder: Path) -> Path:
@@ -85,19 +85,17 @@ def write_golden(subject: Subject, folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / subject.golden_name
-    entries = _read(path) if path.is_file() else {}
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     entries[_key(subject)] = {"version": subject.info.version, "means": _vectors(subject)}
-    path.write_text(_as_text(entries), encoding="utf-8")
+    text = json.dumps(dict(sorted(entries.items())), indent=1)
+    # a line per vector, so that a difference can be read
+    text = re.sub(r"\[.*?\]", lambda vector: re.sub(r"\s", "", vector[0]), text, flags=re.DOTALL)
+    path.write_text(f"{text}\n", encoding="utf-8")
     return path
 
 
 def _key(subject: Subject) -> str:
     return subject.weights.sha or NO_WEIGHTS
-
-
-def _read(path: Path) -> dict[str, Any]:
-    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return entries
 
 
 def _vectors(subject: Subject) -> dict[str, list[float]]:
@@ -111,27 +109,3 @@ def _vectors(subject: Subject) -> dict[str, list[float]]:
         str(layer): [float(f"{value:.{DIGITS}g}") for value in means[layer].tolist()]
         for layer in sorted({0, last // 2, last})
     }
-
-
-def _difference(expected: dict[str, list[float]], found: dict[str, list[float]]) -> Difference:
-    import torch
-
-    return largest(
-        difference(torch.tensor(means), torch.tensor(found[layer]), f"the mean of layer {layer}")
-        for layer, means in expected.items()
-    )
-
-
-def _as_text(entries: dict[str, Any]) -> str:
-    """JSON with a line per vector, so that a difference can be read."""
-    parts = []
-    for key, entry in sorted(entries.items()):
-        means = ",\n".join(
-            f'   "{layer}": {json.dumps(v, separators=(",", ":"))}'
-            for layer, v in entry["means"].items()
-        )
-        parts.append(
-            f' {json.dumps(key)}: {{\n  "version": {entry["version"]},\n'
-            f'  "means": {{\n{means}\n  }}\n }}'
-        )
-    return "{\n" + ",\n".join(parts) + "\n}\n"

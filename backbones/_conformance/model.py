@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from backbones._conformance import reach
-from backbones._conformance.outcome import Measured, NotApplicable, require
+from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
 from backbones._conformance.subject import Subject
 from backbones.base import Size
 
@@ -23,32 +23,29 @@ def check_backbone_loads(subject: Subject) -> Measured:
 
 def check_model_is_in_evaluation_mode(subject: Subject) -> Measured:
     """After `load` no torch module the backbone holds is in training mode."""
-    found = dict(reach.modules(subject.backbone))
+    from torch import nn
+
+    found = dict(reach.held(subject.backbone, nn.Module))
     training = sorted(name for name, module in found.items() if module.training)
-    require(
+    return require(
         not training,
         f"{', '.join(training[:3])} {'is' if len(training) == 1 else 'are'} in training mode",
-        measured=f"{len(training)} of {len(found)} modules",
+        measured=f"{len(training)} of {len(found)} modules in training mode",
         limit=0,
         remedy="end load with model.eval(): dropout and batch statistics differ in training mode",
     )
-    return Measured(f"0 of {len(found)} modules in training mode", "0")
 
 
 def check_layers_match_metadata(subject: Subject) -> Measured:
     """`encode` returns as many layers as announced."""
-    frames = subject.together
     size: Size = "full" if subject.full_size else "small"
-    layers = subject.info.layers_of(size)
-    require(
-        len(frames.hidden) == layers,
+    return require_equal(
+        len(subject.together.hidden),
+        subject.info.layers_of(size),
         f"the network of size '{size}' returns another number of layers than INFO says",
-        measured=len(frames.hidden),
-        limit=layers,
-        remedy="correct layers (small_layers for the small network), or return the output of "
-        "every block and what enters the first",
+        "correct layers (small_layers for the small network), or return the output of every block "
+        "and what enters the first",
     )
-    return Measured(f"{len(frames.hidden)} layers", f"{layers}")
 
 
 def check_sizes_match_metadata(subject: Subject) -> Measured:
@@ -57,20 +54,18 @@ def check_sizes_match_metadata(subject: Subject) -> Measured:
         raise NotApplicable("the published sizes are not those of the small network: --pretrained")
     info = subject.info
     width = subject.together.hidden[-1].shape[2]
-    require(
-        width == info.width,
+    require_equal(
+        width,
+        info.width,
         "the last layer has another width than INFO says",
-        measured=width,
-        limit=info.width,
-        remedy="correct width in INFO",
+        "correct width in INFO",
     )
     count = subject.backbone.parameter_count()
-    require(
-        count == info.parameters,
+    require_equal(
+        count,
+        info.parameters,
         "parameter_count() gives another number than INFO says",
-        measured=count,
-        limit=info.parameters,
-        remedy="correct parameters in INFO, or count the encoder's parameters only",
+        "correct parameters in INFO, or count the encoder's parameters only",
     )
     return Measured(f"{width} wide, {count} parameters", f"{info.width}, {info.parameters}")
 
@@ -84,14 +79,12 @@ def check_sample_rate_matches_the_checkpoint(subject: Subject) -> Measured:
     rate = json.loads(file.read_text(encoding="utf-8")).get("sampling_rate")
     if rate is None:
         raise NotApplicable(f"{file.name} of its weights names no sampling_rate")
-    require(
-        rate == subject.info.sample_rate,
+    return require_equal(
+        f"{subject.info.sample_rate} Hz",
+        f"{rate} Hz",
         f"INFO has another sample rate than {file}",
-        measured=f"{subject.info.sample_rate} Hz",
-        limit=f"{rate} Hz",
-        remedy="correct sample_rate in INFO: at another rate the model hears another voice",
+        "correct sample_rate in INFO: at another rate the model hears another voice",
     )
-    return Measured(f"{rate} Hz", f"{rate} Hz")
 
 
 def check_frame_rate_matches_metadata(subject: Subject) -> Measured:
@@ -106,14 +99,11 @@ def check_frame_rate_matches_metadata(subject: Subject) -> Measured:
     shortest, longest = min(counts), max(counts)
     seconds = (longest - shortest) / subject.info.sample_rate
     found, expected = counts[longest] - counts[shortest], seconds * subject.info.frame_rate
-    measured = f"{found} frames more for {seconds:.2f} s more"
     slack = FRAMES_OF_ROUNDING + FRAME_RATE_TOLERANCE * expected
-    limit = f"{expected:.0f} ± {slack:.0f}"
-    require(
+    return require(
         abs(found - expected) <= slack,
         f"the last layer does not have the {subject.info.frame_rate} frames per second of INFO",
-        measured=measured,
-        limit=limit,
+        measured=f"{found} frames more for {seconds:.2f} s more",
+        limit=f"{expected:.0f} ± {slack:.0f}",
         remedy="correct frame_rate in INFO, or the valid lengths",
     )
-    return Measured(measured, limit)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from unittest import SkipTest
 
 
 class Measured(NamedTuple):
     """What a check that passed has measured, and the limit it kept."""
 
-    value: str
+    measured: str
     limit: str
 
 
@@ -30,11 +31,14 @@ class CheckFailed(AssertionError):
         self.remedy = remedy
 
 
-class NotApplicable(Exception):
-    """The check has nothing to look at in this backbone; the message says why."""
+class NotApplicable(SkipTest):
+    """The check has nothing to look at in this backbone; the message says why.
+
+    A test in which it is raised counts as skipped, for pytest too.
+    """
 
 
-def require(holds: bool, problem: str, *, measured: object, limit: object, remedy: str) -> None:
+def require(holds: bool, problem: str, *, measured: object, limit: object, remedy: str) -> Measured:
     """Fail a check unless something holds. Not an `assert`, which `python -O` would leave out.
 
     Raises:
@@ -42,3 +46,9 @@ def require(holds: bool, problem: str, *, measured: object, limit: object, remed
     """
     if not holds:
         raise CheckFailed(problem, measured=measured, limit=limit, remedy=remedy)
+    return Measured(str(measured), str(limit))
+
+
+def require_equal(measured: object, wanted: object, problem: str, remedy: str) -> Measured:
+    """Fail a check unless what was measured is what is wanted; raises as `require` does."""
+    return require(measured == wanted, problem, measured=measured, limit=wanted, remedy=remedy)

@@ -55,13 +55,15 @@ def check_no_pickle_is_executed(subject: Subject) -> Measured:
         marker = Path(folder) / "executed"
         for layout, path in _checkpoints(subject, Path(folder), Trap(marker)):
             backbone = subject.cls(Weights("pretrained", id=subject.info.weights_id, path=path))
-            refusal: BaseException | None = None
+            accepted = False
             try:
                 backbone.load()
+                accepted = True
             # whatever a plugin raises, it has not taken the checkpoint
             except (Exception, SystemExit) as error:  # noqa: BLE001
-                refusal = error
                 reasons.append(str(error))
+                if _from_unpickling(error):
+                    opened.append(layout)
             require(
                 not marker.exists(),
                 f"load runs the code in the weights ({layout})",
@@ -70,15 +72,13 @@ def check_no_pickle_is_executed(subject: Subject) -> Measured:
                 remedy="read safetensors, or torch.load(…, weights_only=True)",
             )
             require(
-                refusal is not None,
+                not accepted,
                 f"load takes a checkpoint that holds none of its weights ({layout})",
                 measured="accepted",
                 limit="refused",
                 remedy="read every tensor from Weights.path, and raise WeightsMismatch for those "
                 "that are missing",
             )
-            if refusal is not None and _from_unpickling(refusal):
-                opened.append(layout)
     if not opened:
         raise NotApplicable(
             "it opened none of the made-up checkpoints as a pickle, either because it reads none "
@@ -124,7 +124,9 @@ def _write_folder(subject: Subject, target: Path, pickled: bytes) -> Path:
 
 def _settings(subject: Subject) -> str:
     """The configuration of a network in the transformers layout, or an empty one."""
-    for _, module in reach.modules(subject.backbone):
+    from torch import nn
+
+    for _, module in reach.held(subject.backbone, nn.Module):
         to_json = getattr(getattr(module, "config", None), "to_json_string", None)
         if to_json is not None:
             return str(to_json(use_diff=False))

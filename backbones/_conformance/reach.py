@@ -5,31 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, TypeVar
 
 from backbones.base import Backbone
 
-if TYPE_CHECKING:
-    import torch
-
+T = TypeVar("T")
 # Nothing that belongs to one backbone is behind these.
-NOT_FOLLOWED = (
-    type,
-    ModuleType,
-    FunctionType,
-    BuiltinFunctionType,
-    MethodType,
-    logging.Logger,
-    str,
-    bytes,
-    int,
-    float,
-)
+NOT_FOLLOWED = (type, ModuleType, FunctionType, MethodType, logging.Logger)
 
 
-def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
-    """Every object reachable from a backbone's attributes, once, with the way to it."""
+def held(backbone: Backbone, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Every object of a type reachable from a backbone's attributes, once, with the way to it."""
     import torch
 
     seen: set[int] = set()
@@ -39,7 +26,9 @@ def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
         if id(value) in seen or isinstance(value, NOT_FOLLOWED):
             continue
         seen.add(id(value))
-        yield path, value
+        if isinstance(value, kind):
+            hidden = ("", "_modules", "_parameters", "_buffers")
+            yield ".".join(part for part in path.split(".") if part not in hidden), value
         if isinstance(value, torch.Tensor):
             continue
         if isinstance(value, Mapping):
@@ -50,24 +39,6 @@ def objects(backbone: Backbone) -> Iterator[tuple[str, Any]]:
             waiting += [(f"{path}.{name}", inner) for name, inner in list(vars(value).items())]
 
 
-def modules(backbone: Backbone) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Every torch module a backbone holds."""
-    from torch import nn
-
-    for path, value in objects(backbone):
-        if isinstance(value, nn.Module):
-            yield _readable(path), value
-
-
-def tensors(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor a backbone holds: parameters, buffers and others."""
-    import torch
-
-    for path, value in objects(backbone):
-        if isinstance(value, torch.Tensor):
-            yield _readable(path), value
-
-
 def digests(backbone: Backbone) -> dict[str, str]:
     """A digest of every tensor's content by its name."""
     import torch
@@ -76,10 +47,5 @@ def digests(backbone: Backbone) -> dict[str, str]:
         name: hashlib.blake2b(
             tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
         ).hexdigest()
-        for name, tensor in tensors(backbone)
+        for name, tensor in held(backbone, torch.Tensor)
     }
-
-
-def _readable(path: str) -> str:
-    parts = path.split(".")
-    return ".".join(p for p in parts if p not in ("", "_modules", "_parameters", "_buffers"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import get_args
 
-from backbones._conformance.outcome import Measured, require
+from backbones._conformance.outcome import Measured, require, require_equal
 from backbones._conformance.subject import Subject
 from backbones.base import Dtype
 
@@ -30,23 +30,15 @@ def check_metadata_is_complete(subject: Subject) -> Measured:
         limit="lower case letters, digits and ._-",
         remedy="rename the backbone in INFO",
     )
-    for field in ("summary", "licence"):
+    numbers = ("sample_rate", "layers", "width", "frame_rate", "max_seconds", "version")
+    for field in ("summary", "licence", *numbers):
         value = getattr(info, field)
         require(
-            bool(value.strip()),
-            f"{field} is empty",
+            value > 0 if field in numbers else bool(value.strip()),
+            f"{field} is {'not positive' if field in numbers else 'empty'}",
             measured=repr(value),
-            limit="some text",
+            limit="> 0" if field in numbers else "some text",
             remedy=f"state the {field} in INFO",
-        )
-    for field in ("sample_rate", "layers", "width", "frame_rate", "max_seconds", "version"):
-        value = getattr(info, field)
-        require(
-            value > 0,
-            f"{field} is not positive",
-            measured=value,
-            limit="> 0",
-            remedy=f"state {field} in INFO",
         )
     require(
         (info.weights_id is None) == (info.revision is None),
@@ -78,21 +70,19 @@ def check_listing_is_light(subject: Subject, import_seconds: float = IMPORT_SECO
     """Listing the backbones, this one included, imports neither torch nor transformers."""
     module = subject.cls.__module__
     error, heavy = _imported(module, tuple(sys.path), import_seconds)
-    require(
-        error is None,
+    require_equal(
+        error,
+        None,
         f"importing {module} in a process of its own fails",
-        measured=error,
-        limit="no error",
-        remedy="make the module importable by itself",
+        "make the module importable by itself",
     )
-    require(
+    return require(
         not heavy,
         f"importing {module} imports model code",
-        measured=", ".join(heavy),
+        measured=", ".join(heavy) or "nothing heavy imported",
         limit=f"none of {', '.join(HEAVY)}",
         remedy="import it inside methods",
     )
-    return Measured("nothing heavy imported", f"none of {', '.join(HEAVY)}")
 
 
 @functools.cache  # several backbones may come from one module

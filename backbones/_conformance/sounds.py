@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from backbones._conformance.compare import valid_layers
 from backbones._conformance.outcome import Measured, require
 from backbones._conformance.subject import Subject, pad
-from backbones.base import BackboneError
+from backbones.base import BackboneError, Frames
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +22,13 @@ def check_every_length_gives_every_layer(subject: Subject) -> Measured:
     lengths = [*(subject.samples(s) for s in LENGTH_SECONDS), subject.longest]
     counts = [len(subject.encode([n]).hidden) for n in lengths]
     seconds = " s, ".join(f"{n / subject.info.sample_rate:g}" for n in lengths)
-    require(
+    return require(
         len(set(counts)) == 1,
         f"the number of layers depends on the clip's length ({seconds} s)",
-        measured=counts,
+        measured=f"{counts} layers for {seconds} s",
         limit="one number",
         remedy="return every layer for every clip",
     )
-    return Measured(f"{counts[0]} layers for {seconds} s", "one number")
 
 
 def check_short_clips_are_encoded(subject: Subject) -> Measured:
@@ -46,7 +45,7 @@ def check_short_clips_are_encoded(subject: Subject) -> Measured:
                 limit="at least 1",
                 remedy="let a clip shorter than a frame count as one, the rest being silence",
             )
-            _require_finite(valid, f"layer {number} of a clip of {shortest}")
+        _require_finite(frames, 0, f"a clip of {shortest}")
     return Measured(f"frames for {shortest}", "at least 1")
 
 
@@ -54,16 +53,14 @@ def check_values_are_finite(subject: Subject) -> Measured:
     """No NaN and no infinity, whatever the clip holds; an error must be a `BackboneError`."""
     refused = []
     for clip in range(len(subject.lengths)):
-        for number, valid in enumerate(valid_layers(subject.together, clip)):
-            _require_finite(valid, f"layer {number} of an ordinary clip")
+        _require_finite(subject.together, clip, "an ordinary clip")
     for name, wave in _odd_sounds(subject).items():
         try:
             frames = subject.backbone.encode(*pad([subject.scaled(wave)]))
         except BackboneError:
             refused.append(name)
             continue
-        for number, valid in enumerate(valid_layers(frames, 0)):
-            _require_finite(valid, f"layer {number} of {name}")
+        _require_finite(frames, 0, name)
     return Measured(
         "finite" + (f"; refused: {', '.join(refused)}" if refused else ""), "finite or refused"
     )
@@ -84,13 +81,14 @@ def _odd_sounds(subject: Subject) -> dict[str, torch.Tensor]:
     }
 
 
-def _require_finite(valid: torch.Tensor, what: str) -> None:
-    wrong = int((~valid.isfinite()).sum())
-    require(
-        wrong == 0,
-        f"{what} is not finite",
-        measured=f"{wrong} of {valid.numel()} values",
-        limit=0,
-        remedy="add a small constant before a logarithm or a division, or raise a BackboneError "
-        "that says what to do with such a clip",
-    )
+def _require_finite(frames: Frames, clip: int, what: str) -> None:
+    for number, valid in enumerate(valid_layers(frames, clip)):
+        wrong = int((~valid.isfinite()).sum())
+        require(
+            wrong == 0,
+            f"layer {number} of {what} is not finite",
+            measured=f"{wrong} of {valid.numel()} values",
+            limit=0,
+            remedy="add a small constant before a logarithm or a division, or raise a "
+            "BackboneError that says what to do with such a clip",
+        )

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 from backbones._conformance import reach
-from backbones._conformance.compare import (
-    by_layer,
-    largest,
-    pooled,
-    require_close,
-)
+from backbones._conformance.compare import by_layer, pooled, require_close
 from backbones._conformance.outcome import Measured, NotApplicable, require
 from backbones._conformance.subject import Subject, disturbed_since, random_states
 from backbones.base import Frames
@@ -29,9 +23,8 @@ SWITCH_SECONDS = 1e-5
 def check_loading_is_repeatable(subject: Subject) -> Measured:
     """Loading twice gives the same weights."""
     frames = subject.reloaded.backbone.encode(*subject.batch(subject.lengths[:1]))
-    worst = pooled(subject.alone[0], 0, frames, 0, "a clip after loading again")
     return require_close(
-        worst,
+        pooled(subject.alone[0], 0, frames, 0, "a clip after loading again"),
         "{} differs from the first time",
         "draw random weights from Weights.seed, and read every tensor from the checkpoint",
         limit=LOADED_TWICE,
@@ -40,24 +33,20 @@ def check_loading_is_repeatable(subject: Subject) -> Measured:
 
 def check_random_state_is_left_alone(subject: Subject) -> Measured:
     """Neither `load` nor `encode` touches the global random generators."""
-    disturbed = subject.reloaded.disturbed
-    require(
-        not disturbed,
-        "load disturbs a global random generator",
-        measured=", ".join(disturbed),
-        limit="none",
-        remedy="build the model inside torch.random.fork_rng(devices=[])",
-    )
+    loading = subject.reloaded.disturbed
     before = random_states()
     subject.encode(subject.lengths)
-    disturbed = disturbed_since(before)
-    require(
-        not disturbed,
-        "encode disturbs a global random generator",
-        measured=", ".join(disturbed),
-        limit="none",
-        remedy="encode without chance: no dropout, no dither",
-    )
+    for name, disturbed, remedy in (
+        ("load", loading, "build the model inside torch.random.fork_rng(devices=[])"),
+        ("encode", disturbed_since(before), "encode without chance: no dropout, no dither"),
+    ):
+        require(
+            not disturbed,
+            f"{name} disturbs a global random generator",
+            measured=", ".join(disturbed),
+            limit="none",
+            remedy=remedy,
+        )
     return Measured("none disturbed", "none of random, numpy, torch")
 
 
@@ -79,14 +68,13 @@ def check_parameters_are_left_alone(subject: Subject) -> Measured:
     subject.encode(subject.lengths)
     after = reach.digests(subject.backbone)
     changed = sorted(name for name in before if before[name] != after.get(name))
-    require(
+    return require(
         not changed,
         f"encode changes {', '.join(changed[:3])}",
-        measured=f"{len(changed)} of {len(before)} tensors",
+        measured=f"{len(changed)} of {len(before)} tensors changed",
         limit=0,
         remedy="switch to evaluation mode, and keep no statistics of what has been encoded",
     )
-    return Measured(f"0 of {len(before)} tensors changed", "0")
 
 
 def check_no_gradient_is_recorded(subject: Subject) -> Measured:
@@ -103,17 +91,16 @@ def check_no_gradient_is_recorded(subject: Subject) -> Measured:
             limit="no graph",
             remedy="encode under torch.no_grad, with frozen parameters",
         )
-    held = dict(reach.tensors(subject.backbone))
+    held = dict(reach.held(subject.backbone, torch.Tensor))
     trained = sorted(name for name, tensor in held.items() if tensor.requires_grad)
-    require(
+    return require(
         not trained,
         f"after load, gradients are on for {', '.join(trained[:3])}",
-        measured=f"{len(trained)} of {len(held)} tensors",
+        measured=f"gradients on for {len(trained)} of {len(held)} tensors",
         limit=0,
         remedy="end load with model.requires_grad_(False); what is trained is the copy that tail "
         "gives out",
     )
-    return Measured(f"no graph; gradients off for {len(held)} tensors", "no graph, gradients off")
 
 
 def check_input_is_left_alone(subject: Subject) -> Measured:
@@ -147,25 +134,20 @@ def check_threads_may_share_it(subject: Subject) -> Measured:
         with torch.no_grad():
             return [subject.encode([clips[clip]]) for _ in range(ROUNDS)]
 
-    with _eager_switches(), ThreadPoolExecutor(2) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_SECONDS)
         threads = [pool.submit(encode, clip) for clip in range(2)]
         found = [thread.result() for thread in threads]
     return require_close(
-        largest(
-            by_layer(alone, 0, frames, 0, f"a clip of {clips[clip]} samples among two threads")
-            for clip, (alone, rounds) in enumerate(zip(expected, found, strict=True))
+        (
+            difference
+            for samples, alone, rounds in zip(clips, expected, found, strict=True)
             for frames in rounds
+            for difference in by_layer(
+                alone, 0, frames, 0, f"a clip of {samples} samples among two threads"
+            )
         ),
         "{} changes when two threads encode at once",
         "keep what belongs to one batch in local variables, or set thread_safe=False in INFO",
     )
-
-
-@contextmanager
-def _eager_switches() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

@@ -6,10 +6,9 @@ import random
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backbones._conformance.outcome import Measured, NotApplicable
 from backbones.base import Backbone, Frames, Weights
@@ -24,8 +23,7 @@ LONGEST_SECONDS = 30.0
 SEED = 20_240_229
 
 
-@dataclass(frozen=True)
-class Reloaded:
+class Reloaded(NamedTuple):
     """A second instance, and the global random generators that loading it disturbed."""
 
     backbone: Backbone
@@ -227,9 +225,6 @@ def _stacked(encoded: Sequence[Frames]) -> Frames:
     layers = zip(*(frames.hidden for frames in encoded), strict=True)
     lengths = zip(*(frames.lengths for frames in encoded), strict=True)
     return Frames(
-        [
-            torch.nn.utils.rnn.pad_sequence([clip[0] for clip in layer], batch_first=True)
-            for layer in layers
-        ],
+        [pad([clip[0] for clip in layer])[0] for layer in layers],
         [torch.cat(list(layer)) for layer in lengths],
     )

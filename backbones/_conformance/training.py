@@ -9,8 +9,14 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from backbones._conformance.compare import by_layer, largest, require_close, require_frames
-from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable, require
+from backbones._conformance.compare import Difference, by_layer, require_close, require_frames
+from backbones._conformance.outcome import (
+    CheckFailed,
+    Measured,
+    NotApplicable,
+    require,
+    require_equal,
+)
 from backbones._conformance.subject import Check, Subject
 from backbones.base import STEM, Frames, NotTrainable
 
@@ -36,20 +42,13 @@ def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
     if subject.info.trainable:
         raise NotApplicable("INFO says so: trainable is True")
     backbone, batch = subject.backbone, subject.batch(subject.lengths[:1])
-    calls: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("stem", lambda: backbone.stem(*batch)),
-        ("tail", lambda: backbone.tail(STEM, 0)),
-    )
-    for name, call in calls:
-        try:
-            call()
-        except NotTrainable:
-            continue
-        raise CheckFailed(
+    calls = (lambda: backbone.stem(*batch), lambda: backbone.tail(STEM, 0))
+    for name, call in zip(("stem", "tail"), calls, strict=True):
+        _require_raised(
+            NotTrainable,
+            call,
             f"trainable is False, but {name} does not say so",
-            measured="no error",
-            limit="NotTrainable",
-            remedy=f"set trainable=True in INFO, or leave {name} to the base class",
+            f"set trainable=True in INFO, or leave {name} to the base class",
         )
     return Measured("NotTrainable", "NotTrainable")
 
@@ -67,13 +66,11 @@ def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
         remedy="run it under torch.no_grad",
     )
     for clip, count in enumerate(lengths.tolist()):
-        wrong = int(hidden[clip, count:].count_nonzero())
-        require(
-            wrong == 0,
+        require_equal(
+            int(hidden[clip, count:].count_nonzero()),
+            0,
             f"the stem of clip {clip} is not zero after its {count} frames",
-            measured=f"{wrong} values",
-            limit=0,
-            remedy="return zero_padding(hidden, lengths) of backbones._tensors.frames",
+            "return zero_padding(hidden, lengths) of backbones._tensors.frames",
         )
     return Measured("0 values in the padding", "0")
 
@@ -111,15 +108,11 @@ def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
     """`tail` raises ValueError where `stop` is not after `start`, or there is no such layer."""
     last = subject.last
     for start, stop in ((0, 0), (last, last), (last, 0), (STEM - 1, last), (0, last + 1)):
-        try:
-            subject.backbone.tail(start, stop)
-        except ValueError:
-            continue
-        raise CheckFailed(
+        _require_raised(
+            ValueError,
+            functools.partial(subject.backbone.tail, start, stop),
             f"tail({start}, {stop}) is given out, though the layers are 0 to {last}",
-            measured="no error",
-            limit="ValueError",
-            remedy="begin tail with check_part(start, stop, last) of backbones._tensors.frames",
+            "begin tail with check_part(start, stop, last) of backbones._tensors.frames",
         )
     return Measured("ValueError", "ValueError")
 
@@ -138,18 +131,13 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
         remedy="return a module that owns copies of the blocks",
     )
     for name, parameter in parameters.items():
-        for property_, found, wanted in (
-            ("of another type", str(parameter.dtype), "torch.float32"),
-            ("frozen", str(parameter.requires_grad), "True"),
-            ("on another device than the backbone", str(parameter.device), str(hidden.device)),
-        ):
-            require(
-                found == wanted,
-                f"{name} of the tail is {property_}",
-                measured=found,
-                limit=wanted,
-                remedy="copy the blocks with trainable() of backbones._tensors.frames",
-            )
+        frozen = "" if parameter.requires_grad else ", frozen"
+        require_equal(
+            f"{parameter.dtype} on {parameter.device}{frozen}",
+            f"torch.float32 on {hidden.device}",
+            f"{name} of the tail is frozen, of another type or on another device than the backbone",
+            "copy the blocks with trainable() of backbones._tensors.frames",
+        )
     _backward(tail, hidden, lengths)
     for name, parameter in parameters.items():
         grad = parameter.grad
@@ -196,6 +184,16 @@ def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
     )
 
 
+def _require_raised(
+    error: type[Exception], call: Callable[[], object], problem: str, remedy: str
+) -> None:
+    try:
+        call()
+    except error:
+        return
+    raise CheckFailed(problem, measured="no error", limit=error.__name__, remedy=remedy)
+
+
 def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
     """Feed a part with what `encode` or `stem` gave, and compare all of its layers."""
     import torch
@@ -204,26 +202,24 @@ def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
     batches = [([n], frames) for n, frames in zip(subject.lengths, subject.alone, strict=True)]
     if subject.info.attention_mask or start != STEM:
         batches.append((subject.lengths, subject.together))
-    worst = []
+    differences: list[Difference] = []
     for clips, expected in batches:
         with torch.no_grad():
             found = tail(*_entering(subject, start, clips, expected))
-        require(
-            len(found.hidden) == stop - start,
+        require_equal(
+            len(found.hidden),
+            stop - start,
             f"tail({start}, {stop}) returns another number of layers",
-            measured=len(found.hidden),
-            limit=stop - start,
-            remedy="return the layers after start up to stop, layer 0 for STEM included",
+            "return the layers after start up to stop, layer 0 for STEM included",
         )
         part = slice(start + 1, stop + 1)
         wanted = Frames(expected.hidden[part], expected.lengths[part])
         how = "alone" if len(clips) == 1 else "in a padded batch"
-        worst += [
-            by_layer(wanted, row, found, row, f"a clip of {length} samples {how}", start + 1)
-            for row, length in enumerate(clips)
-        ]
+        for row, length in enumerate(clips):
+            what = f"a clip of {length} samples {how}"
+            differences += by_layer(wanted, row, found, row, what, start + 1)
     return require_close(
-        largest(worst),
+        differences,
         f"tail({start}, {stop}) does not repeat encode in {{}}",
         "make the part of the same blocks, masks, norms and valid lengths as encode uses, each "
         "where encode has it",

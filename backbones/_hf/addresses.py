@@ -12,14 +12,40 @@ from typing import Any
 
 import yaml
 
-from backbones._hf.checkpoint import architecture, buildable
-from backbones._hf.encoder import Encoder, Traits, Unsupported
-from backbones._hf.families import FAMILIES
+from backbones._hf.checkpoint import architecture
+from backbones._hf.encoder import Encoder, Unsupported
 from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
+from backbones._hf.spectrogram import SpectrogramTransformer
+from backbones._hf.speech2text import Speech2Text
+from backbones._hf.wav2vec2_bert import Wav2Vec2Bert
+from backbones._hf.waveform import Waveform
+from backbones._hf.whisper import Whisper
+from backbones._tensors.checkpoints import buildable
 from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
 
+# Which class runs which model type of transformers.
+FAMILIES: Mapping[str, type[Encoder]] = {
+    **dict.fromkeys(
+        (
+            "wav2vec2",
+            "hubert",
+            "wavlm",
+            "data2vec-audio",
+            "unispeech",
+            "unispeech-sat",
+            "sew",
+            "sew-d",
+            "wav2vec2-conformer",
+        ),
+        Waveform,
+    ),
+    "wav2vec2-bert": Wav2Vec2Bert,
+    "whisper": Whisper,
+    "speech_to_text": Speech2Text,
+    "audio-spectrogram-transformer": SpectrogramTransformer,
+}
 AGAIN = "get it again"
 
 
@@ -60,19 +86,23 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     import torch
 
     try:
-        with buildable(address.name):
+        with buildable(address.name, full["model_type"], "transformers"):
             config = made.configured(full)
             traits = made.traits(config, features)
-            _require_positive(traits)
+            for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
+                if not getattr(traits, what) > 0:
+                    raise ValueError(f"a {what} that is not positive")
             with torch.device("meta"):
                 network = made.library(full["model_type"])(config)
-            small = made.traits(made.configured(made.settings("small")), features)["layers"]
+            small = made.traits(made.configured(made.settings("small")), features).layers
     except Unsupported as error:
         raise BackboneError(
             f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
             "plugin for it (CONTRIBUTING.md) or pick another model"
         ) from error
-    rotates = _rotates(config)
+    # the library keeps the angles of rotated positions on the module, where two threads would take
+    # each other's, and in the network's dtype, too coarse in any but float32
+    rotates = getattr(config, "position_embeddings_type", None) == "rotary"
     made.info = BackboneInfo(
         name=address.name,
         summary=f"{settings['model_type']} encoder, as its own settings describe it",
@@ -80,28 +110,12 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
         revision="local" if address.revision is None else folder.name,
         licence=_licence(address, folder),
         parameters=sum(p.numel() for p in network.parameters()),
-        small_layers=None if small == traits["layers"] else small,
+        small_layers=None if small == traits.layers else small,
         dtypes=("float32",) if rotates else cls.dtypes,
         thread_safe=not rotates,
-        **traits,
+        **vars(traits),
     )
     return made
-
-
-def _rotates(config: Any) -> bool:
-    """Whether positions are rotations.
-
-    The library keeps the angles of the last length on the module, where two threads would take
-    each other's, and in the network's dtype, too coarse for positions in any but float32.
-    """
-    return getattr(config, "position_embeddings_type", None) == "rotary"
-
-
-def _require_positive(traits: Traits) -> None:
-    for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
-        value = dict(traits)[what]
-        if not isinstance(value, int | float) or value <= 0:
-            raise ValueError(f"a {what.replace('_', ' ')} of {value}")
 
 
 def _family(address: Address, settings: Mapping[str, Any]) -> type[Encoder]:

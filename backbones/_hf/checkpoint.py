@@ -9,13 +9,13 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones._hf.files import read_settings, weight_file, weight_parts
-from backbones._tensors.checkpoints import CONTRADICTIONS, refuse
+from backbones._tensors.checkpoints import refuse
 from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
 from backbones.names import how_to_get
 
@@ -63,12 +63,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with config.json and weights.
-
-    Attributes:
-        info: metadata of the backbone, for messages.
-        folder: where they are.
-    """
+    """A folder with config.json and weights of a backbone."""
 
     info: BackboneInfo
     folder: Path | None
@@ -103,15 +98,10 @@ class Checkpoint:
         The library matches the checkpoint's names with the network's, those of its older versions
         included; what it could not match is refused here instead of being drawn at random.
 
-        Args:
-            library: class of the network, a base model without a head.
-            config: its configuration.
-            layout: where the checkpoint keeps the encoder; None where heads are known by their
-                lack of the base model's prefix.
-            ignored: tensors of the network that encoding does not need, by the start of the name.
+        Without a layout heads are known by their lack of the base model's prefix.
 
         Raises:
-            BackboneError: there is no weight file, or no such network can be built.
+            BackboneError: there is no weight file.
             WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
         """
         import torch
@@ -130,15 +120,14 @@ class Checkpoint:
                 for name, t in tensors.items()
                 if not name.startswith(layout.ignored)
             }
-        with buildable(self.info.name):
-            network, report = library.from_pretrained(
-                None,
-                config=config,
-                state_dict=tensors,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # it is refused below, with all other problems
-                dtype=torch.float32,
-            )
+        network, report = library.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # it is refused below, with all other problems
+            dtype=torch.float32,
+        )
         prefix = f"{library.base_model_prefix}."
         with_heads = any(name.startswith(prefix) for name in tensors)
         refuse(
@@ -188,39 +177,14 @@ def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def buildable(name: str) -> Iterator[None]:
-    """Turn what comes of settings that no network can be built from into a sentence.
-
-    Args:
-        name: of the backbone.
-
-    Raises:
-        BackboneError: instead of what the library raises.
-    """
-    import transformers
-    from huggingface_hub.errors import StrictDataclassError
-
-    try:
-        yield
-    except (StrictDataclassError, *CONTRADICTIONS) as error:
-        raise BackboneError(
-            f"{name}: transformers {transformers.__version__} cannot build what its settings "
-            f"describe ({first_line(error)}); get the published ones again"
-        ) from error
-
-
-@contextmanager
 def silent() -> Iterator[None]:
     """Without transformers' notices and bars: what they tell is checked and refused here."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
+    with ExitStack() as stack:
+        stack.callback(logging.set_verbosity, logging.get_verbosity())
+        if logging.is_progress_bar_enabled():
+            stack.callback(logging.enable_progress_bar)
+        logging.set_verbosity(logging.CRITICAL)
+        logging.disable_progress_bar()
         yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

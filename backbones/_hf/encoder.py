@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.checkpoint import Checkpoint, Layout, buildable, silent
+from backbones._hf.checkpoint import Checkpoint, Layout, silent
+from backbones._tensors.checkpoints import buildable
 from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
 
 if TYPE_CHECKING:
@@ -20,25 +22,20 @@ if TYPE_CHECKING:
 
 # Longest window where the model itself sets no limit, in seconds.
 MAX_SECONDS = 30.0
-# Blocks of two heads: what most architectures are shrunk to.
-TINY_BLOCKS: Mapping[str, Any] = {
-    "hidden_size": 48,
-    "num_attention_heads": 2,
-    "intermediate_size": 96,
-}
 
 
-class Traits(TypedDict):
+@dataclass(frozen=True)
+class Traits:
     """What a checkpoint's settings say, by the names of `BackboneInfo`."""
 
     sample_rate: int
     layers: int
     width: int
     frame_rate: float
-    max_seconds: float
-    attention_mask: bool
-    normalised: bool
-    trainable: bool
+    max_seconds: float = MAX_SECONDS
+    attention_mask: bool = True
+    normalised: bool = False
+    trainable: bool = False
 
 
 class Unsupported(Exception):
@@ -88,9 +85,11 @@ class Encoder(Backbone):
             )
 
     @classmethod
-    @abstractmethod
     def library(cls, model_type: str) -> Any:
-        """The library's class of the network."""
+        """The library's class of the network; by default the base model of that type."""
+        from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+        return MODEL_MAPPING[CONFIG_MAPPING[model_type]]
 
     @classmethod
     @abstractmethod
@@ -106,9 +105,14 @@ class Encoder(Backbone):
         """
 
     @classmethod
-    @abstractmethod
     def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """Settings that make the same architecture tiny."""
+        """Settings that make the same architecture tiny; by default two small blocks."""
+        return {
+            "hidden_size": 48,
+            "num_hidden_layers": min(2, config.num_hidden_layers),
+            "num_attention_heads": 2,
+            "intermediate_size": 96,
+        }
 
     @classmethod
     def configured(cls, settings: Mapping[str, Any]) -> Any:
@@ -127,11 +131,9 @@ class Encoder(Backbone):
         return {**cls.full, **small}
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the encoder and read its weights; see `Backbone.load`.
+        """Build the encoder and read its weights; features are always computed in float32.
 
-        Args:
-            device: a torch device name.
-            dtype: what the encoder computes in; features are always computed in float32.
+        See `Backbone.load`.
 
         Raises:
             BackboneError: the folder lacks a readable configuration or weight file.
@@ -139,18 +141,17 @@ class Encoder(Backbone):
         """
         import torch
 
-        library = self.library(self.full["model_type"])
-        with silent(), torch.random.fork_rng(devices=[]):
+        kind = self.full["model_type"]
+        library = self.library(kind)
+        sensible = buildable(self.info.name, kind, "transformers")
+        with silent(), torch.random.fork_rng(devices=[]), sensible:
             torch.manual_seed(self.weights.seed)
             if self.weights.kind == "pretrained":
                 checkpoint = Checkpoint(self.info, self.weights.path)
-                settings = checkpoint.settings(self.full["model_type"])
-                with buildable(self.info.name):
-                    config = self.configured(settings)
+                config = self.configured(checkpoint.settings(kind))
                 model = checkpoint.fill(library, config, self.layout, self.ignored)
             else:
-                with buildable(self.info.name):
-                    model = library(self.configured(self.settings(self.weights.size)))
+                model = library(self.configured(self.settings(self.weights.size)))
         self.model = model.to(device=device, dtype=getattr(torch, dtype))
         self.model.eval().requires_grad_(False)
         self.prepare(device)
@@ -170,6 +171,8 @@ class PreNormEncoder(Encoder):
     encoder's output, after its final layer norm: the convention of `hidden_states` in transformers.
     """
 
+    inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
+
     @abstractmethod
     def embed(
         self, waves: torch.Tensor, lengths: torch.Tensor
@@ -177,11 +180,9 @@ class PreNormEncoder(Encoder):
         """Layer 0 (batch, frames, width) and valid frames (batch,)."""
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`.
 
-        Returns:
-            Every layer (batch, frames, width). A clip too short for one window of the features
-            counts as that long, the rest being silence.
+        A clip too short for one window of the features counts as that long, the rest being silence.
         """
         import torch
 
@@ -199,11 +200,7 @@ class PreNormEncoder(Encoder):
         return Frames.same_lengths(layers, frames.to(lengths.device))
 
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`.
-
-        Returns:
-            Layer 0 (batch, frames, width), and valid frames (batch,).
-        """
+        """Compute layer 0: features, convolutions and positions; see `Backbone.stem`."""
         import torch
 
         from backbones._tensors.frames import zero_padding
@@ -213,10 +210,16 @@ class PreNormEncoder(Encoder):
             return zero_padding(hidden, frames), frames.to(lengths.device)
 
     def tail(self, start: int, stop: int) -> torch.nn.Module:
-        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
-        from backbones._hf.tails import pre_norm_tail
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`.
 
-        return pre_norm_tail(self.model, start, stop)
+        The dropout of layer 0 comes after it, before the first block.
+        """
+        from backbones._hf.tails import TransformerTail
+
+        encoder = self.model
+        return TransformerTail(
+            encoder, start, stop, dropout=encoder.dropout, norm=encoder.layer_norm
+        )
 
 
 def kaldi_rate(features: Mapping[str, Any]) -> int:

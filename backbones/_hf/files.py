@@ -21,15 +21,10 @@ MODEL_CARD = "README.md"
 
 
 def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
-    """Read one file of settings.
-
-    Args:
-        name: of the backbone, for messages.
-        path: the file.
-        remedy: how to get it again.
+    """Read one file of settings of the backbone `name`.
 
     Raises:
-        BackboneError: it cannot be read, or holds no settings.
+        BackboneError: it cannot be read, or holds no settings; the message ends in `remedy`.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -75,16 +70,13 @@ def weight_parts(file: Path) -> list[Path]:
         return [file]
     try:
         parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
-        plain = all(Path(part).name == part and part.endswith(".safetensors") for part in parts)
+        if not all(Path(part).name == part and part.endswith(".safetensors") for part in parts):
+            raise ValueError("it names other files than safetensors beside it")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BackboneError(
             f"cannot read {file} as an index of safetensors ({first_line(error)}); get the "
             "published files again"
         ) from error
-    if not plain:
-        raise BackboneError(
-            f"{file} names other files than safetensors beside it; get the published files again"
-        )
     missing = [part for part in parts if not (file.parent / part).is_file()]
     if missing or not parts:
         raise BackboneError(

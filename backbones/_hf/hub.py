@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from backbones._hf.files import (
@@ -26,10 +27,6 @@ CONNECT_SECONDS = 3.0
 
 class NotFetched(Exception):
     """A download that did not come about; the message is the reason, in half a sentence."""
-
-
-class NoNetwork(NotFetched):
-    """Nothing can be downloaded, or nothing may be."""
 
 
 def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
@@ -52,15 +49,16 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
             what = "has no config.json" if folder.is_dir() else "is no folder"
             raise BackboneError(f"{address.name}: {folder} {what}; {address.how_to_get}")
         return folder
-    cached, complete = _cached_settings(address)
-    if cached is not None and complete:
-        return cached
+    cached = _cached(address.where, "config.json", address.revision)
+    features = (_cached(address.where, name, address.revision) for name in FEATURE_FILES)
+    if cached is not None and any(features):
+        return cached.parent
     try:
         return _download_settings(address, allow_download)
     except WeightsUnavailable:
         if cached is None:
             raise
-        return cached
+        return cached.parent
 
 
 def cached_weights(repository: str, revision: str | None) -> Path | None:
@@ -69,19 +67,13 @@ def cached_weights(repository: str, revision: str | None) -> Path | None:
     Not snapshot_download(local_files_only=True): it returns a folder that an interrupted download
     left without its weight file, and refuses one that was fetched in part on purpose.
     """
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in WEIGHT_FILES:
-        found = [
-            try_to_load_from_cache(repository, file, revision=revision)
-            for file in ("config.json", name)
-        ]
-        if all(isinstance(file, str) for file in found):
-            try:
-                weight_parts(Path(str(found[1])))
-            except BackboneError:
-                continue  # a download that was interrupted, and that goes on
-            return Path(str(found[0])).parent
+    config = _cached(repository, "config.json", revision)
+    for name in WEIGHT_FILES if config is not None else ():
+        file = _cached(repository, name, revision)
+        # without all its parts it is a download that was interrupted, and that goes on
+        with suppress(BackboneError):
+            if file is not None and weight_parts(file):
+                return file.parent
     return None
 
 
@@ -103,8 +95,7 @@ def download_weights(repository: str, revision: str | None) -> Path:
         wanted = next((name for name in WEIGHT_FILES if name in files), None)
         if wanted is None:
             raise NotFetched(f"{repository} has none of {', '.join(WEIGHT_FILES)}")
-        parts = [WEIGHT_PARTS] if wanted == WEIGHT_INDEX else []
-        patterns = [*SETTINGS_FILES, wanted, *parts]
+        patterns = [*SETTINGS_FILES, wanted, *([WEIGHT_PARTS] if wanted == WEIGHT_INDEX else [])]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     # an HTTP status of the hub and a full disk are both an OSError
     except (OSError, _hub_error()) as error:
@@ -112,30 +103,26 @@ def download_weights(repository: str, revision: str | None) -> Path:
 
 
 def require_network(origin: str, *, hub_offline: bool = False) -> None:
-    """Refuse a download that cannot succeed, or that the user forbids.
+    """Refuse a download that cannot succeed, or that the user or the hub's settings forbid.
 
     Args:
         origin: scheme and host, such as `https://huggingface.co`.
         hub_offline: whether the hub's own setting forbids it.
 
     Raises:
-        NoNetwork: with the reason.
+        NotFetched: with the reason.
     """
     if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
-        raise NoNetwork("VOXGRID_OFFLINE is set")
+        raise NotFetched("VOXGRID_OFFLINE is set")
     if hub_offline:
-        raise NoNetwork("HF_HUB_OFFLINE is set")
+        raise NotFetched("HF_HUB_OFFLINE is set")
     if not reachable(origin):
-        raise NoNetwork(f"{origin} does not answer")
+        raise NotFetched(f"{origin} does not answer")
 
 
 @functools.cache
 def reachable(origin: str) -> bool:
-    """Say whether a host answers: asked once per process, no retries, proxies honoured.
-
-    Args:
-        origin: scheme and host, such as `https://huggingface.co`.
-    """
+    """Say whether a host answers: asked once per process, no retries, proxies honoured."""
     import httpx
 
     try:
@@ -154,17 +141,11 @@ def _hub_error() -> type[Exception]:
     return hub_http.HTTPError
 
 
-def _cached_settings(address: Address) -> tuple[Path | None, bool]:
-    """The folder with config.json in the hub's cache, and whether there is no more to fetch."""
+def _cached(repository: str, file: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    def cached(file: str) -> object:
-        return try_to_load_from_cache(address.where, file, revision=address.revision)
-
-    config = cached("config.json")
-    if not isinstance(config, str):
-        return None, False
-    return Path(config).parent, any(isinstance(cached(name), str) for name in FEATURE_FILES)
+    found = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _download_settings(address: Address, allow_download: bool) -> Path:
@@ -181,7 +162,7 @@ def _download_settings(address: Address, allow_download: bool) -> Path:
     hint = f"write hf:./{repository} for the folder here, or " if here else ""
     try:
         if not allow_download:
-            raise NoNetwork("downloads are not allowed")
+            raise NotFetched("downloads are not allowed")
         require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
         folder = Path(
             snapshot_download(
@@ -206,11 +187,10 @@ def _download_settings(address: Address, allow_download: bool) -> Path:
             f"commit listed at {page}/commits/main"
         ) from error
     except (NotFetched, OSError, _hub_error()) as error:
-        reason = first_line(error)
-        if not isinstance(error, NotFetched):
-            reason = f"the download failed ({reason})"
+        failed = "" if isinstance(error, NotFetched) else "the download failed: "
         raise WeightsUnavailable(
-            f"{name}: its settings are not on this machine and {reason}; {hint}{address.how_to_get}"
+            f"{name}: its settings are not on this machine and {failed}{first_line(error)}; "
+            f"{hint}{address.how_to_get}"
         ) from error
     if not (folder / "config.json").is_file():
         raise BackboneError(

@@ -36,13 +36,7 @@ class Filterbank:
     """
 
     def __init__(
-        self,
-        mels: int,
-        *,
-        window: str,
-        scale: float,
-        device: str,
-        shortest: int = FRAME_SAMPLES,
+        self, mels: int, *, window: str, scale: float, device: str, shortest: int = FRAME_SAMPLES
     ) -> None:
         with warnings.catch_warnings():
             # 128 bands leave the lowest ones empty, as the networks that take them were trained
@@ -90,11 +84,7 @@ class Filterbank:
 def centred(
     features: torch.Tensor, counts: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features with zero mean per clip and band.
-
-    Args:
-        features: float32 (batch, frames, bands).
-        counts: int64 (batch,), frames of each clip.
+    """Features (batch, frames, bands) with zero mean per clip and band.
 
     Returns:
         The features, the squares of their deviations summed over a clip's frames (batch, 1, bands),

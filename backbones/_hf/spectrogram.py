@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.encoder import TINY_BLOCKS, Encoder, Traits, Unsupported, kaldi_rate
+from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -41,13 +41,6 @@ class SpectrogramTransformer(Encoder):
     }
 
     @classmethod
-    def library(cls, model_type: str) -> Any:
-        """See `Encoder`."""
-        from transformers import ASTModel
-
-        return ASTModel
-
-    @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
         """See `Encoder`; the longest window is the network's fixed input."""
         for key in ("num_mel_bins", "max_length"):
@@ -64,30 +57,17 @@ class SpectrogramTransformer(Encoder):
             width=config.hidden_size,
             frame_rate=100.0 / config.time_stride,
             max_seconds=config.max_length / 100,
-            attention_mask=True,
-            normalised=False,
-            trainable=False,
         )
-
-    @classmethod
-    def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """See `Encoder`."""
-        return {**TINY_BLOCKS, "num_hidden_layers": min(2, config.num_hidden_layers)}
 
     def prepare(self, device: str) -> None:
         """Set up the filterbank."""
         from backbones._hf.kaldi import Filterbank
 
-        self._filterbank = Filterbank(
-            self.features["num_mel_bins"], window="hann", scale=1.0, device=device
-        )
+        bands = self.features["num_mel_bins"]
+        self._filterbank = Filterbank(bands, window="hann", scale=1.0, device=device)
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            Every layer (batch, places in time of the fixed input, width).
-        """
+        """See `Backbone.encode`: (batch, places in time of the fixed input, width)."""
         import torch
 
         model = self.model

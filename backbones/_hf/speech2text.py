@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
-from backbones._hf.encoder import MAX_SECONDS, PreNormEncoder, Traits, Unsupported, kaldi_rate
+from backbones._hf.encoder import PreNormEncoder, Traits, Unsupported, kaldi_rate
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,6 @@ class Speech2Text(PreNormEncoder):
         "sampling_rate": 16_000,
     }
     features = defaults
-    inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
     layout = Layout(
         prefixes=("model.encoder.", "encoder."),
         ignored=(
@@ -64,9 +63,6 @@ class Speech2Text(PreNormEncoder):
             layers=config.encoder_layers + 1,
             width=config.d_model,
             frame_rate=100.0 / 2**config.num_conv_layers,
-            max_seconds=MAX_SECONDS,
-            attention_mask=True,
-            normalised=False,
             trainable=True,
         )
 
@@ -85,9 +81,8 @@ class Speech2Text(PreNormEncoder):
         """Set up the filterbank."""
         from backbones._hf.kaldi import Filterbank
 
-        self._filterbank = Filterbank(
-            self.model.config.input_feat_per_channel, window="povey", scale=2**15, device=device
-        )
+        bands = self.model.config.input_feat_per_channel
+        self._filterbank = Filterbank(bands, window="povey", scale=2**15, device=device)
 
     def embed(
         self, waves: torch.Tensor, lengths: torch.Tensor
@@ -116,13 +111,11 @@ class Speech2Text(PreNormEncoder):
 
         features, counts = self._filterbank(waves, lengths)
         found, squares, plain = centred(features, counts)
-        kept = found if self._normalises("means") else plain
-        if self._normalises("vars"):
+        wanted = self.features if self.features["do_ceptral_normalize"] else {}
+        kept = found if wanted.get("normalize_means") else plain
+        if wanted.get("normalize_vars"):
             kept = kept / (squares / counts[:, None, None]).clamp_min(1e-10).sqrt()
         return kept, counts
-
-    def _normalises(self, what: str) -> bool:
-        return bool(self.features["do_ceptral_normalize"] and self.features[f"normalize_{what}"])
 
     def _subsample(
         self, features: torch.Tensor, counts: torch.Tensor

@@ -5,7 +5,6 @@ Imports torch, so plugins import it inside methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -18,49 +17,51 @@ from backbones.base import STEM, Frames
 class TransformerTail(nn.Module):
     """Transformer blocks in the transformers layout, with what comes before and after them.
 
+    All modules are frozen; what belongs to the part is copied.
+
     Args:
-        config: the encoder's configuration, which says how masks look.
-        blocks: frozen blocks `(hidden, attention mask) -> hidden`; they are copied.
-        front: a frozen module `(hidden, valid frames) -> layer 0`, copied; None starts at a
-            later layer.
-        dropout: probability, of what enters the first block.
-        norm: frozen normalisation of the last layer, copied; None where blocks follow.
+        encoder: has a configuration, which says how masks look, and `layers`, which are blocks
+            `(hidden, attention mask) -> hidden`.
+        start: as of `Backbone.tail`.
+        stop: as of `Backbone.tail`.
+        front: `(hidden, valid frames) -> layer 0`, of a part that starts at the stem; None where
+            the stem gives layer 0.
+        dropout: probability, of what enters the first block of the encoder.
+        norm: of the last layer of the encoder, or None.
+
+    Raises:
+        ValueError: there is no such part.
     """
 
     def __init__(
         self,
-        config: Any,
-        blocks: Iterable[nn.Module],
+        encoder: Any,
+        start: int,
+        stop: int,
         *,
         front: nn.Module | None = None,
         dropout: float = 0.0,
         norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
-        self.front = None if front is None else trainable(front)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(trainable(block) for block in blocks)
-        self.norm = None if norm is None else trainable(norm)
+        last = len(encoder.layers)
+        check_part(start, stop, last)
+        self.config = encoder.config
+        self.stem = start == STEM
+        self.front = trainable(front) if front is not None and self.stem else None
+        self.dropout = nn.Dropout(dropout if start <= 0 else 0.0)
+        self.blocks = nn.ModuleList(trainable(b) for b in encoder.layers[max(start, 0) : stop])
+        self.norm = trainable(norm) if norm is not None and stop == last else None
         # the copies come from an encoder in evaluation mode
         self.train()
 
     def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Run the part.
-
-        Args:
-            hidden: (batch, frames, width), the layer or stem that the part starts from.
-            lengths: int64 (batch,), valid frames.
-
-        Returns:
-            Frames of the part's layers, on the device of `hidden`.
-        """
+        """The part's layers, of the frames of the layer or stem it starts from: `Backbone.tail`."""
         hidden, lengths = hidden.float(), lengths.to(hidden.device)
         valid = valid_frames(lengths, hidden.shape[1])
-        layers = []
         if self.front is not None:
             hidden = self.front(hidden, valid)
-            layers.append(hidden)
+        layers = [hidden] if self.stem else []
         mask = attention_mask(self.config, hidden, valid)
         hidden = self.dropout(hidden)
         for block in self.blocks:
@@ -83,33 +84,6 @@ def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> An
 
     mask = None if bool(valid.all()) else valid
     return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=mask)
-
-
-def pre_norm_tail(encoder: Any, start: int, stop: int) -> TransformerTail:
-    """Part of an encoder of Whisper or Speech2Text, whose stem gives layer 0.
-
-    The dropout of that layer comes after it, before the first block.
-
-    Raises:
-        ValueError: there is no such part.
-    """
-    last = len(encoder.layers)
-    check_part(start, stop, last)
-    return TransformerTail(
-        encoder.config,
-        encoder.layers[max(start, 0) : stop],
-        front=LayerZero() if start == STEM else None,
-        dropout=encoder.dropout if start <= 0 else 0.0,
-        norm=encoder.layer_norm if stop == last else None,
-    )
-
-
-class LayerZero(nn.Module):
-    """The front of an encoder whose stem already gives layer 0."""
-
-    def forward(self, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Return layer 0 as it comes."""
-        return hidden
 
 
 class Wav2Vec2Front(nn.Module):

@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.encoder import (
-    MAX_SECONDS,
-    TINY_BLOCKS,
-    Encoder,
-    Traits,
-    Unsupported,
-    kaldi_rate,
-)
+from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
 from backbones._hf.waveform import INFERENCE
 from backbones.base import Frames
 
@@ -50,18 +43,10 @@ class Wav2Vec2Bert(Encoder):
     )
 
     @classmethod
-    def library(cls, model_type: str) -> Any:
-        """See `Encoder`."""
-        from transformers import Wav2Vec2BertModel
-
-        return Wav2Vec2BertModel
-
-    @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
         """See `Encoder`."""
-        wanted, found = config.feature_projection_input_dim, 1
-        for key in ("num_mel_bins", "stride"):
-            found *= int(features[key])
+        wanted = config.feature_projection_input_dim
+        found = int(features["num_mel_bins"]) * int(features["stride"])
         if found != wanted:
             raise Unsupported(f"features {found} wide for a network that takes {wanted}")
         return Traits(
@@ -69,16 +54,7 @@ class Wav2Vec2Bert(Encoder):
             layers=config.num_hidden_layers + 1,
             width=config.hidden_size,
             frame_rate=100.0 / features["stride"],
-            max_seconds=MAX_SECONDS,
-            attention_mask=True,
-            normalised=False,
-            trainable=False,
         )
-
-    @classmethod
-    def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """See `Encoder`."""
-        return {**TINY_BLOCKS, "num_hidden_layers": min(2, config.num_hidden_layers)}
 
     def prepare(self, device: str) -> None:
         """Set up the filterbank."""
@@ -94,11 +70,10 @@ class Wav2Vec2Bert(Encoder):
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`.
 
-        Returns:
-            Every layer (batch, frames, width). A clip too short for one frame (35 ms where a
-            frame is made of two) counts as so long, the rest being silence.
+        A clip too short for one frame (35 ms where a frame is made of two) counts as so long, the
+        rest being silence.
         """
         import torch
 

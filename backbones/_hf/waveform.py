@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
-from backbones._hf.encoder import MAX_SECONDS, TINY_BLOCKS, Encoder, Traits, Unsupported
-from backbones.base import STEM, Frames
+from backbones._hf.encoder import Encoder, Traits, Unsupported
+from backbones.base import Frames
 
 if TYPE_CHECKING:
     import torch
@@ -53,13 +53,6 @@ class Waveform(Encoder):
     ignored = ("masked_spec_embed", "adapter.")
 
     @classmethod
-    def library(cls, model_type: str) -> Any:
-        """See `Encoder`."""
-        from transformers import CONFIG_MAPPING, MODEL_MAPPING
-
-        return MODEL_MAPPING[CONFIG_MAPPING[model_type]]
-
-    @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
         """See `Encoder`."""
         if getattr(config, "feat_extract_norm", "layer") not in ("group", "layer"):
@@ -70,7 +63,6 @@ class Waveform(Encoder):
             layers=config.num_hidden_layers + 1,
             width=config.hidden_size,
             frame_rate=rate / math.prod(config.conv_stride) / _squeeze(config),
-            max_seconds=MAX_SECONDS,
             attention_mask=not _leaks(config),
             normalised=bool(features["do_normalize"]),
             trainable=config.model_type in _TRAINABLE_TYPES
@@ -83,8 +75,7 @@ class Waveform(Encoder):
         # in data2vec this is how many convolutions there are, elsewhere the size of the only one
         stacked = hasattr(config, "conv_pos_kernel_size")
         return {
-            **TINY_BLOCKS,
-            "num_hidden_layers": min(2, config.num_hidden_layers),
+            **super().shrunk(config),
             "conv_dim": (32,) * len(config.conv_dim),
             "num_conv_pos_embeddings": min(2 if stacked else 16, config.num_conv_pos_embeddings),
             "num_conv_pos_embedding_groups": 4,
@@ -95,34 +86,23 @@ class Waveform(Encoder):
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
+        """See `Backbone.encode`; frames are of 20 ms in most of them.
 
-        Args:
-            waves: float32 (batch, samples), scaled as `info` says.
-            lengths: int64 (batch,), samples of each clip.
-
-        Returns:
-            Every layer (batch, frames, width); frames of 20 ms in most of them. A clip shorter
-            than one frame (25 ms) counts as that long, the rest being silence.
+        A clip shorter than one frame (25 ms) counts as that long, the rest being silence.
         """
         waves, lengths = self._cut(waves, lengths)
         frames = self._frame_counts(lengths)
-        if int(lengths.min()) == waves.shape[1]:
-            return Frames.same_lengths(self._forward(waves, None), frames)
-        if _leaks(self.model.config):
-            padded = self._one_length_at_a_time(
-                waves, lengths, frames, lambda clips: self._forward(clips, None)
-            )
-            return Frames.same_lengths(padded, frames)
-        return Frames.same_lengths(self._forward(waves, lengths), frames)
+        padded = int(lengths.min()) < waves.shape[1]
+        if padded and _leaks(self.model.config):
+            hidden = self._one_length_at_a_time(waves, lengths, frames, self._forward)
+        else:
+            hidden = self._forward(waves, lengths if padded else None)
+        return Frames.same_lengths(hidden, frames)
 
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the convolutions over the waveform; see `Backbone.stem`.
 
         The projection and the positions that follow, up to layer 0, belong to `tail(STEM, …)`.
-
-        Returns:
-            (batch, frames, convolution width) at 50 Hz, and valid frames (batch,).
         """
         if not self.info.trainable:
             return super().stem(waves, lengths)
@@ -134,11 +114,9 @@ class Waveform(Encoder):
         frames = self._frame_counts(lengths)
         with torch.no_grad():
             if _leaks(self.model.config):
-                (features,) = self._one_length_at_a_time(
-                    waves, lengths, frames, lambda clips: (self._convolve(clips),)
-                )
+                (features,) = self._one_length_at_a_time(waves, lengths, frames, self._convolve)
             else:
-                features = self._convolve(waves)
+                (features,) = self._convolve(waves)
             return zero_padding(features, frames.to(features.device)), frames
 
     def tail(self, start: int, stop: int) -> torch.nn.Module:
@@ -146,18 +124,10 @@ class Waveform(Encoder):
         if not self.info.trainable:
             return super().tail(start, stop)
         from backbones._hf.tails import TransformerTail, Wav2Vec2Front
-        from backbones._tensors.frames import check_part
 
         encoder = self.model.encoder
-        last = len(encoder.layers)
-        check_part(start, stop, last)
-        normalised_last = self.model.config.do_stable_layer_norm and stop == last
-        return TransformerTail(
-            self.model.config,
-            encoder.layers[max(start, 0) : stop],
-            front=Wav2Vec2Front(self.model) if start == STEM else None,
-            norm=encoder.layer_norm if normalised_last else None,
-        )
+        norm = encoder.layer_norm if encoder.config.do_stable_layer_norm else None
+        return TransformerTail(encoder, start, stop, front=Wav2Vec2Front(self.model), norm=norm)
 
     def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
@@ -172,8 +142,8 @@ class Waveform(Encoder):
         waves, lengths = at_least(samples, waves, lengths)
         return waves.to(self.model.device, self.model.dtype), lengths
 
-    def _convolve(self, waves: torch.Tensor) -> torch.Tensor:
-        return self.model.feature_extractor(waves).transpose(1, 2)
+    def _convolve(self, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.model.feature_extractor(waves).transpose(1, 2),)
 
     def _frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
         config = self.model.config
@@ -182,7 +152,7 @@ class Waveform(Encoder):
         return lengths // _squeeze(config)
 
     def _forward(
-        self, waves: torch.Tensor, lengths: torch.Tensor | None
+        self, waves: torch.Tensor, lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
         from backbones._tensors.frames import valid_frames
 
@@ -200,15 +170,15 @@ class Waveform(Encoder):
         lengths: torch.Tensor,
         frames: torch.Tensor,
         run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
-    ) -> list[torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         """Run clips of one length together, then pad the results."""
-        padded: list[torch.Tensor] = []
+        padded: tuple[torch.Tensor, ...] = ()
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0].to(waves.device)
             layers = run(waves[rows, :length])
             if not padded:
                 shape = (len(waves), int(frames.max()))
-                padded = [layer.new_zeros(*shape, layer.shape[2]) for layer in layers]
+                padded = tuple(layer.new_zeros(*shape, layer.shape[2]) for layer in layers)
             for target, layer in zip(padded, layers, strict=True):
                 target[rows, : layer.shape[1]] = layer
         return padded

@@ -33,7 +33,6 @@ class Whisper(PreNormEncoder):
         "sampling_rate": 16_000,
     }
     features = defaults
-    inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
     layout = Layout(
         prefixes=("model.encoder.", "encoder."),
         ignored=(
@@ -69,8 +68,6 @@ class Whisper(PreNormEncoder):
             width=config.d_model,
             frame_rate=rate / hop / 2,
             max_seconds=min(MAX_SECONDS, config.max_source_positions * 2 * hop / rate),
-            attention_mask=True,
-            normalised=False,
             trainable=True,
         )
 

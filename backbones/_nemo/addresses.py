@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from backbones._nemo.archive import read_config, read_member
-from backbones._nemo.config import readable, section, target_of
-from backbones._nemo.encoders import FEATURES, Conformer, ConvAsr, NemoEncoder, built
+from backbones._nemo.config import section, target_of
+from backbones._nemo.encoders import FEATURES, LIBRARY, Conformer, ConvAsr, NemoEncoder, built
 from backbones._nemo.quartznet import FoldedQuartzNet, checked_config
-from backbones.base import Backbone, BackboneError, BackboneInfo, WeightsMismatch
+from backbones._tensors.checkpoints import buildable
+from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
 
 ENCODERS: Mapping[str, type[NemoEncoder]] = {cls.target: cls for cls in (ConvAsr, Conformer)}
@@ -29,9 +30,6 @@ LICENCE = "unknown: see where the archive is from"
 
 def backbone_class(address: Address) -> type[Backbone]:
     """The backbone class of one archive, made from its configuration.
-
-    Args:
-        address: of scheme `nemo`.
 
     Raises:
         BackboneError: there is no such archive, or no encoder in it that voxgrid can run.
@@ -60,17 +58,22 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
     if cls is ConvAsr:
         # a QuartzNet has a faster and trainable class
         try:
-            with readable(address.name, kind):
+            with buildable(address.name, kind, LIBRARY):
                 encoder = checked_config(config, source=path)
             cls, features = FoldedQuartzNet, FoldedQuartzNet.features
-        except WeightsMismatch:
+        except BackboneError:
             pass  # whatever is wrong with it as an encoder of its kind is said below
     _refuse(address, features, encoder, cls)
-    with readable(address.name, kind):
+    import torch
+
+    with buildable(address.name, kind, LIBRARY):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
         layers, width, subsampling = cls.sizes(encoder)
         small = cls.sizes(cls.shrunk(encoder)).layers
+        # not on the meta device: NeMo computes with what it builds
+        with torch.random.fork_rng(devices=[]):
+            network = built(address.name, kind, encoder)
         info = BackboneInfo(
             name=address.name,
             summary=f"{cls.title}, as its own settings describe it",
@@ -84,7 +87,7 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
             max_seconds=MAX_SECONDS,
             attention_mask=True,
             normalised=False,
-            parameters=_count(address, kind, encoder),
+            parameters=sum(p.numel() for p in network.parameters()),
             trainable=cls.trainable,
             small_layers=small if small != layers else None,
             dtypes=cls.dtypes,
@@ -126,12 +129,3 @@ def _refuse(
                 f"{address.name}: its model_config.yaml refers to other settings (${{…}}); save "
                 "the model again with NeMo's save_to, which writes them out"
             )
-
-
-def _count(address: Address, target: str, encoder: Mapping[str, Any]) -> int:
-    import torch
-
-    # not on the meta device: NeMo computes with what it builds
-    with torch.random.fork_rng(devices=[]):
-        network = built(address.name, target, encoder)
-    return sum(p.numel() for p in network.parameters())

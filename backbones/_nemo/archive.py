@@ -22,9 +22,6 @@ def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     A `.nemo` file is a tar archive, compressed or not. Its two members are read in memory;
     no other member is looked at and nothing is ever written to disk.
 
-    Args:
-        path: the archive.
-
     Returns:
         The parsed `model_config.yaml` and the tensors of `model_weights.ckpt`.
 
@@ -37,13 +34,10 @@ def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     checkpoint = io.BytesIO(read_member(path, "model_weights.ckpt"))
     try:
         tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (EOFError, OSError) as error:
-        raise _unreadable(path, error) from error
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except (EOFError, OSError, pickle.UnpicklingError, RuntimeError) as error:
         raise WeightsMismatch(
             f"model_weights.ckpt in {path} is refused, it holds something else than tensors or "
-            f"is damaged ({first_line(error)}); get the published archive "
-            "again"
+            f"is damaged ({first_line(error)}); get the published archive again"
         ) from error
     if not isinstance(tensors, dict):
         raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
@@ -83,11 +77,8 @@ def read_member(path: Path, name: str) -> bytes:
                     if extracted is not None:
                         return extracted.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise WeightsMismatch(
+            f"{path} is not a readable .nemo archive ({first_line(error)}); get the published one "
+            "again"
+        ) from error
     raise WeightsMismatch(f"{path} has no member {name}: get the published archive again.")
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsMismatch:
-    return WeightsMismatch(
-        f"{path} is not a readable .nemo archive ({first_line(error)}); get the published one again"
-    )

@@ -27,9 +27,7 @@ class Conv(nn.Module):
         depthwise: weight (width, 1, 1, kernel) of the convolution over time, or None.
         pointwise: weight (new width, width) of the convolution over channels.
         bias: (new width,).
-        stride: of the convolution over time.
-        padding: of the convolution over time, frames on each side.
-        dilation: of the convolution over time.
+        stride, padding, dilation: of the convolution over time, in frames; padding on each side.
     """
 
     def __init__(
@@ -114,15 +112,7 @@ class QuartzNetTail(nn.Module):
         self.train()
 
     def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Run the part.
-
-        Args:
-            hidden: (batch, frames, width), the layer that the part starts from.
-            lengths: int64 (batch,), valid frames.
-
-        Returns:
-            Frames of the part's layers, on the device of `hidden`.
-        """
+        """The part's layers, of the frames of the layer it starts from: see `Backbone.tail`."""
         hidden, lengths = hidden.float(), lengths.to(hidden.device)
         layers, valid = ([hidden], [lengths]) if self.stem else ([], [])
         x = normalised(hidden, lengths) if self.first else zero_padding(hidden, lengths)

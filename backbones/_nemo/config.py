@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones._tensors.checkpoints import CONTRADICTIONS
-from backbones.base import WeightsMismatch, first_line
+from backbones.base import WeightsMismatch
 
 
 def target_of(config: Mapping[str, Any], name: str) -> str:
@@ -21,14 +19,8 @@ def target_of(config: Mapping[str, Any], name: str) -> str:
 def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> dict[str, Any]:
     """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`).
 
-    Args:
-        config: the parsed `model_config.yaml`.
-        name: of the part, such as `encoder`.
-        target: the class it has to name, without its module.
-        source: the archive, for messages.
-
     Raises:
-        WeightsMismatch: there is no such part, or it is of another class.
+        WeightsMismatch: there is no such part, or it is of another class than `target`.
     """
     if target_of(config, name) == target:
         parameters = config[name].get("params", config[name])
@@ -48,23 +40,3 @@ def expect(found: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> N
                 f"{where} has {key} = {found[key]}, wanted is {value}: this is another "
                 "model, get the published archive."
             )
-
-
-@contextmanager
-def readable(name: str, what: str) -> Iterator[None]:
-    """Turn what comes of settings that are unknown or contradict each other into a sentence.
-
-    Args:
-        name: of the backbone.
-        what: is being made of the settings.
-
-    Raises:
-        WeightsMismatch: instead of what a library, or arithmetic, raises.
-    """
-    try:
-        yield
-    except CONTRADICTIONS as error:
-        raise WeightsMismatch(
-            f"{name}: no {what} can be made of what its model_config.yaml describes "
-            f"({first_line(error)}); get the published archive again"
-        ) from error

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backbones._nemo.archive import read_nemo
-from backbones._nemo.config import readable
-from backbones._tensors.checkpoints import load_strictly
+from backbones._tensors.checkpoints import buildable, load_strictly
 from backbones.base import Backbone, BackboneError, Dtype, Frames
 
 if TYPE_CHECKING:
     import torch
 
+LIBRARY = "nemo_toolkit"
 FEATURES = "AudioToMelSpectrogramPreprocessor"
 # Features that are normalised over time take two frames.
 SHORTEST_FRAMES = 2
@@ -29,24 +29,18 @@ def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
     """One of NeMo's modules, in evaluation mode.
 
     Raises:
-        WeightsMismatch: NeMo cannot build it from these settings.
+        BackboneError: NeMo cannot build it from these settings.
     """
     # NeMo reports at import time that its usage telemetry is off
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
     from nemo.collections.asr import modules
 
-    with readable(name, target):
+    with buildable(name, target, LIBRARY):
         return getattr(modules, target)(**settings).eval()
 
 
 class Sizes(NamedTuple):
-    """Of an encoder: what the harness has to know.
-
-    Attributes:
-        layers: how many representations `encode` returns.
-        width: features per frame of the last one.
-        subsampling: feature frames that one of its frames stands for.
-    """
+    """Layers of an encoder, width of the last, and feature frames that make one of its frames."""
 
     layers: int
     width: int
@@ -88,20 +82,13 @@ class NemoEncoder(Backbone):
         """Settings that make the same architecture tiny."""
 
     def of_archive(self, config: Mapping[str, Any], source: Path) -> Mapping[str, Any]:
-        """Arguments of the network whose tensors are in an archive.
-
-        Args:
-            config: of the archive.
-            source: the archive, for messages.
-        """
+        """Arguments of the network whose tensors are in an archive, by its configuration."""
         return self.full
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the network with NeMo and fill it.
+        """Build the network with NeMo and fill it; features are always computed in float32.
 
-        Args:
-            device: a torch device name.
-            dtype: what the network computes in; the features are always computed in float32.
+        See `Backbone.load`.
 
         Raises:
             BackboneError: `info.dtypes` does not have this one.
@@ -115,14 +102,12 @@ class NemoEncoder(Backbone):
                 f"{self.info.name}: runs in {' or '.join(self.info.dtypes)} only; leave out dtype "
                 f"{dtype}"
             )
-        tensors: Mapping[str, torch.Tensor] = {}
-        settings = self.full
         path = self.weights.path
         if path is not None:
             config, tensors = read_nemo(path)
             settings = self.of_archive(config, path)
-        elif self.weights.size == "small":
-            settings = self.shrunk(self.full)
+        else:
+            settings = self.shrunk(self.full) if self.weights.size == "small" else self.full
         # dither is noise for training; pad_to would add frames that are not the clip's; it is
         # normalised later, since layer 0 may be what there is before
         features = {**self.features, "normalize": None, "dither": 0.0, "pad_to": 0}
@@ -216,11 +201,7 @@ class ConvAsr(NemoEncoder):
         return {**encoder, "jasper": blocks}
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            Layer 0 (batch, mel frames, bands), then (batch, frames, width) for each block.
-        """
+        """See `Backbone.encode`: (batch, mel frames, bands), then a layer for each block."""
         import torch
 
         with torch.no_grad():
@@ -269,11 +250,7 @@ class Conformer(NemoEncoder):
         return {**encoder, **small, "ff_expansion_factor": 2}
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            Every layer (batch, frames, width).
-        """
+        """See `Backbone.encode`."""
         import torch
 
         network = self._network

@@ -148,11 +148,7 @@ class FoldedQuartzNet(ConvAsr):
         return int(SHORTEST_FRAMES * self._preprocessor.featurizer.hop_length)
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """Encode one batch; see `Backbone.encode`.
-
-        Returns:
-            19 layers: (batch, mel frames, 64), then (batch, frames, width) for each block.
-        """
+        """See `Backbone.encode`: (batch, mel frames, 64), then a layer for each block."""
         import torch
 
         from backbones._nemo.blocks import normalised
@@ -169,11 +165,7 @@ class FoldedQuartzNet(ConvAsr):
         return Frames(hidden, valid)
 
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute layer 0, the log-mel spectrogram before it is normalised; see `Backbone.stem`.
-
-        Returns:
-            float32 (batch, mel frames, 64), and valid mel frames (batch,).
-        """
+        """Compute layer 0, the log-mel spectrogram before it is normalised; see `Backbone.stem`."""
         import torch
 
         from backbones._tensors.frames import zero_padding

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from backbones.base import WeightsMismatch
+from backbones.base import BackboneError, WeightsMismatch, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -24,20 +26,37 @@ CONTRADICTIONS = (
 )
 
 
+@contextmanager
+def buildable(name: str, what: str, library: str) -> Iterator[None]:
+    """Turn what comes of settings that are unknown or contradict each other into a sentence.
+
+    Args:
+        name: of the backbone.
+        what: is built.
+        library: distribution that builds it.
+
+    Raises:
+        BackboneError: instead of what the library, or arithmetic, raises.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (StrictDataclassError, *CONTRADICTIONS) as error:
+        raise BackboneError(
+            f"{name}: {library} {version(library)} cannot build the {what} that its settings "
+            f"describe ({first_line(error)}); get the published ones again"
+        ) from error
+
+
 def load_strictly(
     module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str, prefix: str
 ) -> None:
     """Copy `tensors` into `module`, refusing anything that does not fit exactly.
 
     The values are cast to the module's own dtype, so that half precision on disk becomes
-    float32 in memory.
-
-    Args:
-        module: the network to fill; its state dict names what is wanted.
-        tensors: the checkpoint, name → tensor.
-        source: the file the tensors come from, for messages.
-        prefix: of the network's tensors in the checkpoint, such as `encoder.`; those without it
-            belong to other parts of the original model.
+    float32 in memory. Tensors whose names lack `prefix` belong to other parts of the original
+    model.
 
     Raises:
         WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
@@ -64,13 +83,7 @@ def refuse(
     unexpected: set[str],
     misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
 ) -> None:
-    """Refuse a checkpoint in which anything is wrong.
-
-    Args:
-        source: the file the tensors come from.
-        missing: tensors that it lacks.
-        unexpected: tensors that nothing here knows.
-        misshaped: tensors of another shape → the shape found, and the one wanted.
+    """Refuse a checkpoint in which anything is wrong; misshaped are shape found, shape wanted.
 
     Raises:
         WeightsMismatch: naming the first few of each.

@@ -16,7 +16,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from backbones import Backbone, BackboneError, Weights, WeightsMismatch
-from backbones._hf.families import FAMILIES
+from backbones._hf.addresses import FAMILIES
 from backbones.checks import check_backbone
 from backbones.weights import resolve
 from bench.plugins import BACKBONES
@@ -156,7 +156,7 @@ def test_checkpoint_passes_the_conformance_suite(name: str, saved: Saved) -> Non
     weights = resolve(BACKBONES.get(address).info, allow_download=False)
     problems = {
         result.name: result.problem
-        for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
+        for result in check_backbone(BACKBONES.get(address), weights, seconds=(0.9, 0.5, 1.2))
         if not result.passed
     }
     assert problems == {}

@@ -55,7 +55,7 @@ def problems(path: Path) -> dict[str, str | None]:
     weights = resolve(BACKBONES.get(address).info)
     return {
         result.name: result.problem
-        for result in check_backbone(address, weights, seconds=(0.9, 0.5, 1.2))
+        for result in check_backbone(BACKBONES.get(address), weights, seconds=(0.9, 0.5, 1.2))
         if not result.passed
     }
 
@@ -150,9 +150,9 @@ def test_another_encoder_is_refused_with_what_there_is(tmp_path: Path) -> None:
         ("ConformerEncoder", {"subsampling": "dw_striding_conv1d"}, "= dw_striding_conv1d"),
         ("ConformerEncoder", {"d_model": "${model.width}"}, "refers to other settings"),
         ("ConformerEncoder", {"no_such_setting": 1}, "no_such_setting"),
-        ("ConformerEncoder", {"subsampling_factor": 0}, "no ConformerEncoder can be made"),
-        ("ConformerEncoder", {"d_model": "wide"}, "no ConformerEncoder can be made"),
-        ("ConvASREncoder", {"jasper": None}, "no ConvASREncoder can be made"),
+        ("ConformerEncoder", {"subsampling_factor": 0}, "cannot build the ConformerEncoder"),
+        ("ConformerEncoder", {"d_model": "wide"}, "cannot build the ConformerEncoder"),
+        ("ConvASREncoder", {"jasper": None}, "cannot build the ConvASREncoder"),
     ],
 )
 def test_settings_that_are_not_honoured_are_named(
