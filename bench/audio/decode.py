@@ -46,25 +46,6 @@ class Facts:
     rate: int
 
 
-@dataclass(frozen=True)
-class Audio:
-    """One clip, ready for a backbone.
-
-    Attributes:
-        samples: float32 (n,), mean of the channels, at `rate`.
-        rate: samples per second of `samples`.
-        native_rate: samples per second in the file.
-        channels: channels in the file.
-        pcm_sha256: see `Facts`.
-    """
-
-    samples: Wave
-    rate: int
-    native_rate: int
-    channels: int
-    pcm_sha256: str
-
-
 class Inspection:
     """Looks at a file's own samples as they pass, and says at the end what they are.
 
@@ -117,6 +98,14 @@ class Inspection:
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
 
 
+def inspected(stream: Stream) -> Facts:
+    """What a file holds, in one pass over its blocks; a `ClipError` as `Inspection.facts`."""
+    inspection = Inspection(stream.rate)
+    for block in stream.blocks:
+        inspection.add(block)
+    return inspection.facts()
+
+
 class Sound:
     """A clip for a backbone, block by block.
 
@@ -126,8 +115,8 @@ class Sound:
 
     Attributes:
         rate: samples per second of the blocks.
-        blocks: float32 (n,) each, mean of the channels; joined they are `Audio.samples`, to the
-            bit, however the file was cut into blocks.
+        blocks: float32 (n,) each, mean of the channels; joined they are the same to the bit,
+            however the file was cut into blocks.
     """
 
     def __init__(self, stream: Stream, rate: int) -> None:
@@ -184,26 +173,6 @@ def through(
         return reading(path, lambda stream: consume(Sound(stream, rate)), block)
     except ClipError as error:
         raise ClipError(f"{path.name}: {error}") from error
-
-
-def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
-    """Decode one file as a whole; for clips that are short enough.
-
-    Args:
-        path, block: as for `through`.
-        rate: wanted samples per second.
-
-    Raises:
-        ClipError: the clip cannot be used; `<file name>: <reason>`.
-        OSError: the file cannot be opened at all.
-    """
-
-    def joined(sound: Sound) -> Audio:
-        blocks = list(sound.blocks)
-        facts = sound.facts()
-        return Audio(np.concatenate(blocks), rate, facts.rate, facts.channels, facts.pcm_sha256)
-
-    return through(path, rate, joined, block)
 
 
 def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[Wave]:

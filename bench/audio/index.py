@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audio.decode import Facts, Inspection
+from bench.audio.decode import inspected
 from bench.audio.memory import THREADS, Memory, Progress, Row
-from bench.audio.stream import Stream, reading
+from bench.audio.stream import reading
 from bench.audio.versions import DECODE_VERSION
 from bench.clips import Clip, Exclusion
 from bench.errors import ClipError
@@ -130,18 +130,10 @@ def _hash_file(path: Path) -> tuple[str, str]:
 def _inspect(_: str, path: Path) -> Row:
     """What a file's bytes decode to, and why they are not usable or nothing."""
     try:
-        found = reading(path, _facts)
+        found = reading(path, inspected)
     except ClipError as error:
         return "", 0.0, 0, 0, str(error)
     return found.pcm_sha256, found.seconds, found.channels, found.rate, ""
-
-
-def _facts(stream: Stream) -> Facts:
-    """What a file holds, in one pass over its blocks."""
-    inspection = Inspection(stream.rate)
-    for block in stream.blocks:
-        inspection.add(block)
-    return inspection.facts()
 
 
 def _settle_duplicates(

@@ -13,6 +13,7 @@ that connects (audit events): the one is checked, the other kept, to be shut whe
 from __future__ import annotations
 
 import email.utils
+import logging
 import re
 import socket
 import sys
@@ -83,19 +84,11 @@ class Options:
     again: Collection[str] = ()  # final statuses to try again
 
 
-class _Silent:
-    """A logger that says nothing: what matters comes as an exception."""
-
-    def debug(self, message: str) -> None: ...
-
-    warning = error = debug
-
-
 class Client(YoutubeDL):
     """A `YoutubeDL` for one thread, whose requests lead to a site's hosts alone.
 
-    Once `stop` is set, everything under way ends. Of the options, time and the number of
-    attempts are heeded; `auto_init` (load the extractors) and `params` are those of `YoutubeDL`.
+    Once `stop` is set, everything under way ends. `auto_init` (load the extractors) and `params`
+    are those of `YoutubeDL`.
     """
 
     def __init__(
@@ -122,7 +115,7 @@ class Client(YoutubeDL):
                 "no_warnings": True,
                 "noprogress": True,
                 "color": "never",
-                "logger": _Silent(),
+                "logger": logging.Logger("silent", logging.CRITICAL),  # errors are raised too
                 "cachedir": False,
                 "noplaylist": True,
                 "updatetime": False,
@@ -287,7 +280,7 @@ def classify(error: YoutubeDLError) -> ItemError:
 
 
 def _retry_after(value: str) -> float | None:
-    """Return the seconds to wait that a Retry-After header names, as a number or as a date."""
+    """The seconds that a Retry-After header names, as a number or as a date."""
     if re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
         return float(value)
     with suppress(ValueError):

@@ -19,7 +19,6 @@ from pydantic import TypeAdapter, ValidationError
 from bench.errors import StorageError, UserError
 from bench.files import replacing
 from bench.tasks.youtube.links import CATEGORIES, Video, intact
-from bench.tasks.youtube.repair import Candidate, NotRepaired
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import Table
 
@@ -123,6 +122,8 @@ class Ledger:
             gone = item.status == "ok" and not _is_there(folder, item)  # or cut by somebody
             if gone or (item.status in again and item.in_table):
                 self._items[left] = item.untried()
+        with writing(folder / TABLE) as partial:
+            partial.write_bytes(table.data)
         _write_excluded(folder, table)
         write(folder, self._items.values())
 
@@ -156,14 +157,6 @@ class Ledger:
             self._items[item.left] = item
             write(self.folder, self._items.values())
 
-    def settle_repair(self, item: Item, found: Candidate | NotRepaired) -> None:
-        """Note what became of a damaged id; a `StorageError` where that cannot be written."""
-        if isinstance(found, NotRepaired):
-            self.settle(replace(item, status="not repaired", reason=found.reason))
-            return
-        told = replace(item.untried(), found_title=found.title, found_channel=found.channel)
-        self.settle(replace(told, id=found.id, duration=found.duration))
-
 
 def read(folder: Path) -> tuple[Item, ...]:
     """Return the items of a folder, if any; a `UserError` where its manifest is none."""
@@ -186,14 +179,8 @@ def write(folder: Path, items: Iterable[Item]) -> None:
     """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-    with _replacing(folder / MANIFEST) as partial:
+    with writing(folder / MANIFEST) as partial:
         pq.write_table(table, partial)
-
-
-def write_table(folder: Path, content: bytes) -> None:
-    """Keep a copy of the table; a `StorageError` where that cannot be."""
-    with _replacing(folder / TABLE) as partial:
-        partial.write_bytes(content)
 
 
 def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
@@ -214,9 +201,8 @@ def _is_there(folder: Path, item: Item) -> bool:
 def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) -> None:
     """Raise where clips of several lengths would be mixed: length tells where a clip is from."""
     lengths = {item.asked_seconds for item in items if item.status == "ok"}
-    others = sorted(length for length in lengths if length and length != seconds)
-    if others:
-        held = " and ".join(f"{other:g}" for other in others)
+    if others := lengths - {seconds, None}:
+        held = " and ".join(f"{other:g}" for other in sorted(filter(None, others)))
         raise UserError(
             f"{folder} holds the first {held} s of each video, and {seconds:g} s are asked for: "
             f"use --seconds {held}, or another folder with --to"
@@ -226,7 +212,7 @@ def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) ->
 def _write_excluded(folder: Path, table: Table) -> None:
     """List the rows of the table that are left out, each with its reason."""
     with (
-        _replacing(folder / EXCLUDED) as partial,
+        writing(folder / EXCLUDED) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
@@ -248,6 +234,16 @@ def _schema() -> pa.Schema:
     return pa.schema(columns)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Write a file of the folder whole or not at all; a `StorageError` where it cannot be."""
+    try:
+        with replacing(path) as partial:
+            yield partial
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> StorageError:
     """Return what to say where a file or folder of the fetch cannot be written."""
     return StorageError(
@@ -255,12 +251,3 @@ def unwritable(path: Path, error: OSError) -> StorageError:
         "or choose another folder with --to, then run the same command again; finished downloads "
         "are kept"
     )
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    try:
-        with replacing(path) as partial:
-            yield partial
-    except OSError as error:
-        raise unwritable(path, error) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.clips import Clip, Exclusion, Task
@@ -11,7 +12,7 @@ from bench.protocols.grouping import components
 from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES, normalised
-from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
+from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, STATES, Item
 
 ENTRY = Entry(
     "youtube",
@@ -119,17 +120,17 @@ def _groups(items: Sequence[Item]) -> list[str]:
 
 
 def _notes(items: Sequence[Item], fetched: Sequence[Item]) -> tuple[str, ...]:
-    counts: Mapping[str, int] = {
-        status: sum(of.values()) for status, of in manifest.by_category(items).items()
-    }
+    counts = Counter(item.status for item in items)
     absent = ", ".join(
-        f"{count} {status}" for status, count in counts.items() if status not in ("ok", NOT_TRIED)
+        f"{counts[status]} {status}"
+        for status in STATES
+        if counts[status] and status not in ("ok", NOT_TRIED)
     )
     notes = [
         f"{len(fetched)} of the {len(items)} videos of the table have sound here"
         + (f"; not to be had: {absent}" if absent else "")
     ]
-    if counts.get(NOT_TRIED):
+    if counts[NOT_TRIED]:
         notes.append(
             f"{counts[NOT_TRIED]} videos are not fetched yet: 'voxgrid fetch youtube' goes on"
         )

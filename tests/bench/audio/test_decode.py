@@ -15,13 +15,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from bench.audio.decode import (
-    Audio,
     Inspection,
-    load,
     resampled,
     resampled_length,
 )
 from bench.errors import ClipError
+from tests.whole import Audio, load
 
 RATE = 16000
 
