@@ -30,28 +30,20 @@ Result = TypeVar("Result")
 class Facts:
     """What a file holds.
 
-    Attributes:
-        pcm_sha256: of what was recorded, whatever the container: rate, channel count and the
-            interleaved float32 little-endian samples as decoded, before any mixing. A FLAC and
-            the WAV it was made from agree, up to 24 bits per sample. A stereo file with two
-            identical channels differs from its mono twin.
-        seconds: duration.
-        channels: channels in the file.
-        rate: samples per second in the file.
+    Its hash is of what was recorded, whatever the container: rate, channel count and the
+    interleaved float32 little-endian samples as decoded, before any mixing. A FLAC and the WAV it
+    was made from agree, up to 24 bits per sample. A stereo file with two identical channels
+    differs from its mono twin.
     """
 
     pcm_sha256: str
     seconds: float
     channels: int
-    rate: int
+    rate: int  # samples per second
 
 
 class Inspection:
-    """Looks at a file's own samples as they pass, and says at the end what they are.
-
-    Args:
-        rate: samples per second in the file.
-    """
+    """Looks at a file's own samples as they pass, and says at the end what they are."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -146,11 +138,7 @@ class Sound:
         raise ClipError("is shorter than when it was scanned")
 
     def facts(self) -> Facts:
-        """What the file holds, once all blocks have passed.
-
-        Raises:
-            ClipError: the clip cannot be used; see `Inspection.facts`.
-        """
+        """What the file holds, once all blocks have passed; see `Inspection.facts`."""
         return self._seen.facts()
 
 
@@ -176,15 +164,9 @@ def through(
 
 
 def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[Wave]:
-    """Bring samples to `rate`, block by block; unchanged where the rates agree.
+    """Bring samples to `rate`, block by block, float32 (n,) each; unchanged where the rates agree.
 
-    Args:
-        blocks: float32 (n,) each, in order.
-        native_rate: samples per second of `blocks`.
-        rate: wanted samples per second.
-
-    Yields:
-        float32 (n,), none of them empty.
+    What comes out is never empty.
     """
     if native_rate == rate:
         yield from (block for block in blocks if len(block))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from bench.commands.shell import interruptible, reporter
 from bench.errors import DataUnavailable, UserError, nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from bench.tasks.youtube.manifest import Item
@@ -183,18 +184,18 @@ def render(items: Sequence[Item], console: Console) -> None:
     """
     from rich.table import Table
 
-    from bench.tasks.youtube.links import CATEGORIES
-    from bench.tasks.youtube.manifest import by_category
+    from bench.tasks.youtube.manifest import STATES
 
-    counts = by_category(items)
-    table = Table("status", *CATEGORIES, "all", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for status, of in counts.items():
-        numbers = [of[category] for category in CATEGORIES]
-        table.add_row(status, *map(str, [*numbers, sum(numbers)]))
-    totals = [sum(of[category] for of in counts.values()) for category in CATEGORIES]
-    table.add_row("all", *map(str, [*totals, sum(totals)]), style="bold")
+    present = {item.status for item in items if item.in_table}
+    counts = _counted(items, lambda item: item.status, [name for name in STATES if name in present])
+    counts["all"] = counts.sum(axis=1)
+    counts.loc["all"] = counts.sum()
+    table = Table("status", box=None, pad_edge=False)
+    for category in counts.columns:
+        table.add_column(category, justify="right")
+    for status, numbers in counts.iterrows():
+        style = "bold" if status == "all" else None
+        table.add_row(str(status), *map(str, numbers), style=style)
     console.print(table)
     reasons = Counter(
         (item.status, item.reason) for item in items if item.in_table and item.reason
@@ -213,21 +214,16 @@ def draw(items: Sequence[Item], folder: Path) -> Path:
     Raises:
         StorageError: the file cannot be written.
     """
-    import pandas as pd
     import seaborn
     from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
 
-    from bench.tasks.youtube.links import CATEGORIES
     from bench.tasks.youtube.manifest import writing
 
-    counts = pd.crosstab(
-        pd.Series([item.category for item in items if item.in_table]),
-        pd.Series([_group(item) for item in items if item.in_table]),
-    ).reindex(index=CATEGORIES, columns=_GROUPS, fill_value=0)
+    videos = _counted(items, _group, _GROUPS).T.reset_index(names="category")
+    videos = videos.melt("category", var_name="", value_name="videos")
     figure = Figure(figsize=(7.0, 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
-    videos = counts.reset_index(names="category").melt("category", var_name="", value_name="videos")
     seaborn.barplot(videos, x="videos", y="category", hue="", ax=axes, palette="colorblind")
     for bars in axes.containers:
         if isinstance(bars, BarContainer):
@@ -238,6 +234,20 @@ def draw(items: Sequence[Item], folder: Path) -> Path:
     with writing(folder / FIGURE) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
     return folder / FIGURE
+
+
+def _counted(
+    items: Sequence[Item], kind: Callable[[Item], str], kinds: Sequence[str]
+) -> pd.DataFrame:
+    """Videos of the table: a row for each kind, a column for each category, nothing left out."""
+    import pandas as pd
+
+    from bench.tasks.youtube.links import CATEGORIES
+
+    ours = [item for item in items if item.in_table]
+    kind_of = pd.Series([kind(item) for item in ours], dtype=str)
+    found = pd.crosstab(kind_of, pd.Series([item.category for item in ours], dtype=str))
+    return found.reindex(index=kinds, columns=CATEGORIES, fill_value=0)
 
 
 def _group(item: Item) -> str:

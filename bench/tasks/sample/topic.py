@@ -58,24 +58,15 @@ _CHORDS = ((1, 5 / 4, 3 / 2), (1, 6 / 5, 3 / 2), (1, 4 / 3, 5 / 3))  # just inte
 
 @dataclass(frozen=True)
 class Channel:
-    """How a channel's clips sound alike.
+    """How a channel's clips sound alike."""
 
-    Attributes:
-        kinds: what it makes clips of.
-        echo: delay of its room in seconds, and how much of the sound comes back.
-        tint: share of a low-passed copy added (below 0: taken away).
-        loudness: of the content, RMS.
-        hiss: of white noise, RMS.
-        hum: of the mains, RMS, at `mains` Hz.
-    """
-
-    kinds: tuple[str, ...]
-    echo: tuple[float, float]
-    tint: float
-    loudness: float
-    hiss: float
-    hum: float
-    mains: float
+    kinds: tuple[str, ...]  # what it makes clips of
+    echo: tuple[float, float]  # delay of its room in seconds, and how much of the sound comes back
+    tint: float  # share of a low-passed copy added (below 0: taken away)
+    loudness: float  # of the content, RMS
+    hiss: float  # of white noise, RMS
+    hum: float  # of the mains, RMS
+    mains: float  # Hz
 
 
 CHANNELS = {
@@ -202,12 +193,9 @@ def _ambience(random: Random, n: int, rate: int) -> np.ndarray:
     return sound
 
 
-_MAKERS: dict[str, Callable[[Random, int, int], np.ndarray]] = {
-    "speech": _speech,
-    "music": _music,
-    "percussion": _percussion,
-    "ambience": _ambience,
-}
+_MAKERS: dict[str, Callable[[Random, int, int], np.ndarray]] = dict(
+    zip(LABELS, (_speech, _music, _percussion, _ambience), strict=True)
+)
 
 
 def _in_room(sound: np.ndarray, channel: Channel, random: Random, rate: int) -> np.ndarray:

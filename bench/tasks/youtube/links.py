@@ -49,8 +49,7 @@ def from_link(link: str) -> str:
     Of a text that looks like none of these, itself comes back, so that a message can show it.
     """
     text = link.strip()
-    match = _IN_URL.search(text)
-    if match is not None:
+    if match := _IN_URL.search(text):
         return match[1]
     return re.split(r"[?&#]", text, maxsplit=1)[0] or text
 
@@ -75,12 +74,7 @@ def repairable(left: str) -> bool:
 
 
 def could_be(candidate: str, left: str) -> bool:
-    """Whether a candidate is an id of which the scraper leaves exactly this.
-
-    That is the same as: the candidate holds `left`, and every character before and after it
-    belongs to the stripped set, while the ends of `left` do not. An id made of the set alone
-    leaves the empty text, so it is one of many that could be `''`.
-    """
+    """Whether a candidate is an id of which the scraper leaves exactly this."""
     return intact(candidate) and stripped(candidate) == left
 
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import StorageError, UserError
 from bench.files import replacing
-from bench.tasks.youtube.links import CATEGORIES, Video, intact
+from bench.tasks.youtube.links import Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import Table
 
@@ -90,8 +90,8 @@ class Ledger:
 
     Args:
         folder: of the task.
-        table: the table of links.
-        seconds: how much of the beginning of each video is wanted.
+        table: of links.
+        seconds: wanted of the beginning of each video.
         again: statuses to try again although they are final.
 
     Raises:
@@ -119,7 +119,9 @@ class Ledger:
             )
         again = set(again)
         for left, item in self._items.items():
-            gone = item.status == "ok" and not _is_there(folder, item)  # or cut by somebody
+            file = folder / AUDIO / str(item.file)
+            there = file.is_file() and file.stat().st_size == item.bytes  # nor cut by somebody
+            gone = item.status == "ok" and not there
             if gone or (item.status in again and item.in_table):
                 self._items[left] = item.untried()
         with writing(folder / TABLE) as partial:
@@ -181,21 +183,6 @@ def write(folder: Path, items: Iterable[Item]) -> None:
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
     with writing(folder / MANIFEST) as partial:
         pq.write_table(table, partial)
-
-
-def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
-    """Count the videos of the table by status and category; statuses nobody has are left out."""
-    found = Counter((item.status, item.category) for item in items if item.in_table)
-    return {
-        status: {category: found[status, category] for category in CATEGORIES}
-        for status in STATES
-        if any(found[status, category] for category in CATEGORIES)
-    }
-
-
-def _is_there(folder: Path, item: Item) -> bool:
-    path = folder / AUDIO / str(item.file)
-    return path.is_file() and path.stat().st_size == item.bytes
 
 
 def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) -> None:

@@ -80,10 +80,8 @@ class _Run:
         self, ledger: Ledger, site: YouTube, options: Options, stop: threading.Event
     ) -> None:
         self.summary = Summary()
-        self._ledger = ledger
-        self._site = site
-        self._options = options
-        self._stop = stop
+        self._ledger, self._site = ledger, site
+        self._options, self._stop = options, stop
         self._counting = threading.Lock()
         self._patience = Patience(options, stop)
 
