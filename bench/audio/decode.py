@@ -42,6 +42,17 @@ class Facts:
     rate: int  # samples per second
 
 
+@dataclass(frozen=True)
+class Audio:
+    """One clip, ready for a backbone."""
+
+    samples: Wave  # float32 (n,), mean of the channels, at `rate`
+    rate: int  # samples per second of `samples`
+    native_rate: int  # samples per second in the file
+    channels: int  # in the file
+    pcm_sha256: str  # see `Facts`
+
+
 class Inspection:
     """Looks at a file's own samples as they pass, and says at the end what they are."""
 
@@ -107,8 +118,8 @@ class Sound:
 
     Attributes:
         rate: samples per second of the blocks.
-        blocks: float32 (n,) each, mean of the channels; joined they are the same to the bit,
-            however the file was cut into blocks.
+        blocks: float32 (n,) each, mean of the channels; joined they are `Audio.samples`, to the
+            bit, however the file was cut into blocks.
     """
 
     def __init__(self, stream: Stream, rate: int) -> None:
@@ -161,6 +172,17 @@ def through(
         return reading(path, lambda stream: consume(Sound(stream, rate)), block)
     except ClipError as error:
         raise ClipError(f"{path.name}: {error}") from error
+
+
+def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
+    """Decode one file as a whole, for clips that are short enough; see `through`."""
+
+    def joined(sound: Sound) -> Audio:
+        blocks = list(sound.blocks)
+        facts = sound.facts()
+        return Audio(np.concatenate(blocks), rate, facts.rate, facts.channels, facts.pcm_sha256)
+
+    return through(path, rate, joined, block)
 
 
 def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[Wave]:

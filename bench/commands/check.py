@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -260,11 +261,9 @@ def render(examined: Examined, console: Console) -> None:
 
 def summary(found: Sequence[Examined]) -> str:
     """How many of each kind were checked, which were skipped and which failed."""
-    counts = []
-    for kind in dict.fromkeys(examined.subject.kind for examined in found):
-        ours = [examined for examined in found if examined.subject.kind == kind]
-        checked = sum(examined.skipped is None and examined.problem is None for examined in ours)
-        counts.append(f"{checked} of {len(ours)} {kind}s")
+    asked = Counter(each.subject.kind for each in found)
+    checked = Counter(each.subject.kind for each in found if not (each.skipped or each.problem))
+    counts = [f"{checked[kind]} of {number} {kind}s" for kind, number in asked.items()]
     parts = [f"{' and '.join(counts) or 'nothing'} checked"]
     skipped = [examined.subject.name for examined in found if examined.skipped]
     failed = [examined.subject.name for examined in found if not examined.passed]

@@ -247,7 +247,7 @@ def _counted(
     ours = [item for item in items if item.in_table]
     kind_of = pd.Series([kind(item) for item in ours], dtype=str)
     found = pd.crosstab(kind_of, pd.Series([item.category for item in ours], dtype=str))
-    return found.reindex(index=kinds, columns=CATEGORIES, fill_value=0)
+    return found.reindex(index=[*kinds], columns=[*CATEGORIES], fill_value=0)
 
 
 def _group(item: Item) -> str:

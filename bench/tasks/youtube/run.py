@@ -17,9 +17,9 @@ from bench.progress import Phase, Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
+from bench.tasks.youtube.links import repair
 from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.patience import Patience
-from bench.tasks.youtube.repair import repair
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError
 from bench.tasks.youtube.table import Table

@@ -16,8 +16,7 @@ from yt_dlp.cookies import YoutubeDLCookieJar
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Client, Hosts, Options
-from bench.tasks.youtube.links import intact, short
-from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.links import Candidate, intact, short
 from bench.tasks.youtube.statuses import ItemError
 
 _NAMES = ("youtube.com", "youtube-nocookie.com", "googlevideo.com", "ytimg.com")

@@ -14,13 +14,12 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from bench.audio.decode import (
+from bench.audio.decode import Audio, Inspection, load, resampled, resampled_length
     Inspection,
     resampled,
     resampled_length,
 )
 from bench.errors import ClipError
-from tests.whole import Audio, load
 
 RATE = 16000
 

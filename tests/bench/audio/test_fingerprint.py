@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
+from bench.audio.decode import load
 from bench.audio.fingerprint import MAX_SECONDS, WORD_RATE, Fingerprinter
 from bench.audio.likeness import LEAST_SECONDS, MAX_ERROR, SHARED_SECONDS, matches, near_duplicates
-from tests.whole import load
 
 RATE = 16000
 CLIPS = Path(os.environ.get("VOXGRID_DATA", "")) / "ravdess"

@@ -14,10 +14,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.audio.decode import Inspection, Sound
+from bench.audio.decode import Inspection, Sound, load
 from bench.audio.stream import Stream, reading
 from bench.errors import ClipError
-from tests.whole import load
 
 SECONDS = 1.3
 FORMATS = {

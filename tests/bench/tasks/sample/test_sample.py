@@ -16,13 +16,13 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from bench.audio.decode import load
 from bench.audio.index import scan
 from bench.errors import StorageError
 from bench.plugins import BACKBONES
 from bench.protocols.table import make_folds
 from bench.tasks import TASKS, find, names, resolve
 from bench.tasks.sample import emotion, topic
-from tests.whole import load
 
 MODULES = {module.ENTRY.name: module for module in (emotion, topic)}
 # Change one together with its VERSION, and only then.

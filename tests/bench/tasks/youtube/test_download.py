@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from bench.audio.decode import load
 from bench.errors import StorageError
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import Stored, download
@@ -25,7 +26,6 @@ from bench.tasks.youtube.statuses import FINAL, ItemError, Stopped
 from tests.loopback.media import SUFFIXES, Kind, encoded, picture, shifted
 from tests.loopback.server import Answer, Server
 from tests.loopback.site import LoopbackSite, LoopbackVideo
-from tests.whole import load
 
 ID = "abcdefghijk"
 LONG = encoded("webm", 40.0, seed=1)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tasks.youtube.links import STRIPPED, could_be, intact, repairable
-from bench.tasks.youtube.repair import Candidate, repair
+from bench.tasks.youtube.links import STRIPPED, Candidate, could_be, intact, repair, repairable
 from bench.tasks.youtube.statuses import ItemError
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
