@@ -15,10 +15,6 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from bench.audio.decode import Audio, Inspection, load, resampled, resampled_length
-    Inspection,
-    resampled,
-    resampled_length,
-)
 from bench.errors import ClipError
 
 RATE = 16000
