@@ -138,7 +138,7 @@ def read(folder: Path) -> Task:
 
 
 def _audio_files(folder: Path) -> list[Path]:
-    """Return files worth judging, the preferred copy of a clip first."""
+    """Files worth judging, the preferred copy of a clip first."""
     suffixes = _READABLE + _OTHER_AUDIO
     found = []
     for path in folder.rglob("*"):
@@ -162,9 +162,7 @@ def _clip(path: Path) -> Clip:
 
 
 def _missing(clips: Mapping[str, Clip]) -> tuple[str, ...]:
-    absent = [clip for clip in manifest() if clip not in clips]
-    if not absent:
-        return ()
-    return (
-        f"{len(absent)} of the {len(manifest())} published clips are missing: {shortened(absent)}",
-    )
+    known = manifest()
+    absent = [clip for clip in known if clip not in clips]
+    note = f"{len(absent)} of the {len(known)} published clips are missing: {shortened(absent)}"
+    return (note,) if absent else ()

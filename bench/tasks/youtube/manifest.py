@@ -75,8 +75,7 @@ class Item:
         return Item(*told, in_table=self.in_table)
 
     def target(self, folder: Path) -> Path:
-        """Where its sound belongs: named by a digest, since ids that differ only in case would
-        be one file on some disks."""
+        """Where its sound belongs; named by a digest, as some disks ignore the case of letters."""
         if self.id is None:
             raise ValueError(f"video '{self.left}' has no id")
         return folder / AUDIO / f"{hashlib.sha256(self.id.encode()).hexdigest()[:20]}.mka"

@@ -38,15 +38,14 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         UserError: the manifest cannot be read.
         DataUnavailable: nothing is fetched; says how to.
     """
-    places = [folder(root, cache) for root in (data_root, None)]
-    found = next((place for place in places if (place / MANIFEST).is_file()), None)
-    if found is None:
-        raise DataUnavailable(
-            "no sound of the YouTube videos is on this machine: get the table of links (CSV with "
-            "link, title, description, category; on Kaggle: Youtube Videos Dataset) and run "
-            "'voxgrid fetch youtube TABLE.csv'"
-        )
-    return read(found)
+    for place in (folder(data_root, cache), folder(None, cache)):
+        if (place / MANIFEST).is_file():
+            return read(place)
+    raise DataUnavailable(
+        "no sound of the YouTube videos is on this machine: get the table of links (CSV with "
+        "link, title, description, category; on Kaggle: Youtube Videos Dataset) and run "
+        "'voxgrid fetch youtube TABLE.csv'"
+    )
 
 
 def read(place: Path) -> Task:
@@ -101,7 +100,7 @@ def _path(place: Path, item: Item) -> Path:
 
 
 def _groups(items: Sequence[Item]) -> list[str]:
-    """Return each video's group: its channel, as the table or the site names it.
+    """Each video's group: its channel, as the table or the site names it.
 
     The table's channel is the first line of a description, which may be wrong or missing; the
     site's may have been renamed since. Videos that share either are one group: merging two
@@ -112,11 +111,11 @@ def _groups(items: Sequence[Item]) -> list[str]:
         for item in items
     ]
     ids = [item.channel_id or f"video:{item.id}" for item in items]
-    group_of: dict[int, str] = {}
+    groups = list(names)
     for members in components(names, ids):
-        group = min(names[index] for index in members)
-        group_of.update(dict.fromkeys(members, group))
-    return [group_of[index] for index in range(len(items))]
+        for index in members:
+            groups[index] = min(names[other] for other in members)
+    return groups
 
 
 def _notes(items: Sequence[Item], fetched: Sequence[Item]) -> tuple[str, ...]:
