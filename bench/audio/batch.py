@@ -17,17 +17,11 @@ Wave = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch for a backbone.
+    """One batch for a backbone."""
 
-    Attributes:
-        rows: position of each row's window in the sequence that was batched.
-        waves: float32 (rows, samples), zero after each window's end.
-        lengths: int64 (rows,), samples of each window.
-    """
-
-    rows: list[int]
-    waves: torch.Tensor
-    lengths: torch.Tensor
+    rows: list[int]  # position of each row's window in the sequence that was batched
+    waves: torch.Tensor  # float32 (rows, samples), zero after each window's end
+    lengths: torch.Tensor  # int64 (rows,), samples of each window
 
 
 def normalise(wave: Wave) -> Wave:

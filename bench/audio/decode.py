@@ -30,47 +30,31 @@ Result = TypeVar("Result")
 class Facts:
     """What a file holds.
 
-    Attributes:
-        pcm_sha256: of what was recorded, whatever the container: rate, channel count and the
-            interleaved float32 little-endian samples as decoded, before any mixing. A FLAC and
-            the WAV it was made from agree, up to 24 bits per sample. A stereo file with two
-            identical channels differs from its mono twin.
-        seconds: duration.
-        channels: channels in the file.
-        rate: samples per second in the file.
+    Its hash is of what was recorded, whatever the container: rate, channel count and the
+    interleaved float32 little-endian samples as decoded, before any mixing. A FLAC and the WAV it
+    was made from agree, up to 24 bits per sample. A stereo file with two identical channels
+    differs from its mono twin.
     """
 
     pcm_sha256: str
     seconds: float
     channels: int
-    rate: int
+    rate: int  # samples per second
 
 
 @dataclass(frozen=True)
 class Audio:
-    """One clip, ready for a backbone.
+    """One clip, ready for a backbone."""
 
-    Attributes:
-        samples: float32 (n,), mean of the channels, at `rate`.
-        rate: samples per second of `samples`.
-        native_rate: samples per second in the file.
-        channels: channels in the file.
-        pcm_sha256: see `Facts`.
-    """
-
-    samples: Wave
-    rate: int
-    native_rate: int
-    channels: int
-    pcm_sha256: str
+    samples: Wave  # float32 (n,), mean of the channels, at `rate`
+    rate: int  # samples per second of `samples`
+    native_rate: int  # samples per second in the file
+    channels: int  # in the file
+    pcm_sha256: str  # see `Facts`
 
 
 class Inspection:
-    """Looks at a file's own samples as they pass, and says at the end what they are.
-
-    Args:
-        rate: samples per second in the file.
-    """
+    """Looks at a file's own samples as they pass, and says at the end what they are."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -117,6 +101,14 @@ class Inspection:
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
 
 
+def inspected(stream: Stream) -> Facts:
+    """What a file holds, in one pass over its blocks; a `ClipError` as `Inspection.facts`."""
+    inspection = Inspection(stream.rate)
+    for block in stream.blocks:
+        inspection.add(block)
+    return inspection.facts()
+
+
 class Sound:
     """A clip for a backbone, block by block.
 
@@ -157,11 +149,7 @@ class Sound:
         raise ClipError("is shorter than when it was scanned")
 
     def facts(self) -> Facts:
-        """What the file holds, once all blocks have passed.
-
-        Raises:
-            ClipError: the clip cannot be used; see `Inspection.facts`.
-        """
+        """What the file holds, once all blocks have passed; see `Inspection.facts`."""
         return self._seen.facts()
 
 
@@ -187,16 +175,7 @@ def through(
 
 
 def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
-    """Decode one file as a whole; for clips that are short enough.
-
-    Args:
-        path, block: as for `through`.
-        rate: wanted samples per second.
-
-    Raises:
-        ClipError: the clip cannot be used; `<file name>: <reason>`.
-        OSError: the file cannot be opened at all.
-    """
+    """Decode one file as a whole, for clips that are short enough; see `through`."""
 
     def joined(sound: Sound) -> Audio:
         blocks = list(sound.blocks)
@@ -207,15 +186,9 @@ def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
 
 
 def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[Wave]:
-    """Bring samples to `rate`, block by block; unchanged where the rates agree.
+    """Bring samples to `rate`, block by block, float32 (n,) each; unchanged where the rates agree.
 
-    Args:
-        blocks: float32 (n,) each, in order.
-        native_rate: samples per second of `blocks`.
-        rate: wanted samples per second.
-
-    Yields:
-        float32 (n,), none of them empty.
+    What comes out is never empty.
     """
     if native_rate == rate:
         yield from (block for block in blocks if len(block))

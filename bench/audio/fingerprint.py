@@ -38,11 +38,7 @@ _POWERS = np.left_shift(np.uint32(1), np.arange(_BANDS - 1, dtype=np.uint32))
 
 
 class Fingerprinter:
-    """Fingerprint of one clip, from blocks of any size.
-
-    Args:
-        rate: samples per second of what is added.
-    """
+    """Fingerprint of one clip, from blocks of any size at one rate."""
 
     def __init__(self, rate: int) -> None:
         self._resampler = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
@@ -53,11 +49,7 @@ class Fingerprinter:
         self._words: list[NDArray[np.uint32]] = []
 
     def add(self, mono: NDArray[np.float32]) -> None:
-        """Take the next block; whatever lies beyond `MAX_SECONDS` is ignored.
-
-        Args:
-            mono: float32 (n,), n ≥ 0.
-        """
+        """Take the next block, float32 (n,), n ≥ 0; what lies beyond `MAX_SECONDS` is ignored."""
         mono = mono[: self._wanted]
         self._wanted -= len(mono)
         for start in range(0, len(mono), self._block):

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audio.decode import Facts, Inspection
+from bench.audio.decode import inspected
 from bench.audio.memory import THREADS, Memory, Progress, Row
-from bench.audio.stream import Stream, reading
+from bench.audio.stream import reading
 from bench.audio.versions import DECODE_VERSION
 from bench.clips import Clip, Exclusion
 from bench.errors import ClipError
@@ -24,38 +24,23 @@ from bench.errors import ClipError
 
 @dataclass(frozen=True)
 class ScannedClip:
-    """A usable clip and what its file holds.
-
-    Attributes:
-        clip: the task's clip.
-        file_sha256: of the file's bytes.
-        pcm_sha256: of the decoded samples; equal for the same recording in two containers.
-        seconds: duration.
-        channels: channels in the file.
-        native_rate: samples per second in the file.
-    """
+    """A usable clip and what its file holds."""
 
     clip: Clip
-    file_sha256: str
-    pcm_sha256: str
+    file_sha256: str  # of the file's bytes
+    pcm_sha256: str  # of the decoded samples; equal for the same recording in two containers
     seconds: float
     channels: int
-    native_rate: int
+    native_rate: int  # samples per second in the file
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found.
+    """What a scan found."""
 
-    Attributes:
-        usable: clips to work with, in the order given.
-        excluded: clips left out, each with its reason.
-        duplicates: ids of usable clips that are the same recording, one tuple per recording.
-    """
-
-    usable: tuple[ScannedClip, ...]
+    usable: tuple[ScannedClip, ...]  # in the order given
     excluded: tuple[Exclusion, ...]
-    duplicates: tuple[tuple[str, ...], ...]
+    duplicates: tuple[tuple[str, ...], ...]  # ids of usable clips that are the same recording
 
 
 def scan(
@@ -84,9 +69,8 @@ def scan(
     failures: dict[str, str] = {}
     hashes: dict[str, str] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        for clip, (digest, failure) in zip(
-            clips, pool.map(_hash_file, (clip.path for clip in clips)), strict=True
-        ):
+        digests = pool.map(_hash_file, (clip.path for clip in clips))
+        for clip, (digest, failure) in zip(clips, digests, strict=True):
             if failure:
                 failures[clip.id] = failure
             else:
@@ -119,7 +103,7 @@ def scan(
 
 
 def _hash_file(path: Path) -> tuple[str, str]:
-    """Return (sha256, '') or ('', why the file cannot be read)."""
+    """(sha256, '') or ('', why the file cannot be read)."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), ""
@@ -130,18 +114,10 @@ def _hash_file(path: Path) -> tuple[str, str]:
 def _inspect(_: str, path: Path) -> Row:
     """What a file's bytes decode to, and why they are not usable or nothing."""
     try:
-        found = reading(path, _facts)
+        found = reading(path, inspected)
     except ClipError as error:
         return "", 0.0, 0, 0, str(error)
     return found.pcm_sha256, found.seconds, found.channels, found.rate, ""
-
-
-def _facts(stream: Stream) -> Facts:
-    """What a file holds, in one pass over its blocks."""
-    inspection = Inspection(stream.rate)
-    for block in stream.blocks:
-        inspection.add(block)
-    return inspection.facts()
 
 
 def _settle_duplicates(

@@ -54,20 +54,13 @@ class Match:
 
     A word is shared where, in the block of `BLOCK_SECONDS` around it, at most `MAX_ERROR` of the
     bits differ. What stands still or repeats itself is no proof and does not count.
-
-    Attributes:
-        first: position of the one clip in the sequence compared.
-        second: position of the other clip, > `first`.
-        shift: seconds by which the shared sound comes later in the first clip than in the second.
-        seconds: how much sound is shared.
-        error: share of its bits that differ, 0 for the same samples, about 0.5 for strangers.
     """
 
-    first: int
-    second: int
-    shift: float
-    seconds: float
-    error: float
+    first: int  # position of the one clip in the sequence compared
+    second: int  # of the other clip, > `first`
+    shift: float  # seconds by which the sound comes later in the first clip than in the second
+    seconds: float  # of sound shared
+    error: float  # share of its bits that differ; 0 for the same samples, about 0.5 for strangers
 
     @property
     def proof(self) -> float:
@@ -171,27 +164,22 @@ def _candidates(sounds: Sequence[_Sound], share: int) -> list[tuple[int, int, in
 
 
 def _votes(sounds: Sequence[_Sound], number: int, shares: int, span: int) -> NDArray[np.int64]:
-    """Return what equal words propose, for one share of all words.
+    """What equal words propose, for one share of all words.
 
-    Returns:
-        int64 (votes,), (first clip × clips + second clip) × span + span / 2 + shift.
+    int64 (votes,), (first clip × clips + second clip) × span + span / 2 + shift.
     """
-    clip_parts, place_parts, word_parts = [], [], []
-    for clip, sound in enumerate(sounds):
-        words = sound.words
+    chosen = []
+    for sound in sounds:
         # of a word that is held, its beginning
-        begins = np.diff(words, prepend=~words[:1]) != 0
-        chosen = np.flatnonzero(begins & sound.lively & (words % shares == number))
-        clip_parts.append(np.full(len(chosen), clip, np.int64))
-        place_parts.append(chosen)
-        word_parts.append(words[chosen])
-    words = np.concatenate(word_parts)
+        begins = np.diff(sound.words, prepend=~sound.words[:1]) != 0
+        chosen.append(np.flatnonzero(begins & sound.lively & (sound.words % shares == number)))
+    words = np.concatenate([sound.words[own] for sound, own in zip(sounds, chosen, strict=True)])
     order = np.argsort(words, kind="stable")
     _, sizes = np.unique(words, return_counts=True)
     order = order[np.repeat(sizes <= _TOO_COMMON, sizes)]
     words = words[order]
-    clips = np.concatenate(clip_parts)[order]
-    places = np.concatenate(place_parts)[order]
+    clips = np.repeat(np.arange(len(sounds)), [len(own) for own in chosen])[order]
+    places = np.concatenate(chosen)[order]
     votes = []
     for step in range(1, _NEXT + 1):
         same = np.flatnonzero((words[step:] == words[:-step]) & (clips[step:] != clips[:-step]))

@@ -20,23 +20,14 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Memory:
-    """One table of a small SQLite file.
-
-    Attributes:
-        path: the file, created where missing and made anew where damaged.
-        table: its name.
-        key: column of what rows are found by, a digest of the contents.
-        versions: columns and values of what else has to agree for a row to count.
-        values: columns of what was computed, with their types.
-        commit_every: an interruption loses at most so many rows.
-    """
+    """One table of a small SQLite file, created where missing and made anew where damaged."""
 
     path: Path
     table: str
-    key: str
-    versions: Mapping[str, int]
-    values: Mapping[str, str]
-    commit_every: int = 64
+    key: str  # column of what rows are found by, a digest of the contents
+    versions: Mapping[str, int]  # columns and values of what else has to agree for a row to count
+    values: Mapping[str, str]  # columns of what was computed, with their types
+    commit_every: int = 64  # an interruption loses at most so many rows
 
     def complete(
         self, paths: Mapping[str, Path], compute: Callable[[str, Path], Row], progress: Progress

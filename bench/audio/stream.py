@@ -39,15 +39,12 @@ BLOCK = 1 << 18
 class Stream:
     """A file's own samples, from its beginning to its end, once.
 
-    Attributes:
-        rate: samples per second.
-        blocks: float32 (n, channels) each, in [-1, 1] for integer formats. A file that turns out
-            to be truncated or damaged is a `ClipError` when that is known, at the latest at its
-            end.
+    A file that turns out to be truncated or damaged is a `ClipError` when that is known, at the
+    latest at its end.
     """
 
-    rate: int
-    blocks: Iterator[Samples]
+    rate: int  # samples per second
+    blocks: Iterator[Samples]  # float32 (n, channels) each, in [-1, 1] for integer formats
 
 
 def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK) -> Result:
@@ -139,24 +136,19 @@ def _gathered(planes: Iterator[Samples], block: int) -> Iterator[Samples]:
     """Join what a codec gives, some hundredths of a second each, to blocks (n, channels)."""
     waiting: list[Samples] = []
     held = 0
-    for plane in planes:
-        waiting.append(plane)
-        held += plane.size
-        if held >= block:
-            yield _interleaved(waiting)
+    for plane in chain(planes, (None,)):
+        if plane is not None:
+            waiting.append(plane)
+            held += plane.size
+        if waiting and (plane is None or held >= block):
+            yield np.ascontiguousarray(np.concatenate(waiting, axis=1).T)
             waiting, held = [], 0
-    if waiting:
-        yield _interleaved(waiting)
-
-
-def _interleaved(planes: list[Samples]) -> Samples:
-    return np.ascontiguousarray(np.concatenate(planes, axis=1).T)
 
 
 def _promised_seconds(
     container: av.container.InputContainer, stream: av.audio.stream.AudioStream
 ) -> float:
-    """Return the length the header declares, 0 where it is absent or only an estimate."""
+    """The length the header declares, 0 where it is absent or only an estimate."""
     if container.format.name == "mp3":
         return 0.0
     if stream.duration is not None and stream.time_base is not None:

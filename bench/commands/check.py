@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from backbones.checks import CheckResult as Measured
-    from backbones.checks import Examination
-    from backbones.checks import Subject as Loaded
     from heads.checks import CheckResult
 
     Result = Measured | CheckResult
@@ -45,23 +45,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Examined:
-    """A subject and what its suite says of it.
-
-    Attributes:
-        subject: what was to be checked.
-        results: one for each check.
-        about: what it is, or with which weights it was checked.
-        weights: of a backbone: kind, whether its size is the published one, and sha256.
-        skipped: why it was not checked, or None.
-        problem: why it could not be checked, or None.
-    """
+    """A subject and what its suite says of it."""
 
     subject: Subject
-    results: tuple[Result, ...]
-    about: str
+    results: tuple[Result, ...]  # one for each check
+    about: str  # what it is, or with which weights it was checked
+    # of a backbone: kind, whether its size is the published one, and sha256
     weights: dict[str, Any] | None = None
-    skipped: str | None = None
-    problem: str | None = None
+    skipped: str | None = None  # why it was not checked
+    problem: str | None = None  # why it could not be checked
 
     @property
     def passed(self) -> bool:
@@ -132,7 +124,7 @@ def check(
 
 
 def left_out() -> list[tuple[Kind, str, str]]:
-    """Return kind, name and reason of every plugin that was left out; warns of none."""
+    """Kind, name and reason of every plugin that was left out; warns of none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
         return [
@@ -143,10 +135,7 @@ def left_out() -> list[tuple[Kind, str, str]]:
 
 
 def subjects(name: str) -> tuple[Subject, ...]:
-    """Return what there is of a name: as a rule one backbone, head or task.
-
-    Args:
-        name: of a backbone (or its address, such as `hf:...`), head or task.
+    """What there is of a name (or an address, such as `hf:...`): as a rule one subject.
 
     Raises:
         UserError: nothing has this name (the message offers the nearest), or what has is broken.
@@ -183,39 +172,26 @@ def examine(
     Raises:
         BackboneError: golden vectors are asked for, and the weights are random.
     """
-    if subject.kind == "backbone":
-        return _backbone(subject, pretrained, control, golden)
-    results = _head(subject.name) if subject.kind == "head" else _task(subject.name)
-    return Examined(subject, tuple(results), f"a {subject.kind}")
+    if subject.kind == "head":
+        from heads.checks import check_head
 
+        classes = [cls for _, cls in sorted(HEADS.get(subject.name).items(), reverse=True)]
+        return Examined(subject, tuple(chain(*map(check_head, classes))), "a head")  # vectors first
+    if subject.kind == "task":
+        from bench.tasks.checks import check_task
 
-def _head(name: str) -> Iterator[CheckResult]:
-    from heads.checks import check_head
-
-    for _, cls in sorted(HEADS.get(name).items(), reverse=True):  # vectors first
-        yield from check_head(cls)
-
-
-def _task(name: str) -> Iterator[CheckResult]:
-    from bench.tasks.checks import check_task
-
-    return check_task(TASKS.get(name))
-
-
-def _backbone(
-    subject: Subject,
-    pretrained: bool,
-    control: Literal["random-init"] | None,
-    golden: Path | None,
-) -> Examined:
+        return Examined(subject, tuple(check_task(TASKS.get(subject.name))), "a task")
     from backbones import checks
 
     found = checks.examine(BACKBONES.get(subject.name), pretrained=pretrained, control=control)
     if found.subject is None:
         return Examined(subject, (), "a backbone", None, found.skipped, found.problem)
     results = found.results
-    if golden is not None:
-        results = _with_golden(found, found.subject, golden)
+    name = checks.check_golden_vectors_are_met.__name__
+    if golden and all(result.passed for result in results if result.name != name):
+        checks.write_golden(found.subject, golden)
+        again = checks.run_check(checks.check_golden_vectors_are_met, found.subject)
+        results = tuple(again if result.name == name else result for result in results)
     used = found.subject.weights
     about = {
         "none": "no weights",
@@ -226,18 +202,6 @@ def _backbone(
     }[used.kind]
     weights = {"kind": used.kind, "full_size": found.subject.full_size, "sha256": used.sha}
     return Examined(subject, results, about, weights)
-
-
-def _with_golden(found: Examination, loaded: Loaded, folder: Path) -> tuple[Measured, ...]:
-    """Write golden vectors where no other check failed, and check them again."""
-    from backbones.checks import check_golden_vectors_are_met, run_check, write_golden
-
-    name = check_golden_vectors_are_met.__name__
-    if not all(result.passed for result in found.results if result.name != name):
-        return found.results
-    write_golden(loaded, folder)
-    again = run_check(check_golden_vectors_are_met, loaded)
-    return tuple(again if result.name == name else result for result in found.results)
 
 
 def render(examined: Examined, console: Console) -> None:
@@ -297,11 +261,9 @@ def render(examined: Examined, console: Console) -> None:
 
 def summary(found: Sequence[Examined]) -> str:
     """How many of each kind were checked, which were skipped and which failed."""
-    counts = []
-    for kind in dict.fromkeys(examined.subject.kind for examined in found):
-        ours = [examined for examined in found if examined.subject.kind == kind]
-        checked = sum(examined.skipped is None and examined.problem is None for examined in ours)
-        counts.append(f"{checked} of {len(ours)} {kind}s")
+    asked = Counter(each.subject.kind for each in found)
+    checked = Counter(each.subject.kind for each in found if not (each.skipped or each.problem))
+    counts = [f"{checked[kind]} of {number} {kind}s" for kind, number in asked.items()]
     parts = [f"{' and '.join(counts) or 'nothing'} checked"]
     skipped = [examined.subject.name for examined in found if examined.skipped]
     failed = [examined.subject.name for examined in found if not examined.passed]

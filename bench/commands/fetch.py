@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +13,10 @@ import typer
 
 from bench import paths
 from bench.commands.shell import interruptible, reporter
-from bench.errors import DataUnavailable, StorageError, UserError, nearest
-from bench.files import replacing
+from bench.errors import DataUnavailable, UserError, nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from bench.tasks.youtube.manifest import Item
@@ -48,7 +46,12 @@ def ravdess(
 def youtube(
     table: Annotated[
         Path | None,
-        typer.Argument(help="CSV with link, title, description, category. Default: in the folder."),
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="CSV with link, title, description, category. Default: in the folder.",
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/youtube, else the cache's.")
@@ -58,7 +61,8 @@ def youtube(
         bool, typer.Option("--repair/--no-repair", help="Search for damaged ids by title.")
     ] = True,
     cookies: Annotated[
-        Path | None, typer.Option(help="Cookies of a browser, Netscape format.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Cookies of a browser, Netscape format."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=16, help="Downloads at once.")] = 4,
     interval: Annotated[
@@ -91,14 +95,8 @@ def youtube(
         raise UserError(f"--timeout: {error}") from error
     _check_numbers(seconds=(seconds, 1.0), megabytes=(megabytes, 0.1), timeout=(longest, 1.0))
     _check_again(again or [], repair)
-    if cookies is not None and not cookies.is_file():
-        raise UserError(f"there is no cookies file {cookies}; check --cookies")
     source = table if table is not None else _table_in(folder)
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise UserError(f"the table {source} cannot be read: {error.strerror or error}") from error
-    read = links.parse(content, str(source))
+    read = links.parse(source.read_bytes(), str(source))
     if paths.offline():
         raise DataUnavailable(
             "VOXGRID_OFFLINE forbids fetching the YouTube videos: unset it, or copy the folder "
@@ -115,7 +113,7 @@ def youtube(
         f"{len(read.videos) + len(read.excluded)} rows: {len(read.videos)} videos, {damaged} of "
         f"them with a damaged id; {len(read.excluded)} rows left out, see excluded.csv in {folder}"
     )
-    done = run.fetch_all(read, folder, found, options, progress, stop=stop, original=content)
+    done = run.fetch_all(read, folder, found, options, progress, stop=stop)
     said = (
         f"{done.fetched} videos fetched ({done.received / 1e6:.1f} MB received), "
         f"{done.refused} not to be had this time; {done.repaired} ids repaired, "
@@ -186,18 +184,18 @@ def render(items: Sequence[Item], console: Console) -> None:
     """
     from rich.table import Table
 
-    from bench.tasks.youtube.links import CATEGORIES
-    from bench.tasks.youtube.manifest import by_category
+    from bench.tasks.youtube.manifest import STATES
 
-    counts = by_category(items)
-    table = Table("status", *CATEGORIES, "all", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for status, of in counts.items():
-        numbers = [of[category] for category in CATEGORIES]
-        table.add_row(status, *map(str, [*numbers, sum(numbers)]))
-    totals = [sum(of[category] for of in counts.values()) for category in CATEGORIES]
-    table.add_row("all", *map(str, [*totals, sum(totals)]), style="bold")
+    present = {item.status for item in items if item.in_table}
+    counts = _counted(items, lambda item: item.status, [name for name in STATES if name in present])
+    counts["all"] = counts.sum(axis=1)
+    counts.loc["all"] = counts.sum()
+    table = Table("status", box=None, pad_edge=False)
+    for category in counts.columns:
+        table.add_column(category, justify="right")
+    for status, numbers in counts.iterrows():
+        style = "bold" if status == "all" else None
+        table.add_row(str(status), *map(str, numbers), style=style)
     console.print(table)
     reasons = Counter(
         (item.status, item.reason) for item in items if item.in_table and item.reason
@@ -218,50 +216,38 @@ def draw(items: Sequence[Item], folder: Path) -> Path:
     """
     import seaborn
     from matplotlib.container import BarContainer
+    from matplotlib.figure import Figure
 
-    from bench.report.figures import canvases
+    from bench.tasks.youtube.manifest import writing
 
-    counts = _counts(items)
-    mark = hashlib.sha256(json.dumps(counts).encode()).hexdigest()[:16]
-    figure = canvases.blank(7.0, 3.6)
+    videos = _counted(items, _group, _GROUPS).T.reset_index(names="category")
+    videos = videos.melt("category", var_name="", value_name="videos")
+    figure = Figure(figsize=(7.0, 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
-    seaborn.barplot(
-        {
-            "videos": [row[2] for row in counts],
-            "category": [row[0] for row in counts],
-            "": [row[1] for row in counts],
-        },
-        x="videos",
-        y="category",
-        hue="",
-        ax=axes,
-        palette="colorblind",
-    )
+    seaborn.barplot(videos, x="videos", y="category", hue="", ax=axes, palette="colorblind")
     for bars in axes.containers:
         if isinstance(bars, BarContainer):
             axes.bar_label(bars, padding=2, fontsize=8)
     seaborn.despine(ax=axes)
     axes.set_ylabel("")
-    path = folder / FIGURE
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(canvases.png(figure, "YouTube videos by category", mark))
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}): free some space or make the "
-            "folder writable"
-        ) from error
-    return path
+    figure.suptitle("YouTube videos by category", fontsize=10, x=0.02, ha="left")
+    with writing(folder / FIGURE) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": None})
+    return folder / FIGURE
 
 
-def _counts(items: Iterable[Item]) -> list[tuple[str, str, int]]:
-    """Return (category, what of it, videos), nothing left out."""
+def _counted(
+    items: Sequence[Item], kind: Callable[[Item], str], kinds: Sequence[str]
+) -> pd.DataFrame:
+    """Videos of the table: a row for each kind, a column for each category, nothing left out."""
+    import pandas as pd
+
     from bench.tasks.youtube.links import CATEGORIES
 
-    found = Counter((item.category, _group(item)) for item in items if item.in_table)
-    return [
-        (category, group, found[category, group]) for category in CATEGORIES for group in _GROUPS
-    ]
+    ours = [item for item in items if item.in_table]
+    kind_of = pd.Series([kind(item) for item in ours], dtype=str)
+    found = pd.crosstab(kind_of, pd.Series([item.category for item in ours], dtype=str))
+    return found.reindex(index=[*kinds], columns=[*CATEGORIES], fill_value=0)
 
 
 def _group(item: Item) -> str:

@@ -36,9 +36,7 @@ _STYLES = {
 _Table = tuple[str, str, str]
 _PLAIN = ("name|what it is", "{name}|{summary}")
 _TABLES: dict[str, list[_Table]] = {
-    "tasks": [
-        ("Tasks", "name|data|protocols|what it is", "{name}|{state}|{protocols}|{summary}"),
-    ],
+    "tasks": [("Tasks", "name|data|protocols|what it is", "{name}|{state}|{protocols}|{summary}")],
     "protocols": [("Protocols", *_PLAIN)],
     "backbones": [
         (
@@ -66,11 +64,7 @@ _ALONE: dict[str, list[_Table]] = {
             "name|weights|layers>|width>|Hz>|frames/s>|params M>",
             "{name}|{state}|{layers}|{width}|{sample_rate}|{frame_rate:g}|{millions}",
         ),
-        (
-            "Licences, and where they come from",
-            "name|licence|origin",
-            "{name}|{licence}|{package}",
-        ),
+        ("Licences, and where they come from", "name|licence|origin", "{name}|{licence}|{package}"),
     ],
     "heads": [
         ("Heads", "name|reads|what it is; origin", "{name}|{reads}|{summary}; {package}"),
@@ -97,13 +91,10 @@ def collect(kind: str | None = None) -> dict[str, list[Entry]]:
     """What there is by kind, as JSON can hold it; never touches the network.
 
     Args:
-        kind: `tasks`, `protocols`, `backbones`, `poolings`, `heads` or `presets`; None for all.
+        kind: one of them; another is a `UserError`, which says which was meant. None for all.
 
     Returns:
         A list of entries by kind; under `broken` the plugins that were left out.
-
-    Raises:
-        UserError: unknown kind (says which was meant).
     """
     # imported here, for they take a second that no other command should wait
     from bench.config.presets import all_presets
@@ -129,16 +120,9 @@ def collect(kind: str | None = None) -> dict[str, list[Entry]]:
 
 
 def _preset(preset: Preset) -> Entry:
+    told = ("name", "summary", "task", "protocols", "backbone", "poolings", "head", "params")
     return {
-        "name": preset.name,
-        "summary": preset.summary,
-        "task": preset.task,
-        "protocols": list(preset.protocols),
-        "backbone": preset.backbone,
-        "poolings": list(preset.poolings),
-        "head": preset.head,
-        "params": dict(preset.params),
-        "crop_seconds": preset.crop_seconds,
+        **preset.model_dump(mode="json", include={*told, "crop_seconds"}),
         "published": str(preset.published),
         "measured_on": preset.published.measured_on,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -20,6 +20,8 @@ from bench.plugins import BACKBONES
 _NAME = re.compile(r"[a-z][a-z0-9]*([-._][a-z0-9]+)*")
 # Of a line of code with the name in it, and of a column of `voxgrid list`.
 _LONGEST = 30
+# Files written, and the shell commands to go on with.
+Written = tuple[list[Path], list[str]]
 # What a plugin file imports or defines besides its class.
 _TAKEN = frozenset({"Backbone", "BackboneInfo", "Frames", "Weights", *keyword.kwlist})
 
@@ -43,44 +45,20 @@ def backbone(
     ] = False,
 ) -> None:
     """A backbone and its test, which pass `voxgrid check` before a line is changed."""
-    written = as_package(name, to) if package else in_checkout(name, to)
-    for path in written.files:
-        typer.echo(f"wrote {path}")
-    typer.echo("next:")
-    for command in written.commands:
-        typer.echo(f"  {command}")
+    files, commands = as_package(name, to) if package else in_checkout(name, to)
+    lines = [*(f"wrote {path}" for path in files), "next:", *(f"  {each}" for each in commands)]
+    typer.echo("\n".join(lines))
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a backbone is called in each place.
+    """What a backbone is called in each place."""
 
-    Attributes:
-        name: on the command line, e.g. `my-backbone`.
-        stem: as part of a Python name, `my_backbone`.
-        class_name: `MyBackbone`.
-        distribution: of a package of its own, `voxgrid-my-backbone`.
-        package: what that is imported as, `voxgrid_my_backbone`.
-    """
-
-    name: str
-    stem: str
-    class_name: str
-    distribution: str
-    package: str
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written, and the commands to go on with.
-
-    Attributes:
-        files: in the order of reading.
-        commands: shell commands.
-    """
-
-    files: tuple[Path, ...]
-    commands: tuple[str, ...]
+    name: str  # on the command line, e.g. `my-backbone`
+    stem: str  # as part of a Python name, `my_backbone`
+    class_name: str  # `MyBackbone`
+    distribution: str  # of a package of its own, `voxgrid-my-backbone`
+    package: str  # what that is imported as, `voxgrid_my_backbone`
 
 
 def names(name: str) -> Names:
@@ -106,11 +84,7 @@ def names(name: str) -> Names:
 
 
 def in_checkout(name: str, root: Path) -> Written:
-    """Write `backbones/NAME.py` and its test into a checkout of voxgrid.
-
-    Args:
-        name: of the backbone.
-        root: the checkout.
+    """Write `backbones/NAME.py` and its test into a checkout of voxgrid, `root`.
 
     Raises:
         UserError: the name is malformed or taken, a file is there already, or `root` is no
@@ -130,20 +104,12 @@ def in_checkout(name: str, root: Path) -> Written:
     }
     _write(files, called, f"backbones.{called.stem}")
     used = Path(backbones.__path__[0]).resolve() == (root / "backbones").resolve()
-    commands = (
-        f"voxgrid check {name}" if used else f"pip install -e {root} && voxgrid check {name}",
-        f"pytest {root / test}",
-        _run(name),
-    )
-    return Written(tuple(files), commands)
+    install = "" if used else f"pip install -e {root} && "
+    return [*files], [f"{install}voxgrid check {name}", f"pytest {root / test}", _run(name)]
 
 
 def as_package(name: str, parent: Path) -> Written:
-    """Write a package of its own, with the entry point that voxgrid finds it by.
-
-    Args:
-        name: of the backbone.
-        parent: folder that the package's own folder is made in.
+    """Write a package of its own into a folder, with the entry point that voxgrid finds it by.
 
     Raises:
         UserError: the name is malformed or taken, or the folder is there already.
@@ -161,8 +127,7 @@ def as_package(name: str, parent: Path) -> Written:
         folder / "README.md": "package/README.md.txt",
     }
     _write(files, called, f"{called.package}.backbone")
-    commands = (f"pip install -e {folder}", f"voxgrid check {name}", _run(name))
-    return Written(tuple(files), commands)
+    return [*files], [f"pip install -e {folder}", f"voxgrid check {name}", _run(name)]
 
 
 def _run(name: str) -> str:
@@ -179,13 +144,7 @@ def render(template: str, called: Names, module: str) -> str:
     folder = resources.files("bench.commands").joinpath("templates")
     text = folder.joinpath(template).read_text(encoding="utf-8")
     return Template(text).substitute(
-        name=called.name,
-        class_name=called.class_name,
-        function=called.stem,
-        distribution=called.distribution,
-        package=called.package,
-        module=module,
-        imports="\n".join(sorted(imports)),
+        asdict(called), module=module, imports="\n".join(sorted(imports))
     )
 
 

@@ -28,18 +28,14 @@ _OFF = {"download": "offline"}
 class Setting:
     """One setting of a run as an option.
 
-    Attributes:
-        table: the table of `grid.toml` it stands in, None at the top.
-        key: its name there.
-        option: its name on the command line, with underscores. It is the key; in the singular
-            where it may be repeated; after its table where another table has the same key.
-        field: its type and description.
+    Its name on the command line is the key, in the singular where it may be repeated, after its
+    table where another table has the same key.
     """
 
-    table: str | None
-    key: str
-    option: str
-    field: FieldInfo
+    table: str | None  # of `grid.toml`, None at the top
+    key: str  # its name there
+    option: str  # with underscores
+    field: FieldInfo  # its type and description
 
     @property
     def parameter(self) -> inspect.Parameter:
@@ -87,11 +83,7 @@ def _fields() -> Iterator[tuple[str | None, str, FieldInfo]]:
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """What the command line gave, table by table, as `load` takes it.
-
-    Args:
-        values: by option; None and empty lists are not given.
-    """
+    """What the command line gave (by option; None and empty lists are not), as `load` takes it."""
     tables: dict[str, Any] = {}
     for setting in settings():
         value = values[setting.option]

@@ -17,8 +17,8 @@ from bench.planning.estimate import Estimate, History, size
 from bench.planning.make import make_plan
 from bench.planning.plan import (
     BackbonePlan,
+    Finished,
     Plan,
-    PlannedCell,
     Ready,
     ReadyBackbone,
     Skipped,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NOTHING = Estimate()
-_STATES = ("todo", "done", "skipped")
+_STATES = {Ready: "todo", Finished: "done", Skipped: "skipped"}
 
 
 @interruptible
@@ -88,7 +88,7 @@ def _history(spec: RunSpec) -> History:
 
 
 def _row(plan: BackbonePlan, history: History) -> _Row:
-    backbone, cells = plan.backbone, Counter(map(_state, plan.cells))
+    backbone, cells = plan.backbone, Counter(_STATES[type(cell)] for cell in plan.cells)
     if isinstance(backbone, SkippedBackbone) or not plan.ready:
         return _Row(backbone, cells)  # a run extracts only for cells that still need it
     return _Row(
@@ -98,12 +98,6 @@ def _row(plan: BackbonePlan, history: History) -> _Row:
         estimate.tuning(plan.ready, history),
         estimate.feature_bytes(backbone),
     )
-
-
-def _state(cell: PlannedCell) -> str:
-    if isinstance(cell, Skipped):
-        return "skipped"
-    return "todo" if isinstance(cell, Ready) else "done"
 
 
 def _headline(plan: TaskPlan) -> str:
@@ -129,13 +123,13 @@ def _table(console: Console, rows: list[_Row], workers: int) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("backbone", overflow="fold")  # an address may be long; figures must not wrap
-    for title in ("to extract", *_STATES, "extract", "tune", "disk"):
+    for title in ("to extract", *_STATES.values(), "extract", "tune", "disk"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         values = [
             row.backbone.info.name,
             _features(row.backbone),
-            *(str(row.cells[state]) for state in _STATES),
+            *(str(row.cells[state]) for state in _STATES.values()),
             _time(row.extraction),
             _time(row.tuning, workers),
             size(row.disk) if row.disk else "–",

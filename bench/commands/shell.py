@@ -40,11 +40,7 @@ def interruptible(command: Command) -> Command:
 
 
 def known_control(value: str | None) -> Literal["random-init"] | None:
-    """Return what `--control` says.
-
-    Raises:
-        UserError: it is nothing that voxgrid knows.
-    """
+    """What `--control` says; a `UserError` where it is nothing that voxgrid knows."""
     if value is None or value == "random-init":
         return cast("Literal['random-init'] | None", value)
     raise UserError(f"--control knows only 'random-init', not '{value}'")

@@ -50,18 +50,13 @@ def resolve(
     cache: Path | None = None,
     allow_download: bool = False,
 ) -> Task:
-    """Find a task's clips on this machine, or download them.
+    """Find a task's clips on this machine, or download them: see `TaskModule.resolve`.
 
     Args:
-        name: one of `names()`.
-        data_root: folder with one sub-folder per task; `VOXGRID_DATA` by default.
-        cache: folder for what is downloaded or generated; `VOXGRID_CACHE` by default.
+        name: one of `names()`; another is a `UserError`, which says which was meant.
+        data_root: `VOXGRID_DATA` by default.
+        cache: `VOXGRID_CACHE` by default.
         allow_download: whether the network may be used.
-
-    Raises:
-        UserError: unknown name (says which was meant), or a data folder without clips.
-        DataUnavailable: no data; says how to get them.
-        StorageError: the cache cannot be written.
     """
     return TASKS.get(name).resolve(
         data_root if data_root is not None else env_data_root(),

@@ -19,23 +19,9 @@ from bench.protocols import table as protocols
 from bench.tasks.entry import TaskModule
 from heads.checks import CheckFailed, CheckResult, require
 
-__all__ = [
-    "CLIP_CHECKS",
-    "ENTRY_CHECKS",
-    "TASK_CHECKS",
-    "CheckFailed",
-    "CheckResult",
-    "TaskSubject",
-    "check_task",
-]
-
 
 class TaskSubject:
-    """A task under test, and its clips on this machine. Nothing is downloaded.
-
-    Args:
-        module: of the task.
-    """
+    """A task under test, and its clips on this machine. Nothing is downloaded."""
 
     def __init__(self, module: TaskModule) -> None:
         self.module = module
@@ -44,11 +30,7 @@ class TaskSubject:
 
     @cached_property
     def task(self) -> Task:
-        """The clips on this machine.
-
-        Raises:
-            DataUnavailable: there are none; says how to get them.
-        """
+        """The clips on this machine; a `DataUnavailable` where there are none."""
         return self.resolve()
 
     def resolve(self) -> Task:
@@ -191,11 +173,6 @@ def check_every_protocol_folds(subject: TaskSubject) -> None:
             )
 
 
-ENTRY_CHECKS: tuple[TaskCheck, ...] = (
-    check_entry_is_complete,
-    check_protocols_are_known,
-    check_a_sample_task_stands_in,
-)
 CLIP_CHECKS: tuple[TaskCheck, ...] = (
     check_resolving_is_repeatable,
     check_task_agrees_with_its_entry,
@@ -206,27 +183,28 @@ CLIP_CHECKS: tuple[TaskCheck, ...] = (
     check_every_clip_decodes,
     check_every_protocol_folds,
 )
-TASK_CHECKS: tuple[TaskCheck, ...] = (*ENTRY_CHECKS, *CLIP_CHECKS)
+TASK_CHECKS: tuple[TaskCheck, ...] = (
+    check_entry_is_complete,
+    check_protocols_are_known,
+    check_a_sample_task_stands_in,
+    *CLIP_CHECKS,
+)
 
 
 def check_task(module: TaskModule) -> Iterator[CheckResult]:
-    """Run every check on a task, yielding each outcome as it is known.
+    """Run every check on a task, yielding one result each; whatever a plugin raises is a problem.
 
     Where the clips are not on this machine, the checks of them are skipped and say so: what a
     sample twin passes says nothing about the code that reads the real clips.
-
-    Args:
-        module: of the task.
-
-    Yields:
-        One result per check; whatever a plugin raises is a problem as well.
     """
     subject = TaskSubject(module)
+    twin = subject.entry.twin
     for check in TASK_CHECKS:
         try:
             check(subject)
         except DataUnavailable as error:
-            yield CheckResult(check.__name__, skipped=_without_clips(subject, error))
+            instead = f"; its twin is checked by 'voxgrid check {twin}'" if twin else ""
+            yield CheckResult(check.__name__, skipped=f"{error}{instead}")
         except CheckFailed as error:
             yield CheckResult(check.__name__, str(error))
         # a plugin may raise anything, even exit, and the other checks have to go on
@@ -236,16 +214,10 @@ def check_task(module: TaskModule) -> Iterator[CheckResult]:
             yield CheckResult(check.__name__)
 
 
-def _without_clips(subject: TaskSubject, error: DataUnavailable) -> str:
-    twin = subject.entry.twin
-    return f"{error}" + (f"; its twin is checked by 'voxgrid check {twin}'" if twin else "")
-
-
 def _repeated(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _shared(parts: Iterable[Iterable[object]]) -> str:
     """The first few of what is in more than one part."""
-    counts = Counter(member for part in parts for member in set(part))
-    return shortened(sorted(str(member) for member, count in counts.items() if count > 1))
+    return shortened(_repeated(str(member) for part in parts for member in set(part)))

@@ -11,26 +11,15 @@ from bench.clips import Task
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a task without looking for its clips.
+    """What is known of a task without looking for its clips."""
 
-    Attributes:
-        name: as on the command line, in records and in paths.
-        protocols: names of the protocols that fit it, default first.
-        summary: one line for `voxgrid list`.
-        group: what clips are grouped by, in one word.
-        twin: the sample task that runs in its place where there is no data.
-        download: what `voxgrid run` tries to fetch where there is no data; None where nothing is
-            fetched unasked.
-        sample: True for generated data, which never shares a table with real data.
-    """
-
-    name: str
-    protocols: tuple[str, ...]
-    summary: str
-    group: str
-    twin: str | None = None
-    download: str | None = None
-    sample: bool = False
+    name: str  # as on the command line, in records and in paths
+    protocols: tuple[str, ...]  # names of those that fit it, default first
+    summary: str  # one line for `voxgrid list`
+    group: str  # what clips are grouped by, in one word
+    twin: str | None = None  # the sample task that runs in its place where there is no data
+    download: str | None = None  # what `voxgrid run` fetches unasked where there is no data
+    sample: bool = False  # True for generated data, which never shares a table with real data
 
 
 class TaskModule(Protocol):

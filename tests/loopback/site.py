@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.tasks.youtube.client import Hosts
-from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.links import Candidate
 from bench.tasks.youtube.site import Sound, YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError
 from tests.loopback.server import Server

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping, MutableSet
+from collections.abc import Mapping, MutableSet
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import httpx
 from filelock import FileLock
 from rich.console import Console
 
+from bench.clips import shortened
 from bench.errors import DataUnavailable, StorageError, UserError
 from bench.paths import cache_dir, data_root, offline
 from bench.progress import Reporter
@@ -28,7 +29,6 @@ _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
 _TIMEOUT = httpx.Timeout(20.0, connect=3.0)  # seconds between two pieces, and to connect
 _PIECE = 1 << 16
-_NAMED = 5  # clips named in a message before "…"
 _BY_HAND = (
     "get Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976 by other means "
     "and unzip it into the folder ravdess of VOXGRID_DATA"
@@ -99,7 +99,7 @@ def fetch_ravdess(
 
 
 def _is_complete(dest: Path, published: Mapping[str, str]) -> bool:
-    """Return whether the folder holds a file for every clip; False where it is empty or absent."""
+    """Whether the folder holds a file for every clip; False where it is empty or absent."""
     if not dest.is_dir() or not any(dest.iterdir()):
         return False
     found = {path.stem for path in dest.rglob("*") if path.suffix.lower() in (".wav", ".flac")}
@@ -142,7 +142,16 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
                 raise DataUnavailable(
                     f"{host} answers {response.status_code} for {url}: {_BY_HAND}"
                 )
-            _receive(response, part, begun if response.status_code == 206 else 0, reporter)
+            if response.status_code != 206:
+                begun = 0
+            total = begun + int(response.headers.get("Content-Length", 0))
+            with (
+                reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
+                part.open("ab" if begun else "wb") as file,
+            ):
+                for piece in response.iter_bytes(_PIECE):
+                    file.write(piece)
+                    phase(len(piece) / 1e6)
     except httpx.HTTPError as error:
         if answered:
             raise DataUnavailable(
@@ -151,17 +160,6 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
             ) from error
         silent.add(host)
         raise DataUnavailable(f"{host} cannot be reached: {_BY_HAND}") from error
-
-
-def _receive(response: httpx.Response, part: Path, begun: int, reporter: Reporter) -> None:
-    total = begun + int(response.headers.get("Content-Length", 0))
-    with (
-        reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
-        part.open("ab" if begun else "wb") as file,
-    ):
-        for piece in response.iter_bytes(_PIECE):
-            file.write(piece)
-            phase(len(piece) / 1e6)
 
 
 def _unpack(archive: Path, dest: Path, published: Mapping[str, str]) -> None:
@@ -206,13 +204,10 @@ def _differences(found: Mapping[str, str], published: Mapping[str, str]) -> str:
         "changed": {clip for clip in both if found[clip] != published[clip]},
     }
     return "; ".join(
-        f"{len(clips)} {what} ({_some(clips)})" for what, clips in parts.items() if clips
+        f"{len(clips)} {what} ({shortened(sorted(clips))})"
+        for what, clips in parts.items()
+        if clips
     )
-
-
-def _some(clips: Iterable[str]) -> str:
-    names = sorted(clips)
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def _storage_error(dest: Path, error: OSError) -> StorageError:

@@ -113,14 +113,13 @@ def read(folder: Path) -> Task:
     for path in _audio_files(folder):
         try:
             clip = _clip(path)
+            if clip.id in clips:
+                raise ValueError(
+                    "second copy of a clip (WAV goes before FLAC, then the shorter path)"
+                )
+            clips[clip.id] = clip
         except ValueError as error:
             excluded.append(Exclusion(path.relative_to(folder).as_posix(), str(error)))
-            continue
-        if clip.id in clips:
-            reason = "second copy of a clip (WAV goes before FLAC, then the shorter path)"
-            excluded.append(Exclusion(path.relative_to(folder).as_posix(), reason))
-        else:
-            clips[clip.id] = clip
     if not clips:
         first = f"; {excluded[0].clip}: {excluded[0].reason}" if excluded else ""
         raise UserError(
@@ -139,17 +138,15 @@ def read(folder: Path) -> Task:
 
 
 def _audio_files(folder: Path) -> list[Path]:
-    """Return files worth judging, the preferred copy of a clip first."""
+    """Files worth judging, the preferred copy of a clip first."""
+    suffixes = _READABLE + _OTHER_AUDIO
     found = []
     for path in folder.rglob("*"):
         inside = path.relative_to(folder).parts
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside)
-        if not hidden and path.suffix.lower() in _READABLE + _OTHER_AUDIO and path.is_file():
-            found.append(path)
-    suffixes = _READABLE + _OTHER_AUDIO
-    return sorted(
-        found, key=lambda path: (suffixes.index(path.suffix.lower()), len(path.parts), path)
-    )
+        if not hidden and path.suffix.lower() in suffixes and path.is_file():
+            found.append((suffixes.index(path.suffix.lower()), len(path.parts), path))
+    return [path for _, _, path in sorted(found)]
 
 
 def _clip(path: Path) -> Clip:
@@ -165,9 +162,7 @@ def _clip(path: Path) -> Clip:
 
 
 def _missing(clips: Mapping[str, Clip]) -> tuple[str, ...]:
-    absent = [clip for clip in manifest() if clip not in clips]
-    if not absent:
-        return ()
-    return (
-        f"{len(absent)} of the {len(manifest())} published clips are missing: {shortened(absent)}",
-    )
+    known = manifest()
+    absent = [clip for clip in known if clip not in clips]
+    note = f"{len(absent)} of the {len(known)} published clips are missing: {shortened(absent)}"
+    return (note,) if absent else ()

@@ -16,8 +16,18 @@ from scipy.signal import lfilter
 
 from bench.clips import Clip, Task
 from bench.tasks.entry import Entry
-from bench.tasks.sample import files
-from bench.tasks.sample.synthesis import BANDWIDTHS, VOWELS, quantised, random_of, resonate, white
+from bench.tasks.sample.files import generated
+from bench.tasks.sample.synthesis import (
+    BANDWIDTHS,
+    VOWELS,
+    hump,
+    near,
+    pulses,
+    quantised,
+    random_of,
+    resonate,
+    white,
+)
 
 ENTRY = Entry(
     "sample-emotion",
@@ -26,7 +36,6 @@ ENTRY = Entry(
     group="speaker",
     sample=True,
 )
-NAME = ENTRY.name
 LABELS = ("neutral", "happy", "sad", "angry")
 CLIPS_PER_CELL = 5  # of one voice and one emotion
 RATE = 16000
@@ -82,21 +91,13 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
     Raises:
         StorageError: the clips cannot be written.
     """
-    folder = cache / "data" / f"{NAME}-v{VERSION}"
-    ids = [
+    named = (
         (f"{voice}-{label}-{take}", label, voice)
         for voice in VOICES
         for label in LABELS
         for take in range(1, CLIPS_PER_CELL + 1)
-    ]
-    clips = tuple(
-        sorted(
-            (Clip(name, folder / f"{name}.wav", label, voice) for name, label, voice in ids),
-            key=lambda clip: clip.id,
-        )
     )
-    files.ensure(folder, clips, _sound)
-    return Task(name=NAME, labels=LABELS, clips=clips, protocols=ENTRY.protocols, sample=True)
+    return generated(ENTRY, VERSION, LABELS, named, cache, _sound)
 
 
 def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int) -> np.ndarray:
@@ -104,7 +105,7 @@ def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int
     random = random_of(_SEED, *entropy)
 
     def stray(value: float, share: float) -> float:
-        return value * (1 + share * (2 * random() - 1))
+        return value * near(random, share)
 
     pitch = stray(voice.pitch * manner.pitch, 0.08)
     melody = stray(manner.melody, 0.4)
@@ -118,15 +119,12 @@ def synthesize(voice: Voice, manner: Manner, entropy: tuple[int, ...], rate: int
         n = int(rate * stray(0.2 / tempo, 0.15))
         rise = melody * (2 * random() - 1)
         contour = pitch * (1 + rise * np.linspace(-1.0, 1.0, n))
-        turns = np.floor(np.cumsum(contour) / rate)
-        pulses = np.diff(turns, prepend=0.0) * np.sqrt(rate / pitch)
-        source = pulses + breath * white(random, n)
+        source = pulses(contour, pitch, rate) + breath * white(random, n)
         # a glottal pulse falls off with frequency, the less so the harder the voice is pressed
         sound = lfilter([brightness], [1, brightness - 1], source)
         for formant, width in zip(VOWELS[vowel], BANDWIDTHS, strict=True):
             sound = resonate(sound, stray(formant * voice.tract, 0.04), width, rate)
-        envelope = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 0.7
-        speech.append(sound * envelope * stray(1.0, 0.3))
+        speech.append(sound * hump(n) * stray(1.0, 0.3))
     margin = np.zeros(int(0.05 * rate))
     clip = np.concatenate([margin, *speech, margin])
     clip *= loudness / np.sqrt(np.mean(clip**2))

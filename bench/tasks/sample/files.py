@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from filelock import FileLock
 
-from bench.clips import Clip
+from bench.clips import Clip, Task
 from bench.errors import StorageError
+from bench.tasks.entry import Entry
 
 
-def ensure(
-    folder: Path, clips: Sequence[Clip], sound: Callable[[Clip], tuple[np.ndarray, int]]
-) -> None:
-    """Write the clips where any of them is missing; the folder appears with all of them at once.
+def generated(
+    entry: Entry,
+    version: int,
+    labels: tuple[str, ...],
+    named: Iterable[tuple[str, str, str]],
+    cache: Path,
+    sound: Callable[[Clip], tuple[np.ndarray, int]],
+) -> Task:
+    """Return a task whose clips lie below `cache`, where they appear all at once if any is missing.
 
     Args:
-        folder: where the clips' paths lie.
-        clips: all clips of the task.
+        entry: of the task.
+        version: of the sound.
+        labels: of the task.
+        named: id, label and group of every clip.
+        cache: the cache folder.
         sound: a clip → its samples, int16 (n,) or (n, channels), and their rate in Hz.
 
     Raises:
         StorageError: the clips cannot be written.
     """
+    folder = cache / "data" / f"{entry.name}-v{version}"
+    clips = tuple(
+        Clip(name, folder / f"{name}.wav", label, group) for name, label, group in sorted(named)
+    )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
@@ -38,6 +51,7 @@ def ensure(
             f"the sample clips cannot be written to {folder} ({error}): "
             "free some space or set VOXGRID_CACHE to a writable folder"
         ) from error
+    return Task(entry.name, labels, clips, entry.protocols, sample=True)
 
 
 def _write(

@@ -27,6 +27,11 @@ def random_of(*entropy: int) -> Random:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy))).random
 
 
+def near(random: Random, share: float) -> float:
+    """A factor near one."""
+    return float(1 + share * (2 * random() - 1))
+
+
 def white(random: Random, n: int) -> np.ndarray:
     """White noise of unit power, (n,)."""
     noise: np.ndarray = np.sqrt(12) * (random(n) - 0.5)
@@ -40,6 +45,19 @@ def resonate(sound: np.ndarray, centre: float, width: float, rate: int) -> np.nd
     gain = 1 - radius * turn + radius**2
     resonant: np.ndarray = lfilter([gain], [1, -radius * turn, radius**2], sound)
     return resonant
+
+
+def pulses(contour: np.ndarray, pitch: float, rate: int) -> np.ndarray:
+    """A voice's source: a pulse for each turn of a contour in Hz whose mean is `pitch`, (n,)."""
+    turns = np.floor(np.cumsum(contour) / rate)
+    source: np.ndarray = np.diff(turns, prepend=0.0) * np.sqrt(rate / pitch)
+    return source
+
+
+def hump(n: int) -> np.ndarray:
+    """Rises and falls once, (n,)."""
+    once: np.ndarray = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 0.7
+    return once
 
 
 def fed_back(sound: np.ndarray, period: int, *gains: float) -> np.ndarray:

@@ -18,12 +18,15 @@ from scipy.signal import lfilter
 
 from bench.clips import Clip, Task
 from bench.tasks.entry import Entry
-from bench.tasks.sample import files
+from bench.tasks.sample.files import generated
 from bench.tasks.sample.synthesis import (
     BANDWIDTHS,
     VOWELS,
     Random,
     fed_back,
+    hump,
+    near,
+    pulses,
     quantised,
     random_of,
     resonate,
@@ -37,7 +40,6 @@ ENTRY = Entry(
     group="channel",
     sample=True,
 )
-NAME = ENTRY.name
 LABELS = ("speech", "music", "percussion", "ambience")
 CLIPS_PER_CHANNEL = 10
 RATE = 16000
@@ -56,24 +58,15 @@ _CHORDS = ((1, 5 / 4, 3 / 2), (1, 6 / 5, 3 / 2), (1, 4 / 3, 5 / 3))  # just inte
 
 @dataclass(frozen=True)
 class Channel:
-    """How a channel's clips sound alike.
+    """How a channel's clips sound alike."""
 
-    Attributes:
-        kinds: what it makes clips of.
-        echo: delay of its room in seconds, and how much of the sound comes back.
-        tint: share of a low-passed copy added (below 0: taken away).
-        loudness: of the content, RMS.
-        hiss: of white noise, RMS.
-        hum: of the mains, RMS, at `mains` Hz.
-    """
-
-    kinds: tuple[str, ...]
-    echo: tuple[float, float]
-    tint: float
-    loudness: float
-    hiss: float
-    hum: float
-    mains: float
+    kinds: tuple[str, ...]  # what it makes clips of
+    echo: tuple[float, float]  # delay of its room in seconds, and how much of the sound comes back
+    tint: float  # share of a low-passed copy added (below 0: taken away)
+    loudness: float  # of the content, RMS
+    hiss: float  # of white noise, RMS
+    hum: float  # of the mains, RMS
+    mains: float  # Hz
 
 
 CHANNELS = {
@@ -102,18 +95,13 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
     Raises:
         StorageError: the clips cannot be written.
     """
-    folder = cache / "data" / f"{NAME}-v{VERSION}"
-    ids = [
+    named = (
         (f"{name}-{kind}-{take:02d}", kind, name)
         for name, channel in CHANNELS.items()
         for kind in channel.kinds
         for take in range(1, CLIPS_PER_CHANNEL // len(channel.kinds) + 1)
-    ]
-    clips = tuple(
-        Clip(clip, folder / f"{clip}.wav", label, group) for clip, label, group in sorted(ids)
     )
-    files.ensure(folder, clips, _sound)
-    return Task(name=NAME, labels=LABELS, clips=clips, protocols=ENTRY.protocols, sample=True)
+    return generated(ENTRY, VERSION, LABELS, named, cache, _sound)
 
 
 def synthesize(
@@ -134,15 +122,10 @@ def synthesize(
     bed = others[int(random() * len(others))]
     sound = _even(_MAKERS[kind](random, n, rate))
     sound = sound + (0.05 + 0.5 * random()) * _even(_MAKERS[bed](random, n, rate))
-    sound = _even(_in_room(sound, channel, random, rate)) * channel.loudness * _near(random, 0.4)
-    sound += channel.hiss * _near(random, 0.2) * white(random, n)
-    sound += channel.hum * _near(random, 0.2) * _hum(random, n, channel.mains, rate)
+    sound = _even(_in_room(sound, channel, random, rate)) * channel.loudness * near(random, 0.4)
+    sound += channel.hiss * near(random, 0.2) * white(random, n)
+    sound += channel.hum * near(random, 0.2) * _hum(random, n, channel.mains, rate)
     return quantised(sound)
-
-
-def _near(random: Random, share: float) -> float:
-    """A factor near one."""
-    return float(1 + share * (2 * random() - 1))
 
 
 def _even(sound: np.ndarray) -> np.ndarray:
@@ -159,13 +142,13 @@ def _speech(random: Random, n: int, rate: int) -> np.ndarray:
     while at < n:
         length = min(int(rate * (0.13 + 0.14 * random())), n - at)
         glide = 1 + 0.3 * (random() - 0.5) * np.linspace(-1.0, 1.0, length)
-        turns = np.floor(np.cumsum(pitch * _near(random, 0.15) * glide) / rate)
-        source = np.diff(turns, prepend=0.0) * np.sqrt(rate / pitch) + 0.05 * white(random, length)
+        contour = pitch * near(random, 0.15) * glide
+        source = pulses(contour, pitch, rate) + 0.05 * white(random, length)
         syllable = lfilter([0.5], [1, -0.5], source)
         vowel = VOWELS[int(random() * len(VOWELS))]
         for formant, width in zip(vowel, BANDWIDTHS, strict=True):
             syllable = resonate(syllable, formant * tract, width, rate)
-        sound[at : at + length] += syllable * _hump(length)
+        sound[at : at + length] += syllable * hump(length)
         at += length + int(rate * 0.08 * random())
     return sound
 
@@ -195,7 +178,7 @@ def _percussion(random: Random, n: int, rate: int) -> np.ndarray:
         centre, decay = drums[int(3 * random())]
         length = min(int(5 * decay * rate), n - at)
         stroke = white(random, length) * np.exp(-np.arange(length) / (decay * rate))
-        sound[at : at + length] += _near(random, 0.6) * resonate(stroke, centre, centre / 4, rate)
+        sound[at : at + length] += near(random, 0.6) * resonate(stroke, centre, centre / 4, rate)
     return sound
 
 
@@ -210,30 +193,19 @@ def _ambience(random: Random, n: int, rate: int) -> np.ndarray:
     return sound
 
 
-_MAKERS: dict[str, Callable[[Random, int, int], np.ndarray]] = {
-    "speech": _speech,
-    "music": _music,
-    "percussion": _percussion,
-    "ambience": _ambience,
-}
-
-
-def _hump(n: int) -> np.ndarray:
-    """Rises and falls once, (n,)."""
-    hump: np.ndarray = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 0.7
-    return hump
+_MAKERS: dict[str, Callable[[Random, int, int], np.ndarray]] = dict(
+    zip(LABELS, (_speech, _music, _percussion, _ambience), strict=True)
+)
 
 
 def _in_room(sound: np.ndarray, channel: Channel, random: Random, rate: int) -> np.ndarray:
     delay, returned = channel.echo
-    period = int(rate * delay * _near(random, 0.03))
-    heard = fed_back(sound, period, returned * _near(random, 0.1))
+    period = int(rate * delay * near(random, 0.03))
+    heard = fed_back(sound, period, returned * near(random, 0.1))
     # the pole stands for about 600 Hz at any rate
     pole = np.exp(-2 * np.pi * 600 / rate)
-    tinted: np.ndarray = heard + channel.tint * _near(random, 0.1) * lfilter(
-        [1 - pole], [1, -pole], heard
-    )
-    return tinted
+    low: np.ndarray = lfilter([1 - pole], [1, -pole], heard)
+    return heard + channel.tint * near(random, 0.1) * low
 
 
 def _hum(random: Random, n: int, mains: float, rate: int) -> np.ndarray:

@@ -4,15 +4,16 @@ The one program that it may run is deno, where that is on the PATH: yt-dlp solve
 YouTube's player has to solve before it gets at a format. It runs the player's code without access
 to files or the network.
 
-yt-dlp itself refuses `file:` and its like, and tries passing faults again. What it does not do is
-done here: it follows redirects to any host, and waits for ever where a server sends a byte now and
-then. Python announces every address that urllib opens, those of redirects too, and every socket
-that connects (audit events): the one is checked, the other kept, to be shut when the time is up.
+yt-dlp refuses `file:` and its like itself, and tries passing faults again; but it follows redirects
+to any host, and waits for ever where a server sends a byte now and then. Python announces every
+address that urllib opens and every socket that connects (audit events): the one is checked, the
+other kept, to be shut when the time is up.
 """
 
 from __future__ import annotations
 
 import email.utils
+import logging
 import re
 import socket
 import sys
@@ -83,19 +84,11 @@ class Options:
     again: Collection[str] = ()  # final statuses to try again
 
 
-class _Silent:
-    """A logger that says nothing: what matters comes as an exception."""
-
-    def debug(self, message: str) -> None: ...
-
-    warning = error = debug
-
-
 class Client(YoutubeDL):
     """A `YoutubeDL` for one thread, whose requests lead to a site's hosts alone.
 
-    Once `stop` is set, everything under way ends. Of the options, time and the number of
-    attempts are heeded; `auto_init` (load the extractors) and `params` are those of `YoutubeDL`.
+    Once `stop` is set, everything under way ends. `auto_init` (load the extractors) and `params`
+    are those of `YoutubeDL`.
     """
 
     def __init__(
@@ -106,8 +99,7 @@ class Client(YoutubeDL):
         auto_init: bool = False,
         **params: Any,
     ):
-        self.hosts = hosts
-        self.options = options
+        self.hosts, self.options = hosts, options
         self._stop = stop or threading.Event()
         self._ends = float("inf")
         self._lock = threading.Lock()
@@ -122,7 +114,7 @@ class Client(YoutubeDL):
                 "no_warnings": True,
                 "noprogress": True,
                 "color": "never",
-                "logger": _Silent(),
+                "logger": logging.Logger("silent", logging.CRITICAL),  # errors are raised too
                 "cachedir": False,
                 "noplaylist": True,
                 "updatetime": False,
@@ -254,7 +246,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def classify(error: YoutubeDLError) -> ItemError:
-    """Say in words of the manifest what an error of yt-dlp means for the video it happened with.
+    """Say what an error of yt-dlp means for the video it happened with.
 
     Texts of YouTube come first, then what HTTP says. A media address answered by 403 has usually
     expired: that passes when the video is described anew. A 404 or 410 of the media itself is
@@ -287,7 +279,7 @@ def classify(error: YoutubeDLError) -> ItemError:
 
 
 def _retry_after(value: str) -> float | None:
-    """Return the seconds to wait that a Retry-After header names, as a number or as a date."""
+    """The seconds that a Retry-After header names, as a number or as a date."""
     if re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
         return float(value)
     with suppress(ValueError):

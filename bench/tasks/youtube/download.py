@@ -15,8 +15,8 @@ from yt_dlp.downloader import get_suitable_downloader
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError
 
-from bench.audio.decode import Facts, Inspection
-from bench.audio.stream import Stream, reading
+from bench.audio.decode import inspected
+from bench.audio.stream import reading
 from bench.errors import ClipError
 from bench.tasks.youtube.client import Client, Hosts, Options
 from bench.tasks.youtube.manifest import unwritable
@@ -109,9 +109,7 @@ class _Item:
     """One download under way."""
 
     def __init__(self, sound: Sound, target: Path, client: Client):
-        self.sound = sound
-        self.target = target
-        self.client = client
+        self.sound, self.target, self.client = sound, target, client
         self.options = client.options
         self.received = 0  # bytes over the network
         self.have = 0  # bytes from the beginning of the file, as the downloader reports them
@@ -229,7 +227,7 @@ class _Item:
         whole = self._sibling("whole.mka")
         whole.write_bytes(heard.content)
         try:
-            facts = reading(whole, _decoded)
+            facts = reading(whole, inspected)
         except ClipError as error:
             silent = str(error).startswith("is silent")
             raise ItemError("no sound" if silent else "not audio", f"the sound {error}") from error
@@ -240,20 +238,8 @@ class _Item:
             )
         whole.replace(self.target)
         self.clear()
-        return Stored(
-            sha256=hashlib.sha256(heard.content).hexdigest(),
-            bytes=len(heard.content),
-            seconds=facts.seconds,
-            codec=heard.codec,
-            received=self.received,
-        )
+        digest = hashlib.sha256(heard.content).hexdigest()
+        return Stored(digest, len(heard.content), facts.seconds, heard.codec, self.received)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
-
-
-def _decoded(stream: Stream) -> Facts:
-    seen = Inspection(stream.rate)
-    for block in stream.blocks:
-        seen.add(block)
-    return seen.facts()

@@ -1,10 +1,16 @@
-"""One row of the table of links: the id in its link, whole or damaged, and its cells' spelling."""
+"""One row of the table of links: the spelling of its cells, and the id in its link.
+
+An id may have lost characters: which search result, if any, is provably the video meant?
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from bench.tasks.youtube.statuses import ItemError
 
 CATEGORIES = ("travel", "food", "art_music", "history")
 
@@ -43,14 +49,23 @@ class Video:
         return normalised(self.title)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A video that a search found; None is what the search does not say."""
+
+    id: str
+    title: str | None = None
+    channel: str | None = None
+    duration: float | None = None  # in seconds; a live stream has none
+
+
 def from_link(link: str) -> str:
     """Return the id in a link (`…watch?v=ID&t=10s`, `youtu.be/ID`, an id alone) as it is there.
 
     Of a text that looks like none of these, itself comes back, so that a message can show it.
     """
     text = link.strip()
-    match = _IN_URL.search(text)
-    if match is not None:
+    if match := _IN_URL.search(text):
         return match[1]
     return re.split(r"[?&#]", text, maxsplit=1)[0] or text
 
@@ -75,13 +90,37 @@ def repairable(left: str) -> bool:
 
 
 def could_be(candidate: str, left: str) -> bool:
-    """Whether a candidate is an id of which the scraper leaves exactly this.
-
-    That is the same as: the candidate holds `left`, and every character before and after it
-    belongs to the stripped set, while the ends of `left` do not. An id made of the set alone
-    leaves the empty text, so it is one of many that could be `''`.
-    """
+    """Whether a candidate is an id of which the scraper leaves exactly this."""
     return intact(candidate) and stripped(candidate) == left
+
+
+def repair(left: str, candidates: Iterable[Candidate]) -> Candidate:
+    """Return the only candidate that can be the video whose id lost characters.
+
+    Only the id decides. Of `n` characters left, one id in 64^11 / ((12 - n) * 14^(11 - n)) fits
+    by chance: one in 20 million for a single character, one in 9 * 10^10 for four. Titles and
+    channels are shared, translated and changed.
+
+    Args:
+        left: the id as the table has it.
+        candidates: what a search for the title found; the same id twice counts once.
+
+    Raises:
+        ItemError: none fits, or several different ids do; or what is left is empty, or cannot be
+            left by stripping.
+    """
+    by_id: dict[str, Candidate] = {}
+    for candidate in candidates:
+        by_id.setdefault(candidate.id, candidate)
+    fitting = [id for id in by_id if repairable(left) and could_be(id, left)]
+    if len(fitting) == 1:
+        return by_id[fitting[0]]
+    if fitting:
+        reason = f"the ids {' and '.join(fitting)} both fit what is left of it"
+        raise ItemError("not repaired", reason)
+    found = "1 video" if len(by_id) == 1 else f"{len(by_id)} videos"
+    reason = f"no id fits what is left of it; a search for the title found {found}"
+    raise ItemError("not repaired", reason)
 
 
 def normalised(text: str) -> str:

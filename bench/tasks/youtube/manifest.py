@@ -6,7 +6,7 @@ import csv
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,8 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import StorageError, UserError
 from bench.files import replacing
-from bench.tasks.youtube.links import CATEGORIES, Video, intact
-from bench.tasks.youtube.repair import Candidate, NotRepaired
+from bench.tasks.youtube.links import Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import Table
 
@@ -76,8 +75,7 @@ class Item:
         return Item(*told, in_table=self.in_table)
 
     def target(self, folder: Path) -> Path:
-        """Where its sound belongs: named by a digest, since ids that differ only in case would
-        be one file on some disks."""
+        """Where its sound belongs; named by a digest, as some disks ignore the case of letters."""
         if self.id is None:
             raise ValueError(f"video '{self.left}' has no id")
         return folder / AUDIO / f"{hashlib.sha256(self.id.encode()).hexdigest()[:20]}.mka"
@@ -91,8 +89,8 @@ class Ledger:
 
     Args:
         folder: of the task.
-        table: the table of links.
-        seconds: how much of the beginning of each video is wanted.
+        table: of links.
+        seconds: wanted of the beginning of each video.
         again: statuses to try again although they are final.
 
     Raises:
@@ -120,9 +118,13 @@ class Ledger:
             )
         again = set(again)
         for left, item in self._items.items():
-            gone = item.status == "ok" and not _is_there(folder, item)  # or cut by somebody
+            file = folder / AUDIO / str(item.file)
+            there = file.is_file() and file.stat().st_size == item.bytes  # nor cut by somebody
+            gone = item.status == "ok" and not there
             if gone or (item.status in again and item.in_table):
                 self._items[left] = item.untried()
+        with writing(folder / TABLE) as partial:
+            partial.write_bytes(table.data)
         _write_excluded(folder, table)
         write(folder, self._items.values())
 
@@ -156,14 +158,6 @@ class Ledger:
             self._items[item.left] = item
             write(self.folder, self._items.values())
 
-    def settle_repair(self, item: Item, found: Candidate | NotRepaired) -> None:
-        """Note what became of a damaged id; a `StorageError` where that cannot be written."""
-        if isinstance(found, NotRepaired):
-            self.settle(replace(item, status="not repaired", reason=found.reason))
-            return
-        told = replace(item.untried(), found_title=found.title, found_channel=found.channel)
-        self.settle(replace(told, id=found.id, duration=found.duration))
-
 
 def read(folder: Path) -> tuple[Item, ...]:
     """Return the items of a folder, if any; a `UserError` where its manifest is none."""
@@ -186,37 +180,15 @@ def write(folder: Path, items: Iterable[Item]) -> None:
     """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-    with _replacing(folder / MANIFEST) as partial:
+    with writing(folder / MANIFEST) as partial:
         pq.write_table(table, partial)
-
-
-def write_table(folder: Path, content: bytes) -> None:
-    """Keep a copy of the table; a `StorageError` where that cannot be."""
-    with _replacing(folder / TABLE) as partial:
-        partial.write_bytes(content)
-
-
-def by_category(items: Iterable[Item]) -> Mapping[State, Mapping[str, int]]:
-    """Count the videos of the table by status and category; statuses nobody has are left out."""
-    found = Counter((item.status, item.category) for item in items if item.in_table)
-    return {
-        status: {category: found[status, category] for category in CATEGORIES}
-        for status in STATES
-        if any(found[status, category] for category in CATEGORIES)
-    }
-
-
-def _is_there(folder: Path, item: Item) -> bool:
-    path = folder / AUDIO / str(item.file)
-    return path.is_file() and path.stat().st_size == item.bytes
 
 
 def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) -> None:
     """Raise where clips of several lengths would be mixed: length tells where a clip is from."""
     lengths = {item.asked_seconds for item in items if item.status == "ok"}
-    others = sorted(length for length in lengths if length and length != seconds)
-    if others:
-        held = " and ".join(f"{other:g}" for other in others)
+    if others := lengths - {seconds, None}:
+        held = " and ".join(f"{other:g}" for other in sorted(filter(None, others)))
         raise UserError(
             f"{folder} holds the first {held} s of each video, and {seconds:g} s are asked for: "
             f"use --seconds {held}, or another folder with --to"
@@ -226,7 +198,7 @@ def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) ->
 def _write_excluded(folder: Path, table: Table) -> None:
     """List the rows of the table that are left out, each with its reason."""
     with (
-        _replacing(folder / EXCLUDED) as partial,
+        writing(folder / EXCLUDED) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
@@ -248,6 +220,16 @@ def _schema() -> pa.Schema:
     return pa.schema(columns)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Write a file of the folder whole or not at all; a `StorageError` where it cannot be."""
+    try:
+        with replacing(path) as partial:
+            yield partial
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> StorageError:
     """Return what to say where a file or folder of the fetch cannot be written."""
     return StorageError(
@@ -255,12 +237,3 @@ def unwritable(path: Path, error: OSError) -> StorageError:
         "or choose another folder with --to, then run the same command again; finished downloads "
         "are kept"
     )
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    try:
-        with replacing(path) as partial:
-            yield partial
-    except OSError as error:
-        raise unwritable(path, error) from error

@@ -37,9 +37,7 @@ class Patience:
     def __call__(self, action: Callable[[], Result]) -> Result:
         """Return what an action returns, asking again after passing faults.
 
-        Raises:
-            ItemError: a lasting fault, or the last of the passing ones.
-            Stopped: the stop was set before there was an outcome.
+        Raises an `ItemError` for a lasting fault, or the last of the passing ones, and `Stopped`.
         """
         attempt = 0
         while True:
@@ -76,11 +74,7 @@ class Patience:
             self._next = max(self._next, time.monotonic() + seconds)
 
     def count(self, error: ItemError | None) -> None:
-        """Count what an item ended with, None for well.
-
-        Raises:
-            DataUnavailable: there is no sense in going on; says what to do.
-        """
+        """Count what an item ended with, None for well; a `DataUnavailable` after too many."""
         with self._lock:
             if error is None or error.status in FINAL:
                 self._blocked = self._failed = 0  # an answer, if not always the one hoped for

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from bench.progress import Phase, Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
+from bench.tasks.youtube.links import repair
 from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.patience import Patience
-from bench.tasks.youtube.repair import NotRepaired, repair
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError
 from bench.tasks.youtube.table import Table
@@ -45,18 +45,16 @@ def fetch_all(
     reporter: Reporter,
     *,
     stop: threading.Event | None = None,
-    original: bytes | None = None,
 ) -> Summary:
     """Fetch the sound of a table's videos; goes on where an earlier call stopped.
 
     Args:
         table: of links.
-        folder: gets `manifest.parquet`, `excluded.csv` and `audio/`.
+        folder: gets `manifest.parquet`, `excluded.csv`, `table.csv` and `audio/`.
         site: finds and describes videos.
         options: how to fetch.
         reporter: where progress goes.
         stop: set here where threads are to end; for a site that heeds it too.
-        original: the table's file, kept as `table.csv` once the folder is ours.
 
     Raises:
         UserError: another fetch works in the folder, or it holds clips of another length.
@@ -65,8 +63,6 @@ def fetch_all(
     """
     with _exclusive(folder):
         ledger = Ledger(folder, table, options.seconds, options.again)
-        if original is not None:
-            manifest.write_table(folder, original)
         run = _Run(ledger, site, options, stop or threading.Event())
         if options.repair and (damaged := ledger.to_repair()):
             with reporter.phase("repair ids (videos)", len(damaged)) as phase:
@@ -84,10 +80,8 @@ class _Run:
         self, ledger: Ledger, site: YouTube, options: Options, stop: threading.Event
     ) -> None:
         self.summary = Summary()
-        self._ledger = ledger
-        self._site = site
-        self._options = options
-        self._stop = stop
+        self._ledger, self._site = ledger, site
+        self._options, self._stop = options, stop
         self._counting = threading.Lock()
         self._patience = Patience(options, stop)
 
@@ -112,7 +106,10 @@ class _Run:
         except ItemError as error:
             status, reason = error.status, str(error)
             self._ledger.settle(replace(item, status=status, reason=reason, fetched_at=_now()))
-            self._count(refused=1, unfinished=status not in FINAL)
+            unrepaired = status == "not repaired"
+            self._count(
+                not_repaired=unrepaired, refused=not unrepaired, unfinished=status not in FINAL
+            )
             self._patience.count(error)
             return f"row {item.row}: {status}: {reason}"
         self._patience.count(None)
@@ -121,10 +118,15 @@ class _Run:
     def repair(self, item: Item) -> str:
         """Search for a damaged id."""
         found = repair(item.left, self._site.search(item.title))
-        self._ledger.settle_repair(item, found)
-        if isinstance(found, NotRepaired):
-            self._count(not_repaired=1)
-            return found.reason
+        self._ledger.settle(
+            replace(
+                item.untried(),
+                id=found.id,
+                duration=found.duration,
+                found_title=found.title,
+                found_channel=found.channel,
+            )
+        )
         self._count(repaired=1)
         return f"'{item.left}' is {found.id}"
 
@@ -133,26 +135,25 @@ class _Run:
         sound = self._site.describe(str(item.id))
         target = item.target(self._ledger.folder)
         stored = download(sound, target, self._options, self._site.hosts, self._stop)
+        of_file = asdict(stored)
+        received = of_file.pop("received")
         self._ledger.settle(
             replace(
                 item,
                 status="ok",
                 reason="",
                 file=target.name,
-                sha256=stored.sha256,
-                seconds=stored.seconds,
                 asked_seconds=self._options.seconds,
-                bytes=stored.bytes,
-                codec=stored.codec,
                 duration=sound.duration,
                 found_title=sound.title,
                 found_channel=sound.channel,
                 channel_id=sound.channel_id,
                 fetched_at=_now(),
+                **of_file,
             )
         )
-        self._count(fetched=1, received=stored.received)
-        return f"{stored.seconds:.0f} s of sound, {stored.received / 1e6:.1f} MB"
+        self._count(fetched=1, received=received)
+        return f"{stored.seconds:.0f} s of sound, {received / 1e6:.1f} MB"
 
     def _count(self, **more: int) -> None:
         with self._counting:

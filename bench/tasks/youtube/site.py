@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookiejar import LoadError
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from yt_dlp.cookies import YoutubeDLCookieJar
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Client, Hosts, Options
-from bench.tasks.youtube.links import intact, short
-from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.links import Candidate, intact, short
 from bench.tasks.youtube.statuses import ItemError
 
 _NAMES = ("youtube.com", "youtube-nocookie.com", "googlevideo.com", "ytimg.com")
@@ -28,15 +27,11 @@ _NOT_YET = ("is_live", "is_upcoming", "post_live")
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What a site says about a video, enough to download its sound; None is what it does not."""
+class Sound(Candidate):
+    """A video of which enough is known to download its sound."""
 
-    id: str
-    title: str | None
-    channel: str | None
-    channel_id: str | None
-    duration: float | None  # of the whole video, in seconds
-    info: Mapping[str, Any]  # yt-dlp's, formats included
+    channel_id: str | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)  # yt-dlp's, formats included
 
 
 class YouTube:
@@ -115,7 +110,7 @@ def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise ItemError("failed", "the search came back without a list")
     return tuple(
-        Candidate(id, _text(entry, "title"), _channel(entry), positive(entry.get("duration")))
+        Candidate(id, *_told(entry))
         for entry in entries
         if isinstance(entry, Mapping) and (id := _text(entry, "id")) and intact(id)
     )
@@ -147,14 +142,7 @@ def described(id: str, info: Mapping[str, Any]) -> Sound:
     # yt-dlp says 'maybe' where it is worth a try
     if all(one.get("has_drm") and one.get("has_drm") != "maybe" for one in sounds):
         raise ItemError("unavailable", "its sound is encrypted (DRM)")
-    return Sound(
-        id=id,
-        title=_text(info, "title"),
-        channel=_channel(info),
-        channel_id=_text(info, "channel_id"),
-        duration=positive(info.get("duration")),
-        info=info,
-    )
+    return Sound(id, *_told(info), _text(info, "channel_id"), info)
 
 
 def positive(value: object) -> float | None:
@@ -170,8 +158,10 @@ def _text(entry: Mapping[str, object], key: str) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _channel(entry: Mapping[str, object]) -> str | None:
-    return _text(entry, "channel") or _text(entry, "uploader")
+def _told(entry: Mapping[str, object]) -> tuple[str | None, str | None, float | None]:
+    """Title, channel and duration."""
+    channel = _text(entry, "channel") or _text(entry, "uploader")
+    return _text(entry, "title"), channel, positive(entry.get("duration"))
 
 
 def _read(cookies: Path) -> str:

@@ -22,16 +22,11 @@ _GAP = 0.02  # seconds; timestamps in milliseconds leave smaller ones between pa
 
 
 class NotSound(Exception):
-    """A file that holds no sound that can be kept; the message is the reason alone.
-
-    Args:
-        reason: why.
-        certain: whether more of the file would change nothing.
-    """
+    """A file that holds no sound that can be kept; the message is the reason alone."""
 
     def __init__(self, reason: str, certain: bool = False):
         super().__init__(reason)
-        self.certain = certain
+        self.certain = certain  # whether more of the file would change nothing
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
 from typing import Literal, get_args
+
+from pydantic import TypeAdapter
 
 from bench.errors import VoxgridError
 
@@ -45,49 +49,12 @@ _ADVICE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-# The first that matches decides: "Private video. Sign in if …" before any other "Sign in".
-_TEXTS: tuple[tuple[Status, str], ...] = (
-    (
-        "blocked",
-        r"not a bot|captcha|rate-limited by youtube|IP is likely being blocked|unusual traffic|"
-        r"content isn.t available, try again later",
-    ),
-    # said to this machine, its yt-dlp or its lack of a JavaScript runtime, not of the video
-    (
-        "failed",
-        r"\b(?:on|in|by|of) (?:this|your) (?:application|app|device|browser)\b|"
-        r"session does not exist|playback id|\berror(?: code)?:? 15\d\b|"
-        r"requested format is not available|only images are available|no video formats",
-    ),
-    ("private", r"private video|video is private|granted access to this video"),
-    (
-        "members only",
-        r"members?[- ]only|channel.s members|join this channel|premium members|"
-        r"requires? (?:payment|purchase)|must be (?:purchased|rented)|this video is only "
-        r"available for (?:premium|paying)",
-    ),
-    ("geo-blocked", r"(?:in|from) your (?:country|location|region)|geo[- ]?restrict"),
-    ("age-restricted", r"confirm your age|age[- ]restricted|age[- ]verif|inappropriate for"),
-    (
-        "removed",
-        r"removed by|has been removed|been terminated|closed their youtube account|"
-        r"(?:account|channel).{0,40}(?:terminated|closed|deleted|does not exist)|"
-        r"copyright claim|was deleted",
-    ),
-    (
-        "live",
-        r"live event|premieres? in|premieres? will|is a premiere|live stream|is offline|"
-        r"not currently live|^offline\.?$|is_upcoming|waiting for the (?:live|premiere)",
-    ),
-    (
-        "unavailable",
-        r"drm protected|copyright grounds|unsupported url|incomplete youtube id|"
-        r"video (?:is )?(?:unavailable|not available|no longer available)|content is unavailable|"
-        r"(?:video|content) (?:isn.t|is not|is no longer) available|video does not exist|"
-        r"playback on other websites",
-    ),
+_TEXTS = TypeAdapter(dict[Status, list[str]]).validate_python(
+    tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 )
-_REASONS = tuple((status, re.compile(text, re.IGNORECASE)) for status, text in _TEXTS)
+_REASONS: dict[Status, re.Pattern[str]] = {
+    status: re.compile("|".join(texts), re.IGNORECASE) for status, texts in _TEXTS.items()
+}
 
 
 class ItemError(VoxgridError):
@@ -116,7 +83,7 @@ class Stopped(VoxgridError):
 
 def status_of(text: str) -> Status | None:
     """Return what a sentence of YouTube's means; None where it is not known."""
-    return next((status for status, pattern in _REASONS if pattern.search(text)), None)
+    return next((status for status, pattern in _REASONS.items() if pattern.search(text)), None)
 
 
 def cleaned(text: str) -> str:

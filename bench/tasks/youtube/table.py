@@ -8,7 +8,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.clips import shortened
 from bench.errors import UserError
@@ -23,17 +22,6 @@ from bench.tasks.youtube.links import (
     repairable,
     short,
 )
-
-Why = Literal[
-    "copy of a row",
-    "wrong number of cells",
-    "unknown category",
-    "unreadable link",
-    "link with several categories",
-    "title with several categories",
-    "repeated link",
-    "repeated title",
-]
 
 # the author's header, and the one of the copy on Kaggle
 _COLUMNS = {
@@ -51,7 +39,7 @@ class Excluded:
     """A row left out: the kind of reason, to be counted, and the reason in one sentence."""
 
     video: Video
-    why: Why
+    why: str
     reason: str
 
 
@@ -65,6 +53,7 @@ class Table:
 
     videos: tuple[Video, ...]
     excluded: tuple[Excluded, ...]
+    data: bytes  # of the file
 
 
 def parse(data: bytes, source: str) -> Table:
@@ -114,6 +103,7 @@ def parse(data: bytes, source: str) -> Table:
     return Table(
         tuple(sorted(videos, key=lambda video: video.row)),
         tuple(sorted(excluded, key=lambda entry: entry.video.row)),
+        data,
     )
 
 
@@ -212,11 +202,11 @@ def _without_conflicts(
     kept = []
     for video in videos:
         if rows := links.get(video.link_key):
-            why: Why = "link with several categories"
-            excluded.append(Excluded(video, why, f"the link is {rows}"))
+            reason = f"the link is {rows}"
+            excluded.append(Excluded(video, "link with several categories", reason))
         elif rows := titles.get(video.title_key):
-            why = "title with several categories"
-            excluded.append(Excluded(video, why, f"the title is {rows}"))
+            reason = f"the title is {rows}"
+            excluded.append(Excluded(video, "title with several categories", reason))
         else:
             kept.append(video)
     return kept
@@ -238,7 +228,7 @@ def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Vide
         )
         kept.append(first)
         for video in others:
-            why: Why = "repeated title"
+            why = "repeated title"
             if video.link_key == first.link_key:
                 why, same = "repeated link", "the same link as"
             elif video.title_key == first.title_key:

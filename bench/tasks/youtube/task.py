@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.clips import Clip, Exclusion, Task
@@ -11,7 +12,7 @@ from bench.protocols.grouping import components
 from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES, normalised
-from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, Item
+from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, STATES, Item
 
 ENTRY = Entry(
     "youtube",
@@ -37,15 +38,14 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         UserError: the manifest cannot be read.
         DataUnavailable: nothing is fetched; says how to.
     """
-    places = [folder(root, cache) for root in (data_root, None)]
-    found = next((place for place in places if (place / MANIFEST).is_file()), None)
-    if found is None:
-        raise DataUnavailable(
-            "no sound of the YouTube videos is on this machine: get the table of links (CSV with "
-            "link, title, description, category; on Kaggle: Youtube Videos Dataset) and run "
-            "'voxgrid fetch youtube TABLE.csv'"
-        )
-    return read(found)
+    for place in (folder(data_root, cache), folder(None, cache)):
+        if (place / MANIFEST).is_file():
+            return read(place)
+    raise DataUnavailable(
+        "no sound of the YouTube videos is on this machine: get the table of links (CSV with "
+        "link, title, description, category; on Kaggle: Youtube Videos Dataset) and run "
+        "'voxgrid fetch youtube TABLE.csv'"
+    )
 
 
 def read(place: Path) -> Task:
@@ -100,7 +100,7 @@ def _path(place: Path, item: Item) -> Path:
 
 
 def _groups(items: Sequence[Item]) -> list[str]:
-    """Return each video's group: its channel, as the table or the site names it.
+    """Each video's group: its channel, as the table or the site names it.
 
     The table's channel is the first line of a description, which may be wrong or missing; the
     site's may have been renamed since. Videos that share either are one group: merging two
@@ -111,25 +111,25 @@ def _groups(items: Sequence[Item]) -> list[str]:
         for item in items
     ]
     ids = [item.channel_id or f"video:{item.id}" for item in items]
-    group_of: dict[int, str] = {}
+    groups = list(names)
     for members in components(names, ids):
-        group = min(names[index] for index in members)
-        group_of.update(dict.fromkeys(members, group))
-    return [group_of[index] for index in range(len(items))]
+        for index in members:
+            groups[index] = min(names[other] for other in members)
+    return groups
 
 
 def _notes(items: Sequence[Item], fetched: Sequence[Item]) -> tuple[str, ...]:
-    counts: Mapping[str, int] = {
-        status: sum(of.values()) for status, of in manifest.by_category(items).items()
-    }
+    counts = Counter(item.status for item in items)
     absent = ", ".join(
-        f"{count} {status}" for status, count in counts.items() if status not in ("ok", NOT_TRIED)
+        f"{counts[status]} {status}"
+        for status in STATES
+        if counts[status] and status not in ("ok", NOT_TRIED)
     )
     notes = [
         f"{len(fetched)} of the {len(items)} videos of the table have sound here"
         + (f"; not to be had: {absent}" if absent else "")
     ]
-    if counts.get(NOT_TRIED):
+    if counts[NOT_TRIED]:
         notes.append(
             f"{counts[NOT_TRIED]} videos are not fetched yet: 'voxgrid fetch youtube' goes on"
         )

@@ -14,13 +14,7 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from bench.audio.decode import (
-    Audio,
-    Inspection,
-    load,
-    resampled,
-    resampled_length,
-)
+from bench.audio.decode import Audio, Inspection, load, resampled, resampled_length
 from bench.errors import ClipError
 
 RATE = 16000

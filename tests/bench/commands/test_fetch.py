@@ -85,17 +85,17 @@ def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.csv"], "the table missing.csv cannot be read"),
+        (["missing.csv"], "'missing.csv' does not exist"),
         ([], "which table of links"),
         (["--status"], "nothing was fetched to"),
-        (["--again", "privat", "x.csv"], "did you mean 'private'"),
-        (["--timeout", "soon", "x.csv"], "--timeout: 'soon' is no duration"),
-        (["--seconds", "0.5", "x.csv"], "--seconds must be 1 or more"),
-        (["--seconds", "inf", "x.csv"], "--seconds must be 1 or more, and not inf"),
-        (["--timeout", "0s", "x.csv"], "--timeout must be 1 or more"),
-        (["--again", "ok", "x.csv"], "--again knows no status 'ok'"),
-        (["--again", "not repaired", "--no-repair", "x.csv"], "leave out --no-repair"),
-        (["--cookies", "nowhere.txt", "x.csv"], "there is no cookies file nowhere.txt"),
+        (["--again", "privat", __file__], "did you mean 'private'"),
+        (["--timeout", "soon", __file__], "--timeout: 'soon' is no duration"),
+        (["--seconds", "0.5", __file__], "--seconds must be 1 or more"),
+        (["--seconds", "inf", __file__], "--seconds must be 1 or more, and not inf"),
+        (["--timeout", "0s", __file__], "--timeout must be 1 or more"),
+        (["--again", "ok", __file__], "--again knows no status 'ok'"),
+        (["--again", "not repaired", "--no-repair", __file__], "leave out --no-repair"),
+        (["--cookies", "nowhere.txt"], "'nowhere.txt' does not exist"),
     ],
 )
 def test_mistakes_are_named_with_a_next_step(

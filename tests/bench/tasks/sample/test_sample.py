@@ -24,7 +24,7 @@ from bench.protocols.table import make_folds
 from bench.tasks import TASKS, find, names, resolve
 from bench.tasks.sample import emotion, topic
 
-MODULES = {module.NAME: module for module in (emotion, topic)}
+MODULES = {module.ENTRY.name: module for module in (emotion, topic)}
 # Change one together with its VERSION, and only then.
 DIGESTS = {
     "sample-emotion": (1, "a2229a2383f262982a564bb54e2a5f99c501e251aa984e51649b18e0090517ff"),

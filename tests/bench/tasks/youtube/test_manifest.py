@@ -17,7 +17,6 @@ from bench.errors import StorageError, UserError
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import STATES, Item, Ledger
-from bench.tasks.youtube.repair import Candidate, NotRepaired
 from bench.tasks.youtube.table import Table, parse
 
 HEADER = "link,title,description,category\n"
@@ -154,30 +153,12 @@ def test_final_statuses_are_left_alone_unless_asked_for_and_passing_ones_tried_a
     ]
 
 
-def test_a_repair_is_kept_with_its_evidence(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, THREE, 60.0)
-    (item,) = ledger.to_repair()
-    ledger.settle_repair(item, Candidate("wwwZbcdefgX", "Rome!", "Channel of Rome", 71.0))
-
-    again = Ledger(tmp_path, THREE, 60.0)
-    assert again.to_repair() == ()
-    assert {i.id for i in again.to_fetch()} == {"Zbcdefghij1", "Zbcdefghij2", "wwwZbcdefgX"}
-    (kept,) = (i for i in again.items if i.left == "ZbcdefgX")
-    assert (kept.found_title, kept.found_channel, kept.duration) == (
-        "Rome!",
-        "Channel of Rome",
-        71.0,
-    )
-
-
 def test_ids_that_nothing_fits_are_not_searched_for_again_unless_asked(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
     (item,) = ledger.to_repair()
-    ledger.settle_repair(item, NotRepaired("no id fits"))
+    ledger.settle(replace(item, status="not repaired", reason="no id fits"))
     again = Ledger(tmp_path, THREE, 60.0)
     assert again.to_repair() == ()
-    (kept,) = (i for i in again.items if i.left == "ZbcdefgX")
-    assert (kept.status, kept.id, kept.reason) == ("not repaired", None, "no id fits")
     assert len(Ledger(tmp_path, THREE, 60.0, again=("not repaired",)).to_repair()) == 1
 
 

@@ -210,6 +210,24 @@ def test_what_a_site_says_is_not_read_as_markup(server: Server, tmp_path: Path) 
     assert list(statuses(tmp_path).values()).count("ok") == 4
 
 
+def test_a_repair_is_kept_with_its_evidence(server: Server, tmp_path: Path) -> None:
+    lines = ["link,title,description,category"]
+    lines += ["https://www.youtube.com/watch?v=ZbcdefgX,Rome,Channel of Rome,history"]
+    lines += ["https://www.youtube.com/watch?v=ZbcdefgY,Oslo,Channel of Oslo,history"]
+    found = LoopbackVideo("wwwZbcdefgX", "/rome", title="Rome", duration=3.0, suffix="mp3")
+    server.answers["/rome"] = Answer(SOUND, "audio/mpeg")
+    reporter = Reporter(Console(file=io.StringIO()))
+    links = parse("\n".join(lines).encode(), "table")
+    summary = fetch_all(links, tmp_path, LoopbackSite(server, [found]), OPTIONS, reporter)
+    assert (summary.repaired, summary.not_repaired, summary.refused) == (1, 1, 0)
+    rome, oslo = manifest.read(tmp_path)
+    assert (rome.id, rome.found_title, rome.duration) == ("wwwZbcdefgX", "Rome", 3.0)
+    assert (rome.found_channel, rome.status) == ("A channel", "ok")
+    assert (oslo.status, oslo.id) == ("not repaired", None)
+    assert oslo.reason.startswith("no id fits what is left of it")
+    assert (tmp_path / manifest.TABLE).read_bytes() == links.data
+
+
 def test_categories_take_turns(tmp_path: Path) -> None:
     lines = ["link,title,description,category"]
     for category in ("food", "history", "travel"):

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Options
-from bench.tasks.youtube.links import intact
-from bench.tasks.youtube.repair import Candidate
+from bench.tasks.youtube.links import Candidate, intact
 from bench.tasks.youtube.site import YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError, Stopped
 from tests.loopback.server import Answer, Server
