@@ -85,10 +85,10 @@ def _checkpoint(folder: Path) -> tuple[Path, list[dict[str, Any]]] | None:
 
 
 def test_a_run_killed_in_an_epoch_goes_on_from_the_last_checkpoint(
-    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
+    voxgrid_process: Voxgrid, environment: dict[str, str], tmp_path: Path
 ) -> None:
     cell = (*TRAINING, "--backbone", "whisper-base", "--trials", "1", "--jobs", "1")
-    whole = voxgrid("run", *cell, "--results", "whole")
+    whole = voxgrid_process("run", *cell, "--results", "whole")
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", "run", *cell, "--results", "killed"],
@@ -110,7 +110,7 @@ def test_a_run_killed_in_an_epoch_goes_on_from_the_last_checkpoint(
     before = _checkpoint(tmp_path / "killed")
     assert before is not None, "it was killed after the training, not in it"
 
-    again = voxgrid("run", *cell, "--results", "killed")
+    again = voxgrid_process("run", *cell, "--results", "killed")
     assert again.returncode == 0, again.stderr
     (expected,) = records.read_all(tmp_path / "whole")
     (found,) = records.read_all(tmp_path / "killed")
