@@ -73,7 +73,7 @@ _ALONE: dict[str, list[_Table]] = {
         ),
     ],
     "heads": [
-        ("Heads", "name|fitted on|what it is; origin", "{name}|{wants}|{summary}; {package}"),
+        ("Heads", "name|reads|what it is; origin", "{name}|{reads}|{summary}; {package}"),
     ],
 }
 
@@ -184,7 +184,7 @@ def _backbone(name: str) -> Entry:
 
 def _head(name: str) -> Entry:
     entry = asdict(HEADS.info(name))
-    return entry | {"wants": sorted(HEADS.get(name)), "origin": HEADS.origin(name)}
+    return entry | {"reads": sorted(HEADS.get(name)), "origin": HEADS.origin(name)}
 
 
 def _as_json(value: object) -> object:
@@ -233,7 +233,7 @@ def render(found: Mapping[str, Sequence[Entry]]) -> None:
 
 def _shown(entry: Entry) -> Entry:
     """An entry with lists as lines, parameters in millions and the package it comes with."""
-    lines = {key: "\n".join(v) for key, v in entry.items() if key in ("protocols", "wants")}
+    lines = {key: "\n".join(v) for key, v in entry.items() if key in ("protocols", "reads")}
     parameters = entry.get("parameters")
     millions = f"{parameters / 1e6:.1f}" if parameters else "–"
     _, bracket, package = str(entry.get("origin")).rpartition("(")

@@ -47,17 +47,15 @@ def predictions_path(results: Path, cell: Cell) -> Path:
 def write(results: Path, record: Record) -> Path:
     """Store a record.
 
-    A skip or a failure never takes the place of a result that was measured before, and the same
-    skip or failure again keeps its file byte for byte.
+    A skip or a failure never takes the place of a result that was measured before, nor of a file
+    that cannot be read and may hold one; the same skip or failure again keeps its file byte for
+    byte.
     """
     path = record_path(results, record.cell)
-    stored = read(path) if path.exists() else None
-    if (
-        stored is not None
-        and record.status != "ok"
-        and (stored.status == "ok" or stored.same_outcome(record))
-    ):
-        return path
+    if record.status != "ok" and path.exists():
+        stored = read(path)
+        if stored is None or stored.status == "ok" or stored.same_outcome(record):
+            return path
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
     return path

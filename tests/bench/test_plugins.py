@@ -403,21 +403,21 @@ def test_classes_of_heads_belong_to_their_record() -> None:
     assert {"fine_tune", "gradient_boosting", "logistic_regression"} <= set(HEADS.names())
     for name in HEADS.names():
         assert HEADS.info(name).name == name
-        for wants, cls in HEADS.get(name).items():
+        for reads, cls in HEADS.get(name).items():
             assert cls.info is HEADS.info(name)
-            assert cls.wants == wants
+            assert cls.reads == reads
 
 
 def test_a_head_may_be_fitted_on_more_than_one_thing() -> None:
     assert set(HEADS.get("mlp")) == {"vectors", "frames"}
     assert set(HEADS.get("fine_tune")) == {"backbone"}
-    assert HEADS.reading("mlp", "frames") is not HEADS.reading("mlp")
+    assert HEADS.reading("mlp", "frames") is not HEADS.reading("mlp", "vectors")
 
 
 def test_what_a_head_is_not_fitted_on_is_refused_with_what_it_is() -> None:
-    with pytest.raises(HeadError, match="'fine_tune' is not fitted on vectors, it is fitted on ba"):
-        HEADS.reading("fine_tune")
-    with pytest.raises(HeadError, match=r"'mlp' is not fitted on backbone.*on frames or vectors"):
+    with pytest.raises(HeadError, match="'fine_tune' does not read vectors, it reads backbone"):
+        HEADS.reading("fine_tune", "vectors")
+    with pytest.raises(HeadError, match=r"'mlp' does not read backbone.*reads frames or vectors"):
         HEADS.reading("mlp", "backbone")
 
 
@@ -429,9 +429,9 @@ def test_a_head_without_info_is_refused() -> None:
 def test_a_module_with_two_heads_on_the_same_thing_is_refused() -> None:
     module = head_module("crowded", "one")
     module.Other = type("Other", (Head,), {"info": module.INFO, "__module__": "crowded"})
-    with pytest.raises(InvalidPlugin, match="one Head subclass that wants vectors"):
+    with pytest.raises(InvalidPlugin, match="one Head subclass that reads vectors"):
         read_head(module)
-    module.Other.wants = "frames"
+    module.Other.reads = "frames"
     assert read_head(module) == ("one", {"vectors": module.TestHead, "frames": module.Other})
 
 
@@ -442,10 +442,10 @@ def test_a_module_without_a_head_is_refused() -> None:
         read_head(module)
 
 
-def test_a_head_that_wants_what_there_is_not_is_refused() -> None:
+def test_a_head_that_reads_what_there_is_not_is_refused() -> None:
     module = head_module("demanding", "one")
-    module.TestHead.wants = "spectrograms"
-    with pytest.raises(InvalidPlugin, match="wants 'spectrograms'; known: vectors, frames"):
+    module.TestHead.reads = "spectrograms"
+    with pytest.raises(InvalidPlugin, match="reads 'spectrograms'; known: vectors, frames"):
         read_head(module)
 
 

@@ -106,7 +106,7 @@ def test_one_name_in_two_places_is_two_subjects(
 
 def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "heads.checks.check_head", lambda cls: iter([CheckResult(f"check_{cls.wants}")])
+        "heads.checks.check_head", lambda cls: iter([CheckResult(f"check_{cls.reads}")])
     )
     found = check.examine(Subject("head", "mlp"))
     assert [result.name for result in found.results] == ["check_vectors", "check_frames"]

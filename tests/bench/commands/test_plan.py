@@ -257,5 +257,5 @@ def test_dtype_that_a_backbone_does_not_state_is_a_skipped_row(
     assert (
         "whisper-base: skipped: its vectors in bfloat16 are too far from those in float32" in said
     )
-    assert "one of float32, float16" in said
+    assert "choose --dtype float32 or float16" in said
     assert "logmel: skipped" not in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,23 @@ def test_a_file_that_changes_between_scan_and_comparison_is_noticed(
     monkeypatch.setattr(recordings, "by_ear", while_something_writes)
     with pytest.raises(UserError, match=r"\.mka changed since it was scanned"):
         plan(tmp_path, "youtube")
+
+
+@pytest.mark.parametrize("backbone", ["hf:someone/something", "wav2vec2"])
+def test_a_plan_opens_no_connection_though_downloads_are_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    monkeypatch.delenv("VOXGRID_OFFLINE")
+    monkeypatch.setenv("VOXGRID_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address) or [])
+    spec = RunSpec(tasks=("ravdess",), backbones=(backbone,), results=tmp_path / "results")
+    reporter = Reporter(Console(file=io.StringIO()))
+    if backbone == "wav2vec2":
+        make_plan(spec, reporter, download=False)
+    else:
+        with pytest.raises(UserError, match="hf:someone/something"):
+            make_plan(spec, reporter, download=False)
+    assert asked == []
