@@ -33,7 +33,7 @@ class InlineExecutor:
             sent: Job[Result] = pickle.loads(pickle.dumps(job))
             try:
                 outcome = sent(Worker(on_event, 1, self.deadline))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  handed over, whatever it is
                 yield Done(index, error)
             else:
                 yield Done(index, pickle.loads(pickle.dumps(outcome)))
