@@ -22,7 +22,7 @@ from bench.plugins import BACKBONES
 from bench.records import store as records
 from bench.scoring import score
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like, spoil, vary
-from tests.conftest import Voxgrid, heed_ctrl_c
+from tests.conftest import Voxgrid, heed_ctrl_c, one_core
 
 TASK = ("--task", "sample-emotion", "--protocol", "speaker-3fold")
 
@@ -148,19 +148,24 @@ def test_scores_can_be_recomputed_from_the_stored_predictions(
             assert set(table.loc[table["fold"] == part, "group"]) == set(fold.test_groups)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="binds a process to one core")
 def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
-    voxgrid_process: Voxgrid, environment: dict[str, str], tmp_path: Path
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "grid.toml").write_text("[sample]\ntrials = 6\n")
     cell = (*TASK, "--backbone", "logmel", "--pooling", "mean", "--head", "mlp", "--jobs", "1")
-    whole = voxgrid_process("run", *cell, "--results", "whole")
+    whole = voxgrid("run", *cell, "--results", "whole")
     assert whole.returncode == 0, whole.stderr
 
     arguments = [sys.executable, "-m", "bench.cli", "run", *cell, "--results", "killed"]
     kills = 0
     for kill_at in (2, 9):
         process = subprocess.Popen(
-            arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+            arguments,
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=one_core,
         )
         workers = []
         if _wait_for_trials(tmp_path / "killed", kill_at, process):
@@ -175,7 +180,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_never_killed(
     with journal.open("ab") as file:
         file.write(b'{"op_code": 4, "worker_id": "torn')  # a write cut short by the kill
 
-    resumed = voxgrid_process("run", *cell, "--results", "killed")
+    resumed = voxgrid("run", *cell, "--results", "killed")
     assert resumed.returncode == 0, resumed.stderr
     (expected,) = records.read_all(tmp_path / "whole")
     (found,) = records.read_all(tmp_path / "killed")
