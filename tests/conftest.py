@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from bench import cli
+from tests.bench.executors.inline import InlineExecutor
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +33,11 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def one_core() -> None:
+    """In a child before it starts: it computes with one thread, as `InlineExecutor` does."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 Voxgrid = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -44,8 +54,40 @@ def environment(session_cache: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def voxgrid(environment: dict[str, str], tmp_path: Path) -> Voxgrid:
-    """Run the real command in an empty folder and return what it printed."""
+def voxgrid(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Voxgrid:
+    """Run the command in an empty folder and return what it printed; nothing leaves the test."""
+
+    def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as machine, redirect_stdout(out), redirect_stderr(err):
+            for name in os.environ.keys() - environment.keys():
+                machine.delenv(name)
+            for name, value in (environment | more).items():
+                machine.setenv(name, value)
+            # read from the environment once, when the library is imported
+            machine.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+            machine.setattr(
+                "huggingface_hub.constants.HF_HUB_CACHE", f"{environment['HF_HOME']}/hub"
+            )
+            machine.setattr("bench.run.execute.LocalExecutor", InlineExecutor)
+            machine.setattr(sys, "argv", ["voxgrid", *arguments])
+            machine.chdir(tmp_path)
+            code: object = 0
+            try:
+                cli.main()
+            except SystemExit as ended:
+                code = ended.code or 0
+        assert isinstance(code, int), code
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def voxgrid_process(environment: dict[str, str], tmp_path: Path) -> Voxgrid:
+    """The same as a process of its own, where one is the point: it takes seconds to start."""
 
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
+from bench.plugins import BACKBONES
 from tests.conftest import Voxgrid
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "voxgrid-plugin-example"
@@ -37,25 +40,35 @@ def path(installed: Path) -> str:
     return os.pathsep.join([str(installed), *([there] if there else [])])
 
 
-def test_it_is_listed_with_the_package_it_comes_from(voxgrid: Voxgrid, path: str) -> None:
-    done = voxgrid("list", "backbones", "--json", PYTHONPATH=path)
+def test_it_is_listed_with_the_package_it_comes_from(voxgrid_process: Voxgrid, path: str) -> None:
+    done = voxgrid_process("list", "backbones", "--json", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     (entry,) = [b for b in json.loads(done.stdout)["backbones"] if b["name"] == "example-mfcc"]
     assert entry["origin"] == "voxgrid_plugin_example.mfcc (voxgrid-plugin-example)"
     assert (entry["state"], entry["width"]) == ("not needed", 20)
 
 
-def test_it_passes_the_conformance_suite(voxgrid: Voxgrid, path: str) -> None:
-    done = voxgrid("check", "example-mfcc", PYTHONPATH=path)
+@pytest.fixture
+def found(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The entry point that its distribution declares, found in this process too."""
+    monkeypatch.syspath_prepend(installed)
+    (package,) = distributions(path=[str(installed)])
+    with BACKBONES.including(*package.entry_points.select(group=BACKBONES.group)):
+        yield
+
+
+@pytest.mark.usefixtures("found")
+def test_it_passes_the_conformance_suite(voxgrid: Voxgrid) -> None:
+    done = voxgrid("check", "example-mfcc")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_runs_like_any_other_backbone(voxgrid: Voxgrid, path: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("found")
+def test_it_runs_like_any_other_backbone(voxgrid: Voxgrid, tmp_path: Path) -> None:
     cell = ("--backbone", "example-mfcc", "--pooling", "mean", "--head", "logistic_regression")
     done = voxgrid(
         *("run", "--task", "sample-emotion", *cell, "--protocol", "random-80-20"),
         *("--trials", "1", "--jobs", "1"),
-        PYTHONPATH=path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 cells ran" in done.stderr

@@ -142,7 +142,7 @@ def test_a_finished_fit_without_validation_comes_back_too(tmp_path):
 CHILD = """
     import sys, time
     from pathlib import Path
-    import tests.heads.training.test_train as t
+    import tests.heads._training.test_train as t
     from heads._conformance.in_memory import MemorySequences
 
     class Slow(MemorySequences):

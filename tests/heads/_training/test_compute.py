@@ -82,7 +82,7 @@ def short_of_memory(megabytes: int, after_epoch: int | None, folder: Path) -> No
 )
 def test_real_lack_of_memory_halves_the_batch(tmp_path, megabytes, after_epoch, said):
     code = (
-        "from pathlib import Path; from tests.heads.training.test_compute import short_of_memory; "
+        "from pathlib import Path; from tests.heads._training.test_compute import short_of_memory; "
         f"short_of_memory({megabytes}, {after_epoch}, Path({str(tmp_path)!r}))"
     )
     # every large tensor gets pages of its own, so that the limit means what it says
