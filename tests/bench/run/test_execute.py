@@ -450,7 +450,7 @@ def test_the_users_mistakes_are_one_sentence_and_code_2(
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
-    environment: dict[str, str], tmp_path: Path
+    voxgrid: Voxgrid, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """No file may grow past 60 KiB: a shard of features does, a record does not."""
     from bench.tasks.sample.emotion import resolve
@@ -458,17 +458,16 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
     resolve(None, tmp_path / "cache", False)
     cell = (*TASK, "--backbone=logmel", "--head=logistic_regression", "--pooling=mean_std")
 
-    def run(*shell: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*shell, sys.executable, "-m", "bench.cli", "run", *cell],
-            cwd=tmp_path,
-            env=environment | {"VOXGRID_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    full = run("bash", "-c", 'ulimit -f 60; exec "$@"', "-")
+    here = {"VOXGRID_CACHE": str(tmp_path / "cache")}
+    limited = ("bash", "-c", 'ulimit -f 60; exec "$@"', "-")
+    full = subprocess.run(
+        [*limited, sys.executable, "-m", "bench.cli", "run", *cell],
+        cwd=tmp_path,
+        env=environment | here,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert full.returncode == 1
     assert "free some space" in full.stderr
     assert "Traceback" not in full.stderr
@@ -476,7 +475,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
     reasons = {(r.status, r.reason) for r in records.read_all(tmp_path / "results")}
     assert len(reasons) == 1
     assert "failed" in str(reasons)
-    again = run()
+    again = voxgrid("run", *cell, **here)
     assert again.returncode == 0, again.stderr
     assert {r.status for r in records.read_all(tmp_path / "results")} == {"ok"}
 
