@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heads._training.head import NeuralHead
@@ -36,6 +37,7 @@ _SCOPES: dict[str, tuple[str, int | None, int]] = {
 _CHEAP = ("classifier", "top-1", "top-2", "lora-2")
 
 
+@dataclass(eq=False, repr=False)
 class FineTuneHead(NeuralHead):
     """Tail of the backbone → pooling → standardise → dropout → Linear, trained with AdamW.
 
@@ -80,49 +82,26 @@ class FineTuneHead(NeuralHead):
     info = INFO
     reads = "backbone"
 
-    def __init__(
-        self,
-        pooling: str = "mean",
-        trained: str = "blocks",
-        blocks: int | None = 2,
-        lora_rank: int = 8,
-        mix: bool = False,
-        hidden: int = 0,
-        dropout: float = 0.1,
-        backbone_learning_rate: float = 3e-5,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.01,
-        warmup: float = 0.1,
-        epochs: int = 15,
-        patience: int = 5,
-        batch_size: int = 16,
-        accumulate: int = 1,
-        precision: str = "auto",
-        attention: int = 128,
-        refit_epochs: int | None = None,
-        random_state: int | None = None,
-        n_jobs: int = 1,
-    ) -> None:
-        self.pooling = pooling
-        self.trained = trained
-        self.blocks = blocks
-        self.lora_rank = lora_rank
-        self.mix = mix
-        self.hidden = hidden
-        self.dropout = dropout
-        self.backbone_learning_rate = backbone_learning_rate
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.epochs = epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.accumulate = accumulate
-        self.precision = precision
-        self.attention = attention
-        self.refit_epochs = refit_epochs
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    pooling: str = "mean"
+    trained: str = "blocks"
+    blocks: int | None = 2
+    lora_rank: int = 8
+    mix: bool = False
+    hidden: int = 0
+    dropout: float = 0.1
+    backbone_learning_rate: float = 3e-5
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    epochs: int = 15
+    patience: int = 5
+    batch_size: int = 16
+    accumulate: int = 1
+    precision: str = "auto"
+    attention: int = 128
+    refit_epochs: int | None = None
+    random_state: int | None = None
+    n_jobs: int = 1
 
     @staticmethod
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ INFO = HeadInfo(
 )
 
 
+@dataclass(eq=False, repr=False)
 class GradientBoostingHead(Head):
     """Boosted shallow trees; every tree sees a small random share of the features.
 
@@ -48,29 +50,16 @@ class GradientBoostingHead(Head):
 
     info = INFO
 
-    def __init__(
-        self,
-        n_estimators: int = 60,
-        learning_rate: float = 0.2,
-        max_depth: int = 2,
-        subsample: float = 0.7,
-        colsample_bytree: float = 0.1,
-        min_child_weight: float = 1.0,
-        reg_lambda: float = 1.0,
-        max_bin: int = 64,
-        random_state: int | None = None,
-        n_jobs: int = 1,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.min_child_weight = min_child_weight
-        self.reg_lambda = reg_lambda
-        self.max_bin = max_bin
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    n_estimators: int = 60
+    learning_rate: float = 0.2
+    max_depth: int = 2
+    subsample: float = 0.7
+    colsample_bytree: float = 0.1
+    min_child_weight: float = 1.0
+    reg_lambda: float = 1.0
+    max_bin: int = 64
+    random_state: int | None = None
+    n_jobs: int = 1
 
     @staticmethod
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ INFO = HeadInfo(
 )
 
 
+@dataclass(eq=False, repr=False)
 class LogisticRegressionHead(Head):
     """Softmax over one linear layer with an L2 penalty, fitted to convergence by lbfgs.
 
@@ -45,19 +47,11 @@ class LogisticRegressionHead(Head):
 
     info = INFO
 
-    def __init__(
-        self,
-        C: float = 0.1,
-        max_iter: int = 1000,
-        tol: float = 1e-4,
-        random_state: int | None = None,
-        n_jobs: int = 1,
-    ) -> None:
-        self.C = C
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    C: float = 0.1
+    max_iter: int = 1000
+    tol: float = 1e-4
+    random_state: int | None = None
+    n_jobs: int = 1
 
     @staticmethod
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ INFO = HeadInfo(
 )
 
 
+@dataclass(eq=False, repr=False)
 class MLPHead(Head):
     """Linear → tanh → dropout → Linear, trained with AdamW for a fixed number of epochs.
 
@@ -63,25 +65,14 @@ class MLPHead(Head):
 
     info = INFO
 
-    def __init__(
-        self,
-        hidden: int = 256,
-        dropout: float = 0.3,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1.0,
-        epochs: int = 20,
-        batch_size: int = 64,
-        random_state: int | None = None,
-        n_jobs: int = 1,
-    ) -> None:
-        self.hidden = hidden
-        self.dropout = dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    hidden: int = 256
+    dropout: float = 0.3
+    learning_rate: float = 1e-3
+    weight_decay: float = 1.0
+    epochs: int = 20
+    batch_size: int = 64
+    random_state: int | None = None
+    n_jobs: int = 1
 
     @staticmethod
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
@@ -175,6 +166,7 @@ class MLPHead(Head):
         return as_probabilities(softmax(logits.astype(np.float64), axis=1))
 
 
+@dataclass(eq=False, repr=False)
 class PooledMLPHead(NeuralHead):
     """Frames → pooling → standardise → Linear → tanh → dropout → Linear, trained together.
 
@@ -205,29 +197,16 @@ class PooledMLPHead(NeuralHead):
     info = INFO
     reads = "frames"
 
-    def __init__(
-        self,
-        pooling: str = "attention",
-        attention: int = 128,
-        hidden: int = 256,
-        dropout: float = 0.3,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1.0,
-        epochs: int = 12,
-        batch_size: int = 32,
-        random_state: int | None = None,
-        n_jobs: int = 1,
-    ) -> None:
-        self.pooling = pooling
-        self.attention = attention
-        self.hidden = hidden
-        self.dropout = dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    pooling: str = "attention"
+    attention: int = 128
+    hidden: int = 256
+    dropout: float = 0.3
+    learning_rate: float = 1e-3
+    weight_decay: float = 1.0
+    epochs: int = 12
+    batch_size: int = 32
+    random_state: int | None = None
+    n_jobs: int = 1
 
     @staticmethod
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
