@@ -107,12 +107,8 @@ class FineTuneHead(NeuralHead):
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
         """Draw how much is trained, and how fast, how long and how strongly regularised.
 
-        Every trial draws every parameter, used or not, so that the space is the same for all.
-
-        Args:
-            trial: the Optuna trial to draw from. `scope` in it stands for `trained` and `blocks`.
-            context: `blocks` and `accelerator` say which scopes are possible and affordable, and
-                `cut` how many blocks there are in truth: the space is the same for every cut.
+        Every trial draws every parameter, used or not, and a low cut trains the fewer blocks that
+        it has, so that the space is the same for all.
 
         Returns:
             Constructor parameters, without `pooling`, `refit_epochs` and those of the hardware.
@@ -139,14 +135,7 @@ class FineTuneHead(NeuralHead):
 
     @staticmethod
     def first(context: HeadContext) -> dict[str, Any]:
-        """What the first trial draws: a training is too dear to begin anywhere at random.
-
-        Args:
-            context: as for `suggest`.
-
-        Returns:
-            Values for the parameters that `suggest` draws, by their names in the trial.
-        """
+        """What the first trial draws: a training is too dear to begin anywhere at random."""
         wanted = "top-4" if context.accelerator else "top-1"
         return {
             "scope": wanted if _SCOPES[wanted][2] <= context.blocks else "classifier",

@@ -65,10 +65,6 @@ class GradientBoostingHead(Head):
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
         """Draw a shallow, strongly sampled ensemble that fits in one or two seconds.
 
-        Args:
-            trial: the Optuna trial to draw from.
-            context: sizes of the training data, unused.
-
         Returns:
             All parameters but `max_bin`, which stays at 64.
         """

@@ -57,10 +57,6 @@ class LogisticRegressionHead(Head):
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
         """Draw `C`; a thousand standardised vectors are separable, so it matters a lot.
 
-        Args:
-            trial: the Optuna trial to draw from.
-            context: sizes of the training data, unused: the range suits 100 to 5,000 features.
-
         Returns:
             `{"C": ...}`, log-uniform in [1e-5, 10].
         """

@@ -78,10 +78,6 @@ class MLPHead(Head):
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
         """Draw width, dropout, step size, decay and length of training.
 
-        Args:
-            trial: the Optuna trial to draw from.
-            context: sizes of the training data, unused.
-
         Returns:
             All parameters but `batch_size`, which stays at 64.
         """
@@ -212,10 +208,6 @@ class PooledMLPHead(NeuralHead):
     def suggest(trial: Trial, context: HeadContext) -> dict[str, Any]:
         """Draw widths, dropout, step size, decay and length of training; never the pooling.
 
-        Args:
-            trial: the Optuna trial to draw from.
-            context: sizes of the training data, unused.
-
         Returns:
             All parameters but `pooling` and `batch_size`.
         """
@@ -230,14 +222,7 @@ class PooledMLPHead(NeuralHead):
 
     @staticmethod
     def first(context: HeadContext) -> dict[str, Any]:
-        """What the first trial draws: the constructor's own values, and a learnt pooling's width.
-
-        Args:
-            context: as for `suggest`.
-
-        Returns:
-            Values for the parameters that `suggest` draws, by their names in the trial.
-        """
+        """The constructor's own values, and a learnt pooling's width."""
         return {
             "attention": 128,
             "hidden": 256,
