@@ -24,8 +24,7 @@ ABOUT = (
 def trained(found: Sequence[Record]) -> list[Block]:
     """One row per cell, then the hardware and what happened in single folds.
 
-    Args:
-        found: finished records of one task and protocol that were trained epoch by epoch.
+    The records are finished ones of one task and protocol that were trained epoch by epoch.
     """
     rows = [_row(record, record.training) for record in ranked(found) if record.training]
     machines = sorted({r.throughput.tuning_hardware for r in found if r.throughput})
