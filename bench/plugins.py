@@ -109,11 +109,7 @@ class Registry(Generic[T]):
         return self._plugin(name).value
 
     def origin(self, name: str) -> str:
-        """Return a plugin's module, and the package it comes with where that is another.
-
-        Raises:
-            UserError: as `get`.
-        """
+        """Return a plugin's module, and the package it comes with; raises as `get`."""
         return self._plugin(name).origin
 
     def broken(self) -> Mapping[str, str]:
@@ -139,7 +135,6 @@ class Registry(Generic[T]):
         raise UserError(f"unknown {self.kind} '{name}': {nearest(name, plugins)}")
 
     def _discovered(self) -> tuple[dict[str, _Plugin[T]], dict[str, str]]:
-        """Plugins by name, and why others were left out."""
         if self._found is None:
             plugins: dict[str, _Plugin[T]] = {}
             broken: dict[str, str] = {}
@@ -275,11 +270,7 @@ class Heads(Registry[Kinds]):
         return kinds[reads]
 
     def info(self, name: str) -> HeadInfo:
-        """Return the record of a head.
-
-        Raises:
-            UserError: there is none of that name, or it was left out.
-        """
+        """Return the record of a head; raises as `get`."""
         return next(iter(self.get(name).values())).info
 
 
@@ -315,10 +306,7 @@ def read_backbone(target: object) -> tuple[str, type[Backbone]]:
 
 
 def read_head(target: object) -> tuple[str, Kinds]:
-    """Return name and classes of a head plugin, a module.
-
-    Args:
-        target: a module with `INFO` and a `Head` subclass, or several that differ in `reads`.
+    """Return name and classes of a module with `INFO` and a `Head`, or several by their `reads`.
 
     Raises:
         InvalidPlugin: it lacks either, a class carries another `info`, or two read the same.

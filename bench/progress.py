@@ -62,11 +62,7 @@ class Phase:
 
 
 class Reporter:
-    """Where a run says what it is doing.
-
-    Args:
-        console: where to; bars are drawn on terminals only.
-    """
+    """Where a run says what it is doing; bars are drawn on terminals only."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -77,15 +73,9 @@ class Reporter:
 
     @contextmanager
     def phase(self, label: str, total: float, *, done: float = 0) -> Iterator[Phase]:
-        """A phase of known size.
+        """A phase of known size, to be called with how much more is done.
 
-        Args:
-            label: what is being done, with its unit.
-            total: how much there is.
-            done: how much earlier runs did.
-
-        Yields:
-            The phase, to be called with how much more is done.
+        The label names the unit; `done` is how much earlier runs did.
         """
         with Progress(
             SpinnerColumn(),

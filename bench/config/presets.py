@@ -37,12 +37,7 @@ Figure = Literal["accuracy", "macro_f1", "precision", "recall"]
 
 
 class Published(_Strict):
-    """What the authors report.
-
-    Attributes:
-        measured_on: the clips the figures are of, as far as that is known.
-        figures: in percent; what is not there they do not report.
-    """
+    """What the authors report, in percent, and of which clips as far as that is known."""
 
     measured_on: str
     figures: dict[Figure, Percent]
@@ -62,10 +57,8 @@ class Preset(_Strict):
         summary: one line for `voxgrid list`.
         task: what it was published on.
         protocols: the one nearest to how it was published, then those that keep groups apart.
-        backbone: name of the backbone; its last layer is read or cut at.
+        backbone: its last layer is read or cut at.
         poolings: one row each.
-        head: name of the head.
-        published: its figures.
         params: constructor parameters of the head; the pooling, seed and threads are the cell's.
         crop_seconds: how much of the beginning of a clip training reads; None: what the
             configuration says. Of no effect on heads that read vectors, which are of all the sound

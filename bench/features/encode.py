@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from backbones import STEM, Backbone
 from backbones.weights import resolve
@@ -16,9 +15,6 @@ from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 from bench.features.statistics import ClipStatistics
 from bench.plugins import BACKBONES
-
-if TYPE_CHECKING:
-    import torch
 
 
 def load(settings: FeatureSettings) -> Backbone:
@@ -44,13 +40,7 @@ def load(settings: FeatureSettings) -> Backbone:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A loaded backbone and how windows are passed through it.
-
-    Attributes:
-        backbone: loaded.
-        device: torch device.
-        batch: most windows per batch.
-    """
+    """A loaded backbone, its torch device, and the most windows per batch."""
 
     backbone: Backbone
     device: str
@@ -59,13 +49,7 @@ class Encoder:
 
 @dataclass
 class Encoded:
-    """What the backbone gave for some windows, in order.
-
-    Attributes:
-        statistics: of each.
-        frames: of each, at the layers that were wanted of it.
-        seconds: spent inside `Backbone.encode`.
-    """
+    """What the backbone gave for some windows, in order, and seconds inside `Backbone.encode`."""
 
     statistics: list[ClipStatistics]
     frames: list[dict[int, ClipFrames]]
@@ -129,15 +113,12 @@ def encode(
                 for position, row in enumerate(batch.rows):
                     if layer in wanted[row]:
                         own = hidden[position, : int(valid[position])]
-                        kept[row][layer] = _half(own, info.name, layer, clips[row])
+                        try:
+                            kept[row][layer] = ClipFrames.of(own)
+                        except FloatingPointError as error:
+                            raise ExtractionError(
+                                f"backbone '{info.name}' returned unusable frames for clip "
+                                f"'{clips[row]}' at layer {layer} ({error}); check the clip and "
+                                "the weights"
+                            ) from error
     return Encoded([results[row] for row in range(len(windows))], kept, seconds)
-
-
-def _half(frames: torch.Tensor, backbone: str, layer: int, clip: str) -> ClipFrames:
-    try:
-        return ClipFrames.of(frames)
-    except FloatingPointError as error:
-        raise ExtractionError(
-            f"backbone '{backbone}' returned unusable frames for clip '{clip}' at layer {layer} "
-            f"({error}); check the clip and the weights"
-        ) from error

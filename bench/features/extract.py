@@ -36,7 +36,6 @@ class Extraction:
 
     Attributes:
         settings: the backbone, and all else that decides the numbers.
-        sources: clips of the task.
         root: folder of the feature cache.
         batch: most windows per batch.
         threads: torch threads.
@@ -91,15 +90,10 @@ class ExtractJob:
 def pending(
     features: FeatureSet, sources: Sequence[Source], frames: Collection[int] = ()
 ) -> list[Source]:
-    """Clips to pass through the backbone, one per distinct recording.
+    """Clips to pass through the backbone, one per distinct recording, shortest first.
 
-    Args:
-        features: the store.
-        sources: clips of the task.
-        frames: layers whose frames are wanted as well.
-
-    Returns:
-        Those without statistics, then those that lack nothing but frames; shortest first.
+    Those without statistics come first, then those that lack nothing but frames, at the layers
+    where they are wanted as well.
     """
     stored = FrameSet(features.folder)
     wanted = {
@@ -254,30 +248,27 @@ def _encode_shard(
     frame_set: FrameSet,
 ) -> tuple[list[ClipStatistics], float]:
     """Store the frames of short clips; return their statistics and the time inside `encode`."""
-    info = encoder.backbone.info
+    rate, longest = encoder.backbone.info.sample_rate, encoder.backbone.info.max_seconds
     wanted = [frame_set.lacking(source.pcm_sha256, layers) for source in shard]
-    pieces: list[Wave] = []
-    owners: list[int] = []
-    for clip, wave in enumerate(waves):
-        for start, stop in window.windows(len(wave), info.sample_rate, info.max_seconds):
-            pieces.append(wave[start:stop])
-            owners.append(clip)
-    names = [shard[owner].id for owner in owners]
-    encoded = encode(encoder, pieces, names, [wanted[owner] for owner in owners])
-    windows: list[list[int]] = [[] for _ in shard]
-    for position, owner in enumerate(owners):
-        windows[owner].append(position)
+    edges = [window.windows(len(wave), rate, longest) for wave in waves]
+    owners = [clip for clip, own in enumerate(edges) for _ in own]
+    encoded = encode(
+        encoder,
+        [wave[a:b] for wave, own in zip(waves, edges, strict=True) for a, b in own],
+        [shard[owner].id for owner in owners],
+        [wanted[owner] for owner in owners],
+    )
+    of_windows = iter(encoded.frames)
+    frames = [list(islice(of_windows, len(own))) for own in edges]
     frame_set.add(
         {
             layer: {
-                source.pcm_sha256: joined([encoded.frames[i][layer] for i in own])
-                for source, own, kept in zip(shard, windows, wanted, strict=True)
-                if layer in kept
+                source.pcm_sha256: joined([kept[layer] for kept in own])
+                for source, own, layers_kept in zip(shard, frames, wanted, strict=True)
+                if layer in layers_kept
             }
             for layer in layers
         }
     )
-    return (
-        [statistics.merge(encoded.statistics[i] for i in own) for own in windows],
-        encoded.seconds,
-    )
+    found = iter(encoded.statistics)
+    return [statistics.merge(islice(found, len(own))) for own in edges], encoded.seconds

@@ -133,8 +133,7 @@ class FrameSet:
     def add(self, layers: Mapping[int, Mapping[str, ClipFrames]]) -> None:
         """Write one shard of each layer.
 
-        Args:
-            layers: for each layer the frames of each clip (sha256 of its decoded samples).
+        For each layer `layers` has the frames of each clip (sha256 of its decoded samples).
 
         Raises:
             StorageError: the cache cannot be written; layers written before are kept.
@@ -153,10 +152,6 @@ class FrameSet:
 
     def begin(self, clip: str, layers: Iterable[int]) -> LongClip:
         """Begin to store a clip whose frames come window by window, too many to be held.
-
-        Args:
-            clip: sha256 of its decoded samples.
-            layers: whose frames will come.
 
         Raises:
             StorageError: the cache cannot be written.
@@ -301,7 +296,6 @@ class FrameView:
 def _metadata(
     clips: Iterable[str], frames: Sequence[int], exponents: Sequence[int]
 ) -> dict[str, str]:
-    """What a file says of its clips."""
     values = {"clips": list(clips), "frames": frames, "exponents": exponents}
     return {key: json.dumps(value) for key, value in values.items()}
 

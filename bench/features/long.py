@@ -10,7 +10,6 @@ from itertools import islice
 from typing import TypeVar
 
 from bench.audio import window
-from bench.audio.batch import Wave
 from bench.audio.decode import Sound, through
 from bench.features.encode import Encoder, encode
 from bench.features.frames import FrameSet
@@ -64,7 +63,8 @@ def encode_long(
         edges = window.windows(sound.length(source.seconds), sound.rate, info.max_seconds)
         longest = max(stop - start for start, stop in edges)
         at_once = max(1, int(slice_seconds * sound.rate / longest))
-        slices = _sliced(window.cut(sound.blocks, edges), at_once)
+        windows = iter(window.cut(sound.blocks, edges))
+        slices = iter(lambda: list(islice(windows, at_once)), [])
         merger = Merger()
         encode_seconds = 0.0
         with (
@@ -89,12 +89,6 @@ def encode_long(
         return merger.merged(), encode_seconds
 
     return through(source.path, info.sample_rate, consume)
-
-
-def _sliced(windows: Iterator[Wave], count: int) -> Iterator[list[Wave]]:
-    """So many windows at a time, the last time what is left."""
-    while found := list(islice(windows, count)):
-        yield found
 
 
 def _ahead(pool: Executor, items: Iterator[Item]) -> Generator[Item, None, None]:

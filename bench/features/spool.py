@@ -41,11 +41,7 @@ class Spool:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 `close` closes it
 
     def add(self, values: NDArray[np.float16], exponent: int) -> None:
-        """Append a window.
-
-        Args:
-            values: float16 (frames, width).
-            exponent: its numbers are `values` × 2^exponent.
+        """Append a window, `values` (frames, width) × 2^`exponent`.
 
         Raises:
             OSError: it cannot be written.
@@ -58,11 +54,6 @@ class Spool:
 
     def write(self, path: Path, tensor: str, metadata: Mapping[str, str]) -> None:
         """Write all windows as the one tensor of a safetensors file, brought to one exponent.
-
-        Args:
-            path: of the new file.
-            tensor: its name in the file.
-            metadata: of the file.
 
         Raises:
             OSError: the file cannot be written.

@@ -32,12 +32,8 @@ class ShardTiming:
     """What it took to compute one shard; seconds are wall time.
 
     Attributes:
-        audio_seconds: sound in the shard.
         encode_seconds: inside `Backbone.encode` only.
         total_seconds: decoding, batching, encoding, statistics and writing.
-        batch: most clips per batch.
-        threads: torch's threads.
-        hardware: name of the processor or accelerator.
         parameters: of the encoder that ran.
         peak_rss_mb: of the extracting process so far, in MiB.
     """
@@ -109,12 +105,7 @@ class FeatureSet:
     def add(
         self, clips: Sequence[str], statistics: Sequence[ClipStatistics], timing: ShardTiming
     ) -> None:
-        """Write one shard.
-
-        Args:
-            clips: sha256 of each clip's decoded samples.
-            statistics: of each clip, every layer.
-            timing: what it took.
+        """Write one shard of clips, named by the sha256 of their decoded samples.
 
         Raises:
             StorageError: the cache cannot be written.

@@ -46,14 +46,9 @@ STUDY_VERSION = 3
 def plan_task(
     folded: FoldedTask, spec: RunSpec, studies: StudyStore, reporter: Reporter, *, download: bool
 ) -> TaskPlan:
-    """Every backbone and every cell of a task.
+    """Every backbone and every cell of a task, of a run whose lists are filled.
 
-    Args:
-        folded: the task with its folds.
-        spec: with every list filled.
-        studies: where the cells' studies live.
-        reporter: told of each download.
-        download: False keeps off the network.
+    The reporter is told of each download; `download=False` keeps off the network.
     """
     trials = spec.sample.trials if folded.task.sample else spec.trials
     plans = []
@@ -130,9 +125,8 @@ def _with_frames(
     }
     extraction = replace(backbone.extraction, frames=tuple(sorted(wanted)))
     todo = pending(extraction.features(), extraction.sources, extraction.frames)
-    return replace(
-        backbone, extraction=extraction, pending_seconds=sum(source.seconds for source in todo)
-    )
+    seconds = sum(source.seconds for source in todo)
+    return replace(backbone, extraction=extraction, pending_seconds=seconds)
 
 
 class _Maker:
@@ -169,7 +163,10 @@ class _Maker:
                 f"the frames of a single layer of {backbone.info.name} take more disk than "
                 f"frames_gb allows ({self.spec.frames_gb:g}): raise --frames-gb",
             )
-        recipe = self._recipe(backbone)
+        recipe = None
+        if self.preset is not None:
+            last = backbone.info.layers_of(backbone.extraction.settings.weights.size) - 1
+            recipe = Draw(last, dict(self.preset.params))
         mark = fingerprint(
             cell,
             self.folded,
@@ -204,12 +201,6 @@ class _Maker:
             sample = self.spec.sample
             return sample.trials if reads == "vectors" else sample.trainings
         return self.spec.fine_tune.trials if reads == "backbone" else self.spec.trials
-
-    def _recipe(self, backbone: ReadyBackbone) -> Draw | None:
-        if self.preset is None:
-            return None
-        last = backbone.info.layers_of(backbone.extraction.settings.weights.size) - 1
-        return Draw(last, dict(self.preset.params))
 
     def _fits(self, backbone: ReadyBackbone, reads: Reads) -> Fits:
         extraction, settings = backbone.extraction, self.spec.fine_tune

@@ -15,6 +15,7 @@ from bench.records.store import Record
 
 Basis = Literal["records", "benchmark", "guess"]
 
+# the strongest first
 BASES: dict[Basis, str] = {
     "records": "earlier records on this hardware",
     "benchmark": "`tox -e perf` on this hardware, encoder time alone",
@@ -39,9 +40,9 @@ class Estimate:
     basis: Basis | None = None
 
     def __add__(self, other: Estimate) -> Estimate:
-        order: tuple[Basis, ...] = ("records", "benchmark", "guess")
         known = [basis for basis in (self.basis, other.basis) if basis is not None]
-        return Estimate(self.seconds + other.seconds, max(known, key=order.index, default=None))
+        weakest = max(known, key=list(BASES).index, default=None)
+        return Estimate(self.seconds + other.seconds, weakest)
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,6 @@ class History:
         hardware: what backbones would run on; only its own measurements count.
         processor: what heads on vectors and frames would be tuned on, likewise.
         cores: usable ones; for a GPU, how many it stands for in a guess.
-        records: finished records.
-        benchmarks: encoder speeds of `tox -e perf`.
     """
 
     hardware: str
@@ -101,12 +100,7 @@ def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float
 
 
 def tuning(cells: Sequence[Ready], history: History) -> Estimate:
-    """Time of one worker to tune cells; divide by the number of workers for wall time.
-
-    Args:
-        cells: to be run.
-        history: earlier measurements.
-    """
+    """Time of one worker to tune cells; divide by the number of workers for wall time."""
     total = Estimate()
     for cell in cells:
         seconds, basis = seconds_per_trial(cell, history)

@@ -31,15 +31,8 @@ def fingerprint(
 
     It holds values and no names of modules, so that no change of the code's layout changes it.
 
-    Args:
-        cell: which one.
-        folded: its task's clips and folds.
-        spec: of the run.
-        feature_key: of the feature set it reads.
-        reads: what its head is fitted on.
-        head_version: of the head's class.
-        layers: those to choose from, for heads that do not read vectors.
-        recipe: what runs instead of drawn trials, or None.
+    Of the arguments, `layers` are those to choose from, for heads that do not read vectors, and
+    `recipe` is what runs instead of drawn trials.
     """
     split = folded.splits[cell.protocol]
     decides: dict[str, Any] = {

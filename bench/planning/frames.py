@@ -26,24 +26,14 @@ def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float)
     """
     layers = info.layers_of(weights.size)
     per_layer = frames_bytes(info, seconds, 1) if weights.size == "full" else 0
-    count = layers
-    if per_layer:
-        count = min(layers, int(gigabytes * _GIGABYTE / per_layer))
+    count = min(layers, int(gigabytes * _GIGABYTE / per_layer)) if per_layer else layers
     return tuple(int((i + 0.5) * layers / count) for i in range(count))
 
 
 def read(
     head: str, reads: Reads, layers: tuple[int, ...], recipe: Draw | None, spec: RunSpec
 ) -> tuple[int, ...]:
-    """Layers whose frames a cell's fits read from the store.
-
-    Args:
-        head: name of the head.
-        reads: what it is fitted on.
-        layers: those whose frames may be kept.
-        recipe: what runs instead of drawn trials, or None.
-        spec: of the run.
-    """
+    """Which of the layers that may be kept a cell's fits read the frames of, from the store."""
     if reads == "vectors" or (reads == "backbone" and not spec.fine_tune.cache):
         return ()
     if recipe is not None and recipe.layer != "weighted":

@@ -23,10 +23,8 @@ STUDIES = ".studies"
 def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
     """Resolve everything a run needs.
 
-    Args:
-        spec: what was asked for.
-        reporter: told of each download and of the scan's progress.
-        download: False keeps off the network, as `voxgrid plan` does.
+    The reporter is told of each download and of the scan's progress; `download=False` keeps off
+    the network, as `voxgrid plan` does.
 
     Raises:
         UserError: a name is unknown (the message offers the nearest), or no task can be folded as

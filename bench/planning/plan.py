@@ -21,7 +21,6 @@ class FoldedTask:
     """A task with its usable clips and their folds.
 
     Attributes:
-        task: as resolved.
         clips: usable clips in the task's order.
         excluded: clips left out by the task, the scan or a protocol.
         splits: folds by protocol.
@@ -52,7 +51,6 @@ class ReadyBackbone:
     """A backbone that can run.
 
     Attributes:
-        info: the metadata record.
         extraction: what fills its feature set, with the frames that its cells read.
         kept: layers whose frames may be read.
         pending_seconds: sound not yet through the backbone.
@@ -74,13 +72,7 @@ class SkippedBackbone:
 
 @dataclass(frozen=True)
 class Ready:
-    """A cell to be run.
-
-    Attributes:
-        job: tunes and tests it.
-        reads: what its head is fitted on.
-        fingerprint: of everything that decides its scores.
-    """
+    """A cell to be run: its job, what its head is fitted on, and what decides its scores."""
 
     job: CellJob
     reads: Reads

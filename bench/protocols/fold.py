@@ -39,9 +39,7 @@ class Split:
     """All folds of a protocol.
 
     Attributes:
-        protocol: its name.
         grouped: whether groups never straddle the parts.
-        folds: the folds.
         excluded: clips that may be in no fold, each with its reason; those a draw passed over are
             not among them.
         notes: what a reader should know, e.g. that a published fold is missing.
@@ -54,11 +52,7 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def leaks(self, clips: Sequence[Clip]) -> bool:
-        """Whether a group is tested in a fold that other clips of it are fitted on in.
-
-        Args:
-            clips: the clips folded, (n,).
-        """
+        """Whether a group is tested in a fold that other of its clips, (n,), are fitted on in."""
         groups = np.array([clip.group for clip in clips])
         return any(
             np.isin(groups[np.concatenate([fold.train, fold.validation])], fold.test_groups).any()
@@ -69,10 +63,7 @@ class Split:
 def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
     """Check that no clip, recording or (grouped protocols) group straddles a fold's parts.
 
-    Args:
-        split: the folds.
-        clips: the clips folded, (n,).
-        recordings: which recording each clip is, (n,).
+    `clips` are those folded, (n,), and `recordings` say which recording each of them is, (n,).
 
     Raises:
         LeakError: naming the fold and what leaks; also where a part is empty or a clip is

@@ -111,10 +111,14 @@ def random_split(held_out: float) -> Maker:
     """
 
     def make(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
-        by_id = sorted(range(len(clips)), key=lambda i: clips[i].id)
-        labels = [clip.label for clip in clips]
-        rest, test = _stratified(by_id, labels, held_out)
-        train, validation = _stratified(rest, labels, held_out)
+        def apart(indices: list[int]) -> list[list[int]]:
+            labels = [clips[i].label for i in indices]
+            return train_test_split(  # type: ignore[no-any-return]
+                indices, test_size=held_out, random_state=RANDOM_STATE, stratify=labels
+            )
+
+        rest, test = apart(sorted(range(len(clips)), key=lambda i: clips[i].id))
+        train, validation = apart(rest)
         parts_of = defaultdict(set)
         for name, part in (("train", train), ("validation", validation), ("test", test)):
             for i in part:
@@ -128,26 +132,18 @@ def random_split(held_out: float) -> Maker:
     return make
 
 
-def _stratified(
-    indices: Sequence[int], labels: Sequence[str], held_out: float
-) -> tuple[list[int], list[int]]:
-    kept, apart = train_test_split(
-        indices,
-        test_size=held_out,
-        random_state=RANDOM_STATE,
-        stratify=[labels[i] for i in indices],
-    )
-    return list(kept), list(apart)
-
-
 def balanced_109(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
     """Make one fold of 109 different recordings of each class, drawn by a hash of their ids."""
+
+    def lot(i: int) -> bytes:
+        return hashlib.sha256(f"{RANDOM_STATE}|{clips[i].id}".encode()).digest()
+
     first: dict[str, int] = {}
     for i in sorted(range(len(clips)), key=lambda i: clips[i].id):
         first.setdefault(recordings[i], i)
     by_class: dict[str, list[int]] = defaultdict(list)
     # in the order of a hash, a clip that goes missing changes at most one place of each part
-    for i in sorted(first.values(), key=lambda i: _lot(clips[i].id)):
+    for i in sorted(first.values(), key=lot):
         by_class[clips[i].label].append(i)
     train, validation, test = [], [], []
     for label, drawn in sorted(by_class.items()):
@@ -162,7 +158,3 @@ def balanced_109(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
     used = len(train) + len(validation) + len(test)
     note = f"balanced-109 draws {used} of {len(clips)} clips, {DRAWN} of each class"
     return [(train, validation, test)], [], [note]
-
-
-def _lot(clip: str) -> bytes:
-    return hashlib.sha256(f"{RANDOM_STATE}|{clip}".encode()).digest()

@@ -34,7 +34,6 @@ class Protocol:
         grouped: whether groups never straddle the parts.
         fewest_per_class: clips of each class it needs.
         summary: one line for `voxgrid list`.
-        make: clips and their recordings → folds, excluded clips and notes.
         draws: whether it uses some of the clips only, so that its scores differ from another
             protocol's by more than what leaks.
     """
@@ -136,17 +135,12 @@ def make_folds(
                 f"{chosen.fewest_per_class}: add clips of it or leave the class out"
             )
     parts, excluded, notes = chosen.make(clips, recordings)
-    folds = tuple(
-        Fold(
-            index,
-            _indices(train),
-            _indices(validation),
-            _indices(test),
-            tuple(sorted({clips[i].group for i in test})),
-        )
-        for index, (train, validation, test) in enumerate(parts)
-    )
-    for fold in folds:
+    folds = []
+    for index, made in enumerate(parts):
+        train, validation, test = (np.array(sorted(part), dtype=np.int64) for part in made)
+        groups = tuple(sorted({clips[i].group for i in test}))
+        fold = Fold(index, train, validation, test, groups)
+        folds.append(fold)
         if min(len(fold.train), len(fold.validation), len(fold.test)) == 0:
             raise UserError(
                 f"fold {fold.index} of {protocol} would have an empty part: too few different "
@@ -159,10 +153,6 @@ def make_folds(
                 f"of fold {fold.index} of {protocol}: its clips come from too few groups, so add "
                 "clips of other groups or leave the class out"
             )
-    split = Split(protocol, chosen.grouped, folds, tuple(excluded), tuple(notes))
+    split = Split(protocol, chosen.grouped, tuple(folds), tuple(excluded), tuple(notes))
     verify(split, clips, recordings)
     return split
-
-
-def _indices(part: list[int]) -> np.ndarray:
-    return np.array(sorted(part), dtype=np.int64)

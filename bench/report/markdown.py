@@ -9,12 +9,7 @@ from bench.report.page import Block, Bullets, Figure, Heading, Image, Table, Tex
 
 
 def render(page: Sequence[Block], link: Callable[[Figure], str]) -> str:
-    """The text of a page.
-
-    Args:
-        page: its blocks.
-        link: where a figure lies, as a link from the page.
-    """
+    """The text of a page; `link` says where a figure lies, as a link from the page."""
     return "\n\n".join(_block(block, link) for block in page) + "\n"
 
 

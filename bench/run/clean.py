@@ -35,14 +35,7 @@ _STUDY = re.compile(
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Something to delete.
-
-    Attributes:
-        kind: of what it is.
-        paths: files and folders, with all that is in them.
-        reason: why nothing needs it.
-        size: bytes.
-    """
+    """Files and folders to delete with all that is in them, why, and their bytes."""
 
     kind: Kind
     paths: tuple[Path, ...]

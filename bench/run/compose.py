@@ -50,15 +50,8 @@ from bench.tuning.search import FoldOutcome
 
 def skipped(cell: Skipped, row: BackbonePlan, spec: RunSpec) -> Record:
     """The record of a cell that cannot run, with its reason."""
-    return _record(
-        cell.cell,
-        row,
-        spec,
-        status="skipped",
-        reason=cell.reason,
-        trials=1,
-        provenance=_provenance(),
-    )
+    known = {"status": "skipped", "reason": cell.reason, "trials": 1}
+    return _record(cell.cell, row, spec, **known, provenance=_provenance())
 
 
 def failed(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exception) -> Record:
@@ -85,13 +78,8 @@ def finished(
 ) -> tuple[Record, bytes]:
     """The record of a cell that ran, and its predictions as parquet.
 
-    Args:
-        cell: with its job.
-        row: its task's and backbone's plan.
-        spec: of the run.
-        outcome: what the worker returned.
-        features: the feature set it read; its timings become the record's throughput.
-        cache_hit: whether no clip went through the backbone for it.
+    The timings of the feature set that it read become the record's throughput; `cache_hit` says
+    whether no clip went through the backbone for it.
     """
     labels = row.folded.task.labels
     predictions = _predictions(cell, row.folded, outcome)
@@ -100,7 +88,10 @@ def finished(
         for column in ("label", "predicted")
     )
     fold_of = predictions["fold"].to_numpy()
-    timings = _comparable(features.timings([c.pcm_sha256 for c in row.folded.clips]))
+    timings = features.timings([c.pcm_sha256 for c in row.folded.clips])
+    # those under the conditions of the last shard: speeds of two machines do not mix
+    conditions = attrgetter("hardware", "threads", "batch")
+    timings = [timing for timing in timings if conditions(timing) == conditions(timings[-1])]
     record = _record(
         cell.cell,
         row,
@@ -194,18 +185,12 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
     )
 
 
-def _provenance(
-    fingerprint: str | None = None,
-    feature_key: str | None = None,
-    cache_hit: bool | None = None,
-) -> Provenance:
+def _provenance(**more: Any) -> Provenance:
     return Provenance(
         git_sha=machine.git_sha(),
         packages=machine.package_versions(),
         utc=machine.utc_now(),
-        cache_hit=cache_hit,
-        feature_key=feature_key,
-        fingerprint=fingerprint,
+        **{"cache_hit": None, "feature_key": None, "fingerprint": None, **more},
     )
 
 
@@ -289,12 +274,6 @@ def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecor
 def _tuning_device(cell: Ready, spec: RunSpec) -> str:
     """Where trials and refits run: heads on vectors and frames leave the accelerator alone."""
     return spec.device if cell.reads == "backbone" else "cpu"
-
-
-def _comparable(timings: Sequence[ShardTiming]) -> list[ShardTiming]:
-    """Timings under the conditions of the last shard: speeds of two machines do not mix."""
-    conditions = attrgetter("hardware", "threads", "batch")
-    return [timing for timing in timings if conditions(timing) == conditions(timings[-1])]
 
 
 def _throughput(

@@ -104,14 +104,7 @@ def exclusive(results: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run under way.
-
-    Attributes:
-        plan: what is run.
-        reporter: where progress goes.
-        executor: where jobs run.
-        summary: counted up as cells end.
-    """
+    """One run under way; its summary is counted up as cells end."""
 
     plan: Plan
     reporter: Reporter
@@ -127,11 +120,9 @@ class _Run:
             self._store(compose.skipped(cell, row, self.plan.spec))
 
     def extract(self, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
-        """Fill the feature set.
+        """Fill the feature set and say whether anything passed through the backbone.
 
-        Returns:
-            Whether anything passed through the backbone; None where its cells cannot run, since
-            the extraction failed or the budget ended it.
+        None where its cells cannot run, since the extraction failed or the budget ended it.
         """
         if not backbone.pending_seconds:
             return False

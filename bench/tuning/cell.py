@@ -57,16 +57,11 @@ class CellJob:
     """Tunes and tests one cell; picklable.
 
     Attributes:
-        cell: which one.
         name: of the cell in the study store: its address, and a mark of what decides its scores,
             so that no study goes on with other features or folds.
-        fits: makes its fit.
         classes: class index of each clip.
-        n_classes: number of classes.
-        folds: outer folds, as indices into the clips.
         trials: total per study.
-        seed: the run's seed.
-        studies: where its studies live.
+        seed: the run's.
         recipe: what to run instead of drawing trials, or None.
     """
 

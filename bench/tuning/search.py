@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
 from bench.errors import VoxgridError
@@ -66,10 +66,7 @@ VALIDATED = TypeAdapter(Validated)
 class Tested:
     """What the refitted head said of the test clips.
 
-    Attributes:
-        probabilities: (clips, classes).
-        clips_per_s: of predicting.
-        notes: what a reader should know of the refit.
+    `probabilities` are (clips, classes), `clips_per_s` of predicting, `notes` of the refit.
     """
 
     probabilities: Probabilities
@@ -163,12 +160,7 @@ def tune_fold(
 ) -> FoldOutcome:
     """Tune on train → validation, refit on both, predict the test clips once.
 
-    Args:
-        fit: clips, pooling and head.
-        labels: of the clips.
-        fold: indices into the clips.
-        storage: where the study lives; an unfinished one goes on to `search.trials` in total.
-        search: how to.
+    An unfinished study in the storage goes on to `search.trials` in total.
 
     Raises:
         TuningError: every trial failed.
@@ -265,11 +257,21 @@ def _run_trial(
     study: optuna.Study, fit: Fit, labels: Labels, fold: Fold, search: Search, position: int
 ) -> None:
     trial = study.ask()
+
+    def follow(epoch: Epoch) -> None:
+        search.on_epoch(fold.index, position, epoch)
+        search.check_budget(f"epoch {epoch.index + 1} of a trial, from where it goes on")
+        if epoch.validation_macro_f1 is not None:
+            trial.report(epoch.validation_macro_f1, epoch.index)
+            # a recipe is not searched for, so nothing is better than it
+            if search.recipe is None and trial.should_prune():
+                raise optuna.TrialPruned
+
     draw = search.recipe or fit.draw(trial, len(fold.train))
     trial.set_user_attr("draw", asdict(draw))
     # a killed trial is drawn again with the same position and draw, and finds its checkpoint
     folder = search.folder / f"fold-{fold.index}" / f"trial-{position}-{_mark(draw)}"
-    watch = Watch(folder, fold.validation, _follower(trial, fold, search, position))
+    watch = Watch(folder, fold.validation, follow)
     try:
         found = _validate(fit, labels, draw, fold, search.seed_for(fold.index, "fit"), watch)
     except optuna.TrialPruned:
@@ -285,16 +287,3 @@ def _run_trial(
 
 def _mark(draw: Draw) -> str:
     return digest(asdict(draw))[:12]
-
-
-def _follower(trial: Trial, fold: Fold, search: Search, position: int) -> Callable[[Epoch], None]:
-    def follow(epoch: Epoch) -> None:
-        search.on_epoch(fold.index, position, epoch)
-        search.check_budget(f"epoch {epoch.index + 1} of a trial, from where it goes on")
-        if epoch.validation_macro_f1 is not None:
-            trial.report(epoch.validation_macro_f1, epoch.index)
-            # a recipe is not searched for, so nothing is better than it
-            if search.recipe is None and trial.should_prune():
-                raise optuna.TrialPruned
-
-    return follow

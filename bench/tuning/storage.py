@@ -32,11 +32,7 @@ class StudyStore(Protocol):
 
 @dataclass(frozen=True)
 class JournalStudies:
-    """A journal per cell. Implements `StudyStore`.
-
-    Attributes:
-        root: folder of the journals.
-    """
+    """A journal per cell, below a root folder. Implements `StudyStore`."""
 
     root: Path
 

@@ -23,7 +23,6 @@ def png(figure: Figure, title: str, mark: str) -> bytes:
     """A figure as PNG that carries its mark; the title breaks at its colons."""
     figure.suptitle(title.replace(": ", "\n"), fontsize=10, x=0.02, ha="left")
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", metadata={"Software": None, "Description": f"voxgrid {mark}"}
-    )
+    metadata = {"Software": None, "Description": f"voxgrid {mark}"}
+    figure.savefig(buffer, format="png", metadata=metadata)
     return buffer.getvalue()

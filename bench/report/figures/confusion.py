@@ -18,14 +18,7 @@ _DRAWING = 1
 
 @dataclass(frozen=True)
 class Confusion:
-    """One confusion matrix to draw.
-
-    Attributes:
-        name: of the file, without suffix.
-        title: names the cell and its scores.
-        labels: classes in order.
-        confusion: clips; rows: truth, columns: prediction.
-    """
+    """A matrix of clips to draw: rows: truth, columns: prediction. Implements `Figure`."""
 
     name: str
     title: str
@@ -77,11 +70,7 @@ class Confusion:
 def wanted(found: Iterable[Record]) -> dict[str, Confusion]:
     """The top row of a real task under its first protocol that leaks and its first that does not.
 
-    Args:
-        found: records of one task.
-
-    Returns:
-        By protocol.
+    The records are of one task, the figures by protocol.
     """
     rows = [r for r in finished(found) if not r.sample and not is_control(r) and r.preset is None]
     own = by_protocol(rows)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.records.schema import EpochRecord, FoldRecord, Record
+from bench.records.schema import FoldRecord, Record
 from bench.report.figures import canvases
 from bench.report.select import finished, is_control
 
@@ -43,13 +43,7 @@ class FoldCurve:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one cell.
-
-    Attributes:
-        name: of the file, without suffix.
-        title: names the cell and its score.
-        folds: those with epochs.
-    """
+    """The curves of one cell, of its folds with epochs. Implements `Figure`."""
 
     name: str
     title: str
@@ -63,9 +57,12 @@ class Curves:
 
     def draw(self) -> bytes:
         """Three panels as PNG: loss, validation accuracy, validation macro-F1."""
+        import seaborn as sns
+
         canvas = canvases.blank(11.0, 4.2)
         losses, accuracy, f1 = canvas.subplots(1, 3, sharex=True)
-        colours = _colours(len(self.folds))
+        count = len(self.folds)
+        colours = list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
         for fold, colour in zip(self.folds, colours, strict=True):
             _line(losses, fold.train_loss, colour, linestyle=(0, (2, 1.5)), linewidth=1.0)
             for axes, values in (
@@ -95,14 +92,11 @@ def wanted(found: Iterable[Record]) -> list[Curves]:
     return [
         of
         for record in sorted(finished(found), key=lambda r: str(r.cell))
-        if _trains_backbone(record) and not record.sample and not is_control(record)
+        # heads that only learn a pooling are too many to draw
+        if record.training is not None and record.training.reads == "backbone"
+        if not record.sample and not is_control(record)
         if (of := _of(record)).folds
     ]
-
-
-def _trains_backbone(record: Record) -> bool:
-    """Whether it does; heads that only learn a pooling are too many to draw."""
-    return record.training is not None and record.training.reads == "backbone"
 
 
 def _of(record: Record) -> Curves:
@@ -121,7 +115,8 @@ def _of(record: Record) -> Curves:
 
 def _fold(number: int, fold: FoldRecord) -> FoldCurve:
     def values(field: str) -> Values:
-        return tuple(_rounded(epoch, field) for epoch in fold.curve)
+        found = (getattr(epoch, field) for epoch in fold.curve)
+        return tuple(None if value is None else round(value, _DIGITS) for value in found)
 
     return FoldCurve(
         number,
@@ -131,17 +126,6 @@ def _fold(number: int, fold: FoldRecord) -> FoldCurve:
         values("validation_accuracy"),
         values("validation_macro_f1"),
     )
-
-
-def _rounded(epoch: EpochRecord, field: str) -> float | None:
-    value = getattr(epoch, field)
-    return None if value is None else round(value, _DIGITS)
-
-
-def _colours(count: int) -> list[Any]:
-    import seaborn as sns
-
-    return list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
 
 
 def _line(axes: Axes, values: Values, colour: Any, **style: Any) -> None:
@@ -155,9 +139,8 @@ def _line(axes: Axes, values: Values, colour: Any, **style: Any) -> None:
 def _mark_best(axes: Axes, values: Values, best: int | None, colour: Any) -> None:
     height = values[best] if best is not None and best < len(values) else None
     if best is not None and height is not None:
-        axes.plot(
-            [best + 1], [height], "o", color=colour, markersize=6, markeredgecolor="black", zorder=3
-        )
+        style: dict[str, Any] = {"markersize": 6, "markeredgecolor": "black", "zorder": 3}
+        axes.plot([best + 1], [height], "o", color=colour, **style)
 
 
 def _style(axes: Axes, title: str) -> None:

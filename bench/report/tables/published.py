@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.records.schema import PublishedSystem, Record
@@ -38,9 +38,7 @@ _COLUMNS = (
 def systems(found: Sequence[Record], level: int) -> Iterator[Block]:
     """A table for every preset that records are of: the published row, and what came of it here.
 
-    Args:
-        found: real records; those without a preset are not looked at.
-        level: of the headings.
+    Records without a preset are not looked at.
     """
     own = _by_preset(found)
     if own:
@@ -55,7 +53,8 @@ def systems(found: Sequence[Record], level: int) -> Iterator[Block]:
         yield Table(_COLUMNS, rows)
         notes = [f"not documented: {escape(sentence)}" for sentence in system.undocumented]
         notes += [f"differs: {escape(sentence)}" for sentence in system.differs]
-        notes += _about_clips(records)
+        about_clips = {(record.task, note) for record in records for note in record.notes}
+        notes += [f"{task}: {escape(note)}." for task, note in sorted(about_clips)]
         if notes:
             yield Bullets(notes)
         yield from map(Image, curves.wanted(records))
@@ -64,9 +63,7 @@ def systems(found: Sequence[Record], level: int) -> Iterator[Block]:
 def on_generated_clips(found: Sequence[Record], level: int) -> Iterator[Block]:
     """The rows of presets on sample tasks, without the published figures, which do not compare.
 
-    Args:
-        found: records of sample tasks; those without a preset are not looked at.
-        level: of the headings.
+    Records without a preset are not looked at.
     """
     for name, own in _by_preset(found).items():
         yield Heading(level, name)
@@ -86,12 +83,6 @@ def _system(own: Sequence[Record]) -> PublishedSystem:
     system = max(own, key=lambda record: record.provenance.utc).published
     assert system is not None
     return system
-
-
-def _about_clips(own: Sequence[Record]) -> list[str]:
-    """What a reader should know of the clips, each sentence once for a task."""
-    found = {(record.task, note) for record in own for note in record.notes}
-    return [f"{task}: {escape(note)}." for task, note in sorted(found)]
 
 
 def _published(system: PublishedSystem) -> list[str]:
@@ -190,10 +181,7 @@ def _marks(system: PublishedSystem, record: Record) -> list[str]:
 
 
 def _notes(record: Record) -> list[str]:
-    counts: dict[str, int] = defaultdict(int)
-    for fold in record.folds:
-        for note in fold.notes:
-            counts[note] += 1
+    counts = Counter(note for fold in record.folds for note in fold.notes)
     return [
         note if len(record.folds) == 1 else f"{note} ({plural(count, 'fold')})"
         for note, count in counts.items()

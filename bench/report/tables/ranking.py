@@ -37,10 +37,7 @@ BEST += ["params M>"]
 def values(record: Record, columns: Sequence[str], letters: dict[str, str]) -> list[str]:
     """Cells of a finished record in the columns of a table.
 
-    Args:
-        record: of one row.
-        columns: `BEST`, or those of a ranking without its first.
-        letters: from `machines`; speeds carry the letter where there are several.
+    Of the `machines` speeds carry the letter where there are several.
     """
     shown = {**_SHOWN, _SPEED: lambda record: speed(record, letters)}
     return [shown[column](record) for column in columns]
@@ -49,10 +46,7 @@ def values(record: Record, columns: Sequence[str], letters: dict[str, str]) -> l
 def rankings(found: Sequence[Record], letters: dict[str, str], level: int) -> Iterator[Block]:
     """The rows, the controls apart, and what both have to be read against.
 
-    Args:
-        found: finished records of one task and protocol.
-        letters: from `machines`; speeds carry the letter where there are several.
-        level: of the heading of the controls.
+    The records are finished ones of one task and protocol.
     """
     rows = [r for r in found if not is_control(r)]
     controls = [r for r in found if is_control(r)]

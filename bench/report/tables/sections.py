@@ -7,27 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from bench.records.benchmarks import Benchmark
-from bench.records.schema import Record
+from bench.records.schema import Record, Throughput
 from bench.report.markdown import escape
 from bench.report.page import Block, Bullets, Table, Text
-from bench.report.select import (
-    by_protocol,
-    chosen,
-    finished,
-    is_control,
-    leaks,
-    machines,
-)
+from bench.report.select import by_protocol, chosen, finished, is_control, leaks, machines
 from bench.report.tables.ranking import BEST, majority, values
-from bench.report.values import (
-    DASH,
-    decimal,
-    millions,
-    percent,
-    plural,
-    points,
-    weights,
-)
+from bench.report.values import DASH, decimal, millions, percent, plural, points, weights
 
 _MOST_REASONS = 12
 
@@ -67,7 +52,11 @@ def leak(found: Sequence[Record]) -> list[Block]:
         if name in high
     }
     rows = [[name, percent(a), percent(b), points(b - a)] for name, (a, b) in both.items()]
-    pairs = _gaps(own[fair], own[leaky])
+    fair_f1, leaky_f1 = (
+        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in own[name]}
+        for name in (fair, leaky)
+    )
+    pairs = [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
     if not rows or not pairs:
         return []
     columns = ("backbone", f"macro-F1 % {fair}>", f"macro-F1 % {leaky}>", "difference, points>")
@@ -82,14 +71,6 @@ def leak(found: Sequence[Record]) -> list[Block]:
     ]
 
 
-def _gaps(fair: Sequence[Record], leaky: Sequence[Record]) -> list[float]:
-    """Differences in macro-F1 of every combination that ran under both protocols."""
-    low, high = (
-        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in own} for own in (fair, leaky)
-    )
-    return [high[key] - value for key, value in low.items() if key in high]
-
-
 def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block]:
     """Speed and memory of each backbone, one table per machine.
 
@@ -100,58 +81,43 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
     parts: list[Block] = []
     letters = machines(found)
     for machine, letter in letters.items():
-        fastest: dict[tuple[str, str], Record] = {}
-        own = [r for r in found if r.throughput and r.throughput.hardware == machine]
+        costs: dict[tuple[str, str], dict[str, str]] = {}
+        own = [(r, r.throughput) for r in found if r.throughput]
         # the longest measurement stands for the backbone; its cells share one extraction
-        for record in sorted(own, key=_longest_first):
-            fastest.setdefault((record.backbone, weights(record)), record)
-        rows = [_cost_row(record, benchmarks) for _, record in sorted(fastest.items())]
+        for record, speed in sorted(own, key=lambda of: (-of[1].audio_seconds, str(of[0].cell))):
+            if speed.hardware == machine:
+                costs.setdefault(
+                    (record.backbone, weights(record)), _cost(record, speed, benchmarks)
+                )
+        rows = [list(of.values()) for _, of in sorted(costs.items())]
         name = f"{letter}: {machine}" if len(letters) > 1 else machine
-        parts += [Text(f"On {escape(name)}:"), Table(_COST_COLUMNS, rows)]
+        parts += [Text(f"On {escape(name)}:"), Table(list(next(iter(costs.values()))), rows)]
     return parts
 
 
-_COST_COLUMNS = (
-    "backbone",
-    "weights",
-    "params M>",
-    "encoder RTFx>",
-    "end-to-end RTFx>",
-    "batch, at most>",
-    "threads>",
-    "dtype",
-    "peak memory MiB>",
-    "tox -e perf RTFx, batch 1>",
-    "tox -e perf RTFx, best (batch)>",
-)
-
-
-def _longest_first(record: Record) -> tuple[float, str]:
-    return -(record.throughput.audio_seconds if record.throughput else 0.0), str(record.cell)
-
-
-def _cost_row(record: Record, benchmarks: Sequence[Benchmark]) -> list[str]:
-    throughput = record.throughput
-    assert throughput is not None
+def _cost(
+    record: Record, throughput: Throughput, benchmarks: Sequence[Benchmark]
+) -> dict[str, str]:
+    """Cells of a row by their columns."""
     own = (record.task, record.backbone, record.weights.kind, throughput.hardware)
     first, best = DASH, DASH
     for b in benchmarks if record.weights.size == "full" else ():  # small models were not measured
         if (b.task, b.backbone, b.weights, b.hardware) == own:
             first = decimal(b.batch1_rtfx)
             best = f"{decimal(b.best_rtfx)} ({b.best_batch})"
-    return [
-        record.backbone,
-        weights(record),
-        millions(record.parameters),
-        decimal(throughput.backbone_rtfx),
-        decimal(throughput.end_to_end_rtfx),
-        str(throughput.batch),
-        str(throughput.threads),
-        throughput.dtype,
-        f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
-        first,
-        best,
-    ]
+    return {
+        "backbone": record.backbone,
+        "weights": weights(record),
+        "params M>": millions(record.parameters),
+        "encoder RTFx>": decimal(throughput.backbone_rtfx),
+        "end-to-end RTFx>": decimal(throughput.end_to_end_rtfx),
+        "batch, at most>": str(throughput.batch),
+        "threads>": str(throughput.threads),
+        "dtype": throughput.dtype,
+        "peak memory MiB>": f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
+        "tox -e perf RTFx, batch 1>": first,
+        "tox -e perf RTFx, best (batch)>": best,
+    }
 
 
 def gaps(found: Sequence[Record]) -> list[Block]:

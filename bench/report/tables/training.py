@@ -12,21 +12,6 @@ from bench.report.page import Block, Bullets, Table
 from bench.report.select import is_control, ranked
 from bench.report.values import DASH, median_and_range, percent
 
-_COLUMNS = (
-    "backbone",
-    "pooling",
-    "head",
-    "macro-F1 %>",
-    "what was trained, in folds",
-    "epochs at best>",
-    "precision",
-    "frozen part",
-    "augmentation",
-    "at most",
-    "device",
-    "tuning time>",
-)
-
 ABOUT = (
     "Heads that read frames or train the backbone. **Epochs at best**: after how many the best "
     "trial's weights were kept, median and range over the folds; the refit trains as long. "
@@ -39,31 +24,32 @@ ABOUT = (
 def trained(found: Sequence[Record]) -> list[Block]:
     """One row per cell, then the hardware and what happened in single folds.
 
-    Args:
-        found: finished records of one task and protocol that were trained epoch by epoch.
+    The records are finished ones of one task and protocol that were trained epoch by epoch.
     """
     rows = [_row(record, record.training) for record in ranked(found) if record.training]
     machines = sorted({r.throughput.tuning_hardware for r in found if r.throughput})
     lines = [f"trained on: {escape('; '.join(machines))}", *_notes(ranked(found))]
-    return [Table(_COLUMNS, rows), Bullets(lines)]
+    return [Table(list(rows[0]), [list(row.values()) for row in rows]), Bullets(lines)]
 
 
-def _row(record: Record, training: TrainingRecord) -> list[str]:
-    throughput = record.throughput
-    return [
-        f"{record.backbone}, random weights" if is_control(record) else record.backbone,
-        record.pooling,
-        record.head,
-        percent(record.scored.macro_f1),
-        parts(record) or DASH,
-        epochs(record) or DASH,
-        ", ".join(training.precision) or DASH,
-        "cached and live" if training.frozen_part == "both" else training.frozen_part,
-        _settings(training.augmentation),
-        "all" if training.crop_seconds is None else f"{training.crop_seconds:g} s",
-        training.device,
-        duration(throughput.tuning_seconds) if throughput else DASH,
-    ]
+def _row(record: Record, training: TrainingRecord) -> dict[str, str]:
+    """Cells by their columns."""
+    throughput, crop = record.throughput, training.crop_seconds
+    live = "cached and live" if training.frozen_part == "both" else training.frozen_part
+    return {
+        "backbone": f"{record.backbone}{', random weights' if is_control(record) else ''}",
+        "pooling": record.pooling,
+        "head": record.head,
+        "macro-F1 %>": percent(record.scored.macro_f1),
+        "what was trained, in folds": parts(record) or DASH,
+        "epochs at best>": epochs(record) or DASH,
+        "precision": ", ".join(training.precision) or DASH,
+        "frozen part": live,
+        "augmentation": _settings(training.augmentation),
+        "at most": "all" if crop is None else f"{crop:g} s",
+        "device": training.device,
+        "tuning time>": duration(throughput.tuning_seconds) if throughput else DASH,
+    }
 
 
 def parts(record: Record) -> str | None:

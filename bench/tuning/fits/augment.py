@@ -7,11 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.errors import VoxgridError
-
-Wave = NDArray[np.float32]
+from bench.audio.batch import Wave
 
 # Raise it whenever the same seed would give another sound.
 VERSION = 1
@@ -23,25 +20,16 @@ _FADE_SECONDS = 0.005
 _PINK_SHARE = 0.5
 
 
-class AugmentationUnavailable(VoxgridError):
-    """What changes pitch and tempo is not installed."""
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """What may be done to a training clip. Each part happens by itself, with its probability.
 
     Attributes:
         gain_db: loudness goes up or down by at most so much.
-        gain_probability: of that.
         snr_db: least and most signal-to-noise ratio of added noise, white or pink.
-        noise_probability: of that.
         semitones: pitch moves up or down by at most so much, at the same length.
-        pitch_probability: of that.
         speed: tempo changes by at most this share, at the same pitch.
-        speed_probability: of that.
         mask: longest share of the clip that is silenced, in one piece.
-        mask_probability: of that.
     """
 
     gain_db: float = 6.0
@@ -78,9 +66,6 @@ class Augmentation:
 
         Returns:
             float32 (samples,), finite, at most `LONGEST` times as long; not clipped to [-1, 1].
-
-        Raises:
-            AugmentationUnavailable: pitch or tempo is to change, and python-stretch is missing.
         """
         # a stream each, so that one part switched on or off does not change what another does
         pitch, speed, gain, noise, mask = np.random.default_rng(seed).spawn(5)
@@ -103,13 +88,8 @@ def _drawn(random: np.random.Generator, probability: float, most: float) -> floa
 
 
 def _stretched(wave: Wave, rate: int, semitones: float, tempo: float, seed: int) -> Wave:
-    try:
-        from python_stretch.Signalsmith import Stretch
-    except ImportError as error:
-        raise AugmentationUnavailable(
-            "augmentation that changes pitch or tempo needs python-stretch: pip install "
-            "python-stretch (where there is no wheel, this takes a C++ compiler and CMake)"
-        ) from error
+    from python_stretch.Signalsmith import Stretch
+
     stretch = Stretch(seed)
     stretch.preset(1, rate)
     stretch.setTransposeSemitones(semitones)

@@ -23,7 +23,6 @@ class BackboneFits:
     """A live backbone, cut after a layer and trained from some block on.
 
     Attributes:
-        job: names the clips, the backbone and where frames are.
         crop_seconds: how much of the beginning of a clip is used.
         cached: whether the input of the first trained block is read from the store.
         augment: whether training clips are augmented.
@@ -61,11 +60,7 @@ class BackboneFit(TrainedFit):
         return {"layer": middle, **self.head.first(self._context(middle, clips))}
 
     def inputs(self, draw: Draw) -> BackboneClips:
-        """The clips of the cut backbone.
-
-        Raises:
-            ValueError: the draw is of a sum of layers.
-        """
+        """The clips of the cut backbone; ValueError where the draw is of a sum of layers."""
         if draw.layer == "weighted":
             raise ValueError("a backbone is cut after one layer, not after a sum of layers")
         return BackboneClips(

@@ -31,12 +31,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Labels:
-    """The clips of a cell by their classes.
-
-    Attributes:
-        classes: class index of every clip, (clips,).
-        number: of classes there are.
-    """
+    """The class index of every clip of a cell, (clips,), and the number of classes."""
 
     classes: Classes
     number: int
@@ -136,22 +131,13 @@ class Fits(Protocol):
     """Makes the fit of a cell in the process that tunes it; picklable."""
 
     def open(self, cell: Cell, labels: Labels, threads: int) -> Fit:
-        """The cell's fit.
-
-        Args:
-            cell: which one.
-            labels: of its clips.
-            threads: for fitting.
-        """
+        """The cell's fit, on so many threads."""
 
 
 def spread(probabilities: Probabilities, classes: Classes, number: int) -> Probabilities:
-    """Probabilities (clips, number), zero for classes absent from training.
+    """Probabilities of all classes, zero for those absent from training.
 
-    Args:
-        probabilities: (clips, len(classes)).
-        classes: class index of each column.
-        number: of classes of the task.
+    They come as (clips, len(classes)), and go as (clips, number).
     """
     out = np.zeros((len(probabilities), number))
     out[:, classes] = probabilities

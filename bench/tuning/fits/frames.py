@@ -19,13 +19,7 @@ from heads import HeadContext, Sequences
 
 @dataclass(frozen=True)
 class FrameFits:
-    """Frames of frozen layers, pooled by the head.
-
-    Attributes:
-        job: names the clips and where their frames are.
-        layers: those to choose from.
-        crop_seconds: how much of the beginning of a clip is used.
-    """
+    """Frames of the frozen layers to choose from, in the first seconds of a clip."""
 
     job: Extraction
     layers: tuple[int, ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from bench.audio import window
 from bench.audio.batch import Wave, batches, normalise
 from bench.audio.decode import Sound, through
 from bench.features.encode import load
-from bench.features.extract import Extraction
+from bench.features.extract import DECODERS, Extraction
 from bench.features.key import FeatureSettings
 from bench.tuning.fits.augment import LONGEST, Augmentation
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     import torch
 
 Indices = NDArray[np.int64]
-
-# Decoding and augmentation run beside the encoder, which has threads of its own.
-DECODERS = 2
-
 
 # The model is loaded once per process. The dtype of its settings is the feature encoder's, trained
 # parts are float32.
@@ -138,20 +135,12 @@ class LiveSequences:
 
         info = self._recordings.backbone.info
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-            decoded: list[Future[list[Wave]]] = [
-                pool.submit(self._windows, clip, info, augment) for clip in indices.tolist()
-            ]
-            pieces: list[Wave] = []
-            owners: list[int] = []
-            for owner, future in enumerate(decoded):
-                for piece in future.result():
-                    pieces.append(normalise(piece) if info.normalised else piece)
-                    owners.append(owner)
-        encoded = self._encoded(pieces)
-        windows: list[list[torch.Tensor]] = [[] for _ in indices]
-        for owner, frames in zip(owners, encoded, strict=True):
-            windows[owner].append(frames)
-        joined = [torch.cat(own, dim=1)[:, : self._most_frames] for own in windows]
+            decode = partial(self._windows, info=info, augment=augment)
+            clips = list(pool.map(decode, indices.tolist()))
+        pieces = [piece for windows in clips for piece in windows]
+        encoded = iter(self._encoded(list(map(normalise, pieces)) if info.normalised else pieces))
+        own = [torch.cat(list(islice(encoded, len(windows))), dim=1) for windows in clips]
+        joined = [frames[:, : self._most_frames] for frames in own]
         lengths = torch.tensor([frames.shape[1] for frames in joined], dtype=torch.int64)
         padded = torch.zeros(len(joined), self.layers, int(lengths.max()), self.width)
         for target, frames in zip(padded, joined, strict=True):

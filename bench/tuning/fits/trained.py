@@ -13,16 +13,7 @@ from heads import TrainedHead, Training
 
 
 class TrainedFit(Fit):
-    """Heads that read frames, or train the backbone.
-
-    Args:
-        cell: pooling and head.
-        labels: of all clips.
-        threads: for fitting.
-        job: names the clips, the backbone and where frames are.
-        head: class of the head.
-        device: what is trained on.
-    """
+    """Heads that read frames, or train the backbone; `job` names its clips, backbone and store."""
 
     def __init__(
         self,
@@ -77,13 +68,7 @@ class TrainedFit(Fit):
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTrained(Fitted):
-    """A trained head.
-
-    Attributes:
-        head: fitted.
-        inputs: what it reads, for all clips.
-        number: of classes of the task.
-    """
+    """A trained head, what it reads for all clips, and the number of classes of the task."""
 
     head: Any
     inputs: Any

@@ -35,10 +35,7 @@ Vectors = NDArray[np.float32]
 class VectorFits:
     """Where a cell's vectors are: enough to open the feature set in another process.
 
-    Attributes:
-        root: folder of the feature cache.
-        settings: of the feature set.
-        clips: sha256 of the decoded samples, in the order of the labels.
+    Clips go by the sha256 of their decoded samples, in the order of the labels.
     """
 
     root: Path
@@ -47,21 +44,12 @@ class VectorFits:
 
     def open(self, cell: Cell, labels: Labels, threads: int) -> VectorFit:
         """The fit of a head on pooled vectors."""
-        features = FeatureSet(self.root, self.settings)
-        view = features.view(self.clips)
+        view = FeatureSet(self.root, self.settings).view(self.clips)
         return VectorFit(view, labels, cell.pooling, cell.head, threads)
 
 
 class VectorFit(Fit):
-    """Pooled vectors of frozen layers, standardised with the statistics of the clips fitted on.
-
-    Args:
-        features: vectors of all clips, by layer and pooling.
-        labels: of all clips.
-        pooling: name of the pooling.
-        head: name of the head.
-        threads: for fitting.
-    """
+    """Pooled vectors of frozen layers, standardised with the statistics of the clips fitted on."""
 
     def __init__(
         self, features: FeatureView, labels: Labels, pooling: str, head: str, threads: int
@@ -99,10 +87,7 @@ class VectorFit(Fit):
 class FittedVectors(Fitted):
     """A head on vectors of one layer; validation clips decide nothing, so a refit is the draw.
 
-    Attributes:
-        model: standardises, then predicts.
-        vectors: of all clips at the layer, (clips, features).
-        number: of classes of the task.
+    `vectors` are of all clips at the layer, (clips, features), `number` is of all classes.
     """
 
     model: Pipeline

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.tasks.sample.emotion import MANNERS, VOICES, synthesize
-from bench.tuning.fits.augment import LONGEST, Augmentation, AugmentationUnavailable
+from bench.tuning.fits.augment import LONGEST, Augmentation
 
 RATE = 16_000
 NOTHING = Augmentation(
@@ -193,12 +192,3 @@ def test_settings_are_json_and_name_every_field() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must lie between"):
         Augmentation(**wrong)
-
-
-def test_what_to_install_is_said_where_it_is_missing(
-    speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "python_stretch.Signalsmith", None)
-    with pytest.raises(AugmentationUnavailable, match="pip install python-stretch"):
-        ALWAYS(speech, RATE, 0)
-    replace(ALWAYS, pitch_probability=0.0, speed_probability=0.0)(speech, RATE, 0)
