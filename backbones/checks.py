@@ -70,14 +70,8 @@ CHECKS: tuple[Check, ...] = tuple(
 class CheckResult:
     """Outcome of one check.
 
-    Attributes:
-        name: of the check.
-        problem: what is wrong; None where it did not fail.
-        measured: what was found; empty where nothing was measured.
-        limit: what it has to be.
-        remedy: what to do about a problem.
-        skipped: why the check does not apply, or None.
-        seconds: it took.
+    Where it failed there is a problem and a remedy, where it does not apply the reason is in
+    `skipped`. `measured` and `limit` are empty where nothing was measured.
     """
 
     name: str

@@ -50,11 +50,7 @@ class EGeMAPS(Backbone):
     info = INFO
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Set up openSMILE, which computes in float32 on the CPU; see `Backbone.load`.
-
-        Raises:
-            BackboneError: openSMILE is not installed.
-        """
+        """Set up openSMILE, which computes in float32 on the CPU; see `Backbone.load`."""
         try:
             import opensmile
         except ModuleNotFoundError as error:
@@ -75,11 +71,7 @@ class EGeMAPS(Backbone):
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """See `Backbone.encode`: (batch, frames, 25) and (batch, 1, 88), float32.
-
-        Raises:
-            BackboneError: openSMILE gave a value that is no number.
-        """
+        """See `Backbone.encode`: (batch, frames, 25) and (batch, 1, 88), float32."""
         import numpy as np
         import torch
 

@@ -82,11 +82,7 @@ def resolve(
 
 
 def availability(info: BackboneInfo, root: Path | None = None) -> tuple[Availability, str]:
-    """Say whether weights are on this machine, without touching the network.
-
-    Returns:
-        The state, and where the weights are or how to get them.
-    """
+    """Whether weights are on this machine, and where or how to get them; never downloads."""
     if info.weights_id is None:
         return "not needed", ""
     try:

@@ -21,15 +21,9 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest difference found.
+    """The largest difference found."""
 
-    Attributes:
-        change: length of the difference of two vectors relative to the first.
-        cosine: the smallest between any two vectors compared.
-        where: what differed by `change`.
-    """
-
-    change: float = 0.0
+    change: float = 0.0  # length of the difference of two vectors relative to the first
     cosine: float = 1.0
     where: str = "nothing was compared"
 
@@ -86,11 +80,7 @@ def largest(differences: Iterable[Difference]) -> Difference:
 def by_layer(
     expected: Frames, expected_clip: int, found: Frames, found_clip: int, what: str, first: int = 0
 ) -> Iterator[Difference]:
-    """Compare the valid frames of one clip in two batches, at every layer from number `first`.
-
-    Raises:
-        CheckFailed: there are other frames.
-    """
+    """Compare the valid frames of one clip in two batches, at every layer from `first`."""
     pairs = zip(valid_layers(expected, expected_clip), valid_layers(found, found_clip), strict=True)
     for number, (one, other) in enumerate(pairs, start=first):
         require_equal(
@@ -106,17 +96,7 @@ def by_layer(
 def require_close(
     differences: Iterable[Difference], problem: str, remedy: str, limit: float = ROUNDING
 ) -> Measured:
-    """Fail a check where two encodings differ by more than they may.
-
-    Args:
-        differences: all that were found; the largest counts.
-        problem: what is wrong; `{}` stands for what differs.
-        remedy: what to do about it.
-        limit: the largest relative change; the default is what rounding may bring about.
-
-    Raises:
-        CheckFailed: it is exceeded.
-    """
+    """Fail a check where the largest change exceeds a limit; `{}` in `problem` is what differs."""
     worst = largest(differences)
     return require(
         worst.change <= limit,
@@ -128,11 +108,7 @@ def require_close(
 
 
 def require_frames(hidden: torch.Tensor, lengths: torch.Tensor, clips: int, what: str) -> None:
-    """Fail a check unless frames are (batch, frames, width), and valid lengths within them.
-
-    Raises:
-        CheckFailed: naming the first that is wrong.
-    """
+    """Fail a check unless frames are (batch, frames, width), and valid lengths within them."""
     require(
         hidden.ndim == 3,
         f"{what} has the wrong shape",

@@ -68,13 +68,6 @@ def write_golden(subject: Subject, folder: Path) -> Path:
 
     They are looked for in the folder `golden` next to the plugin's file.
 
-    Args:
-        subject: with pretrained weights, or one that needs none.
-        folder: made where it is not there.
-
-    Returns:
-        The file.
-
     Raises:
         BackboneError: the weights are random.
     """

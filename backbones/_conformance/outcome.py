@@ -14,14 +14,7 @@ class Measured(NamedTuple):
 
 
 class CheckFailed(AssertionError):
-    """A backbone breaks its contract.
-
-    Args:
-        problem: what is wrong, and where.
-        measured: the value found.
-        limit: what it has to be.
-        remedy: what to do about it.
-    """
+    """A backbone breaks its contract: what is wrong and where, and what to do about it."""
 
     def __init__(self, problem: str, *, measured: object, limit: object, remedy: str) -> None:
         super().__init__(f"{problem} (measured {measured}, limit {limit}): {remedy}")
@@ -32,23 +25,16 @@ class CheckFailed(AssertionError):
 
 
 class NotApplicable(SkipTest):
-    """The check has nothing to look at in this backbone; the message says why.
-
-    A test in which it is raised counts as skipped, for pytest too.
-    """
+    """The check has nothing to look at in this backbone; pytest counts its test as skipped."""
 
 
 def require(holds: bool, problem: str, *, measured: object, limit: object, remedy: str) -> Measured:
-    """Fail a check unless something holds. Not an `assert`, which `python -O` would leave out.
-
-    Raises:
-        CheckFailed: it does not hold.
-    """
+    """Fail a check unless something holds. Not an `assert`, which `python -O` would leave out."""
     if not holds:
         raise CheckFailed(problem, measured=measured, limit=limit, remedy=remedy)
     return Measured(str(measured), str(limit))
 
 
 def require_equal(measured: object, wanted: object, problem: str, remedy: str) -> Measured:
-    """Fail a check unless what was measured is what is wanted; raises as `require` does."""
+    """Fail a check unless what was measured is what is wanted."""
     return require(measured == wanted, problem, measured=measured, limit=wanted, remedy=remedy)

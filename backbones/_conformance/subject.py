@@ -60,11 +60,7 @@ class Subject:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The loaded backbone.
-
-        Raises:
-            NotApplicable: it failed to load when another check asked for it.
-        """
+        """The loaded backbone; `NotApplicable` where it failed to load for another check."""
         if self.failed_to_load:
             raise NotApplicable("it does not load")
         self.failed_to_load = True
@@ -138,11 +134,7 @@ class Subject:
         return re.sub(r"[^A-Za-z0-9._-]+", "--", self.info.name) + ".json"
 
     def samples(self, seconds: float) -> int:
-        """Length of a clip in samples.
-
-        Where the longest window is shorter than the suite's longest clip, every clip is shorter
-        in that proportion.
-        """
+        """Length of a clip in samples, in proportion shorter where the longest window is."""
         longest = max(SECONDS)
         if self.info.max_seconds >= longest:
             return round(seconds * self.info.sample_rate)
@@ -163,12 +155,7 @@ class Subject:
         return pad([self.clip(length) for length in lengths])
 
     def clip(self, length: int, number: int = 0) -> torch.Tensor:
-        """A gliding tone with overtones and noise, as the backbone expects it to be scaled.
-
-        Args:
-            length: in samples.
-            number: tells clips of one length apart.
-        """
+        """A gliding tone with overtones and noise, scaled for the backbone."""
         import numpy as np
         import torch
 

@@ -52,10 +52,6 @@ AGAIN = "get it again"
 def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
     """The backbone class of one checkpoint, made from its settings.
 
-    Args:
-        address: of scheme `hf`.
-        allow_download: False keeps off the network.
-
     Raises:
         BackboneError: there is no such model, or it is no encoder voxgrid can run.
         WeightsUnavailable: its settings are not on this machine and cannot be had.

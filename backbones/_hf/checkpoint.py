@@ -69,12 +69,7 @@ class Checkpoint:
     folder: Path | None
 
     def settings(self, model_type: str) -> dict[str, Any]:
-        """The settings of its network.
-
-        Raises:
-            BackboneError: there is no folder, or no readable configuration in it.
-            WeightsMismatch: it describes a model of another type.
-        """
+        """The settings of its network, which has to be of this type."""
         if self.folder is None or not self.folder.is_dir():
             raise BackboneError(
                 f"{self.info.name}: pretrained weights are a folder with config.json and a weight "
@@ -97,12 +92,7 @@ class Checkpoint:
 
         The library matches the checkpoint's names with the network's, those of its older versions
         included; what it could not match is refused here instead of being drawn at random.
-
         Without a layout heads are known by their lack of the base model's prefix.
-
-        Raises:
-            BackboneError: there is no weight file.
-            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
         """
         import torch
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Checkpoint, Layout, silent
 from backbones._tensors.checkpoints import buildable
+from backbones._tensors.frames import Padded, valid_frames, zero_padding
 from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
 
 if TYPE_CHECKING:
@@ -72,11 +73,7 @@ class Encoder(Backbone):
     model: Any
 
     def __init__(self, weights: Weights) -> None:
-        """Take weights that were found beside the same settings.
-
-        Raises:
-            BackboneError: the settings are others by now.
-        """
+        """Take weights that were found beside the same settings, and no others."""
         super().__init__(weights)
         if self.settings_sha is not None and weights.config_sha not in (None, self.settings_sha):
             raise BackboneError(
@@ -94,11 +91,7 @@ class Encoder(Backbone):
     @classmethod
     @abstractmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """What the settings say.
-
-        Args:
-            config: configuration of the model.
-            features: settings of its feature extractor.
+        """What the settings of the model and of its feature extractor say.
 
         Raises:
             Unsupported: a setting has no counterpart here.
@@ -131,13 +124,9 @@ class Encoder(Backbone):
         return {**cls.full, **small}
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the encoder and read its weights; features are always computed in float32.
+        """Build the encoder and read its weights; see `Backbone.load`.
 
-        See `Backbone.load`.
-
-        Raises:
-            BackboneError: the folder lacks a readable configuration or weight file.
-            WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
+        Features are always computed in float32.
         """
         import torch
 
@@ -174,9 +163,7 @@ class PreNormEncoder(Encoder):
     inference: ClassVar[Mapping[str, Any]] = {"encoder_layerdrop": 0.0}
 
     @abstractmethod
-    def embed(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Layer 0 (batch, frames, width) and valid frames (batch,)."""
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
@@ -187,7 +174,6 @@ class PreNormEncoder(Encoder):
         import torch
 
         from backbones._hf.tails import attention_mask
-        from backbones._tensors.frames import valid_frames
 
         with torch.no_grad():
             hidden, frames = self.embed(waves, lengths)
@@ -199,11 +185,9 @@ class PreNormEncoder(Encoder):
             layers[-1] = self.model.layer_norm(layers[-1])
         return Frames.same_lengths(layers, frames.to(lengths.device))
 
-    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Compute layer 0: features, convolutions and positions; see `Backbone.stem`."""
         import torch
-
-        from backbones._tensors.frames import zero_padding
 
         with torch.no_grad():
             hidden, frames = self.embed(waves, lengths)
@@ -223,11 +207,7 @@ class PreNormEncoder(Encoder):
 
 
 def kaldi_rate(features: Mapping[str, Any]) -> int:
-    """The sample rate of features that follow Kaldi.
-
-    Raises:
-        Unsupported: another one than 16 kHz.
-    """
+    """The sample rate of features that follow Kaldi: 16 kHz and no other."""
     rate = int(features["sampling_rate"])
     if rate != 16_000:
         raise Unsupported(f"features at a sampling_rate of {rate}, other than 16000")

@@ -21,11 +21,7 @@ MODEL_CARD = "README.md"
 
 
 def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
-    """Read one file of settings of the backbone `name`.
-
-    Raises:
-        BackboneError: it cannot be read, or holds no settings; the message ends in `remedy`.
-    """
+    """Read a file of settings; where that fails, a `BackboneError` ends in the remedy."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
@@ -41,11 +37,7 @@ def settings_digest(folder: Path) -> str:
 
 
 def weights_digest(file: Path) -> str:
-    """Return the hex digest of a weight file's content, or of the names and contents of its parts.
-
-    Raises:
-        BackboneError: as `weight_parts`.
-    """
+    """The hex digest of a weight file's content, or of the names and contents of its parts."""
     return _digest(weight_parts(file)) if file.name == WEIGHT_INDEX else sha256(file)
 
 
@@ -87,11 +79,7 @@ def weight_parts(file: Path) -> list[Path]:
 
 
 def holds_weights(folder: Path) -> bool:
-    """Whether a folder has settings and weights.
-
-    Raises:
-        BackboneError: it has an index without its files.
-    """
+    """Whether a folder has settings and weights; see `weight_parts` for what is refused."""
     file = weight_file(folder)
     return file is not None and (folder / "config.json").is_file() and bool(weight_parts(file))
 

@@ -30,14 +30,7 @@ class NotFetched(Exception):
 
 
 def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
-    """Find the folder with the settings of a model in the transformers layout, without weights.
-
-    Args:
-        address: of scheme `hf`.
-        allow_download: False never touches the network.
-
-    Returns:
-        The folder; that of a repository is called by the commit of its settings.
+    """The folder with a model's settings; that of a repository is called by their commit.
 
     Raises:
         BackboneError: there is no such folder, or no such repository.
@@ -78,14 +71,7 @@ def cached_weights(repository: str, revision: str | None) -> Path | None:
 
 
 def download_weights(repository: str, revision: str | None) -> Path:
-    """Fetch settings and weights of a repository, in one format.
-
-    Returns:
-        Their folder, called by the commit that a branch was at.
-
-    Raises:
-        NotFetched: with the reason.
-    """
+    """Fetch settings and weights, in one format, into a folder called by their commit."""
     from huggingface_hub import HfApi, constants, snapshot_download
 
     require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
@@ -103,15 +89,7 @@ def download_weights(repository: str, revision: str | None) -> Path:
 
 
 def require_network(origin: str, *, hub_offline: bool = False) -> None:
-    """Refuse a download that cannot succeed, or that the user or the hub's settings forbid.
-
-    Args:
-        origin: scheme and host, such as `https://huggingface.co`.
-        hub_offline: whether the hub's own setting forbids it.
-
-    Raises:
-        NotFetched: with the reason.
-    """
+    """Refuse a download that cannot succeed, or that the user or the hub's settings forbid."""
     if os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no"):
         raise NotFetched("VOXGRID_OFFLINE is set")
     if hub_offline:

@@ -12,7 +12,7 @@ import warnings
 import torch
 from transformers.audio_utils import mel_filter_bank, window_function
 
-from backbones._tensors.frames import at_least, zero_padding
+from backbones._tensors.frames import Padded, at_least, zero_padding
 
 FRAME_SAMPLES = 400
 HOP_SAMPLES = 160
@@ -26,11 +26,9 @@ class Filterbank:
     """Kaldi's log-mel filterbank.
 
     Args:
-        mels: number of bands.
         window: name of a window function of transformers, `povey` or `hann`.
         scale: what samples in [-1, 1] are multiplied with first; Kaldi's own is that of 16-bit
             integers.
-        device: torch device.
         shortest: samples that a clip counts as having at least, one frame or more; silence fills
             up.
     """
@@ -57,18 +55,8 @@ class Filterbank:
         self._scale = scale
         self._shortest = shortest
 
-    def __call__(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of one batch.
-
-        Args:
-            waves: (batch, samples) at 16 kHz.
-            lengths: int64 (batch,), samples of each clip.
-
-        Returns:
-            float32 (batch, frames, mels), and frames per clip (batch,), on the filterbank's device.
-        """
+    def __call__(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
+        """float32 (batch, frames, mels) and frames per clip, both on the filterbank's device."""
         waves, lengths = at_least(self._shortest, waves, lengths)
         waves, lengths = (x.to(self._window.device) for x in (waves, lengths))
         counts = (lengths - FRAME_SAMPLES) // HOP_SAMPLES + 1
@@ -86,9 +74,8 @@ def centred(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features (batch, frames, bands) with zero mean per clip and band.
 
-    Returns:
-        The features, the squares of their deviations summed over a clip's frames (batch, 1, bands),
-        and the features as they were; the first and the last are zero after each clip's end.
+    Then the squares of their deviations summed over a clip's frames (batch, 1, bands), and the
+    features as they were. Features are zero after each clip's end.
     """
     features = zero_padding(features, counts)
     mean = features.sum(dim=1, keepdim=True) / counts[:, None, None]

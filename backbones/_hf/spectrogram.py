@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
+from backbones._tensors.frames import Padded, zero_padding
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -84,16 +85,12 @@ class SpectrogramTransformer(Encoder):
         places = ((counts - config.patch_size) // config.time_stride + 1).clamp(min=1)
         return Frames.same_lengths([x.to(model.dtype) for x in layers], places.to(lengths.device))
 
-    def _spectrogram(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _spectrogram(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """The fixed input (batch, frames, bands), and frames that are the clip's own.
 
         `ASTFeatureExtractor`: zeros after the clip's end, then all of it normalised.
         """
         import torch
-
-        from backbones._tensors.frames import zero_padding
 
         size = int(self.features["max_length"])
         features, counts = self._filterbank(waves, lengths)

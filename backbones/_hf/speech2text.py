@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
 from backbones._hf.encoder import PreNormEncoder, Traits, Unsupported, kaldi_rate
+from backbones._tensors.frames import Padded, valid_frames, zero_padding
 
 if TYPE_CHECKING:
     import torch
@@ -84,28 +85,19 @@ class Speech2Text(PreNormEncoder):
         bands = self.model.config.input_feat_per_channel
         self._filterbank = Filterbank(bands, window="povey", scale=2**15, device=device)
 
-    def embed(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """See `PreNormEncoder`."""
-        from backbones._tensors.frames import valid_frames
-
         encoder = self.model
         features, counts = self._features(waves, lengths)
         hidden, counts = self._subsample(features.to(encoder.dtype), counts)
         padding = ~valid_frames(counts, hidden.shape[1])
         return hidden * encoder.embed_scale + encoder.embed_positions(padding.long()), counts
 
-    def _features(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _features(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Log-mel features, zero mean and unit variance per clip, as the checkpoint was trained.
 
         The same numbers as transformers' Speech2TextFeatureExtractor, but finite for digital
         silence (it divides by a standard deviation of zero).
-
-        Returns:
-            float32 (batch, frames, mels), zero after each clip's end, and frames per clip (batch,).
         """
         from backbones._hf.kaldi import centred
 
@@ -117,17 +109,13 @@ class Speech2Text(PreNormEncoder):
             kept = kept / (squares / counts[:, None, None]).clamp_min(1e-10).sqrt()
         return kept, counts
 
-    def _subsample(
-        self, features: torch.Tensor, counts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _subsample(self, features: torch.Tensor, counts: torch.Tensor) -> Padded:
         """Run the two strided convolutions; frames after a clip's end stay zero in between.
 
         transformers lets the first convolution's bias fill them, from where the second one reads
         it into a clip's last frame.
         """
         import torch
-
-        from backbones._tensors.frames import zero_padding
 
         hidden = features.transpose(1, 2)
         for convolution in self.model.conv.conv_layers:

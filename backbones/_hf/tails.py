@@ -22,15 +22,11 @@ class TransformerTail(nn.Module):
     Args:
         encoder: has a configuration, which says how masks look, and `layers`, which are blocks
             `(hidden, attention mask) -> hidden`.
-        start: as of `Backbone.tail`.
-        stop: as of `Backbone.tail`.
+        start, stop: as of `Backbone.tail`.
         front: `(hidden, valid frames) -> layer 0`, of a part that starts at the stem; None where
             the stem gives layer 0.
         dropout: probability, of what enters the first block of the encoder.
         norm: of the last layer of the encoder, or None.
-
-    Raises:
-        ValueError: there is no such part.
     """
 
     def __init__(
@@ -73,13 +69,7 @@ class TransformerTail(nn.Module):
 
 
 def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> Any:
-    """The mask a block takes, as the library makes it; None where every frame is valid.
-
-    Args:
-        config: the encoder's configuration.
-        hidden: (batch, frames, width), what enters the first block.
-        valid: boolean (batch, frames).
-    """
+    """The mask a block takes, as the library makes it; None where every frame is valid."""
     from transformers.masking_utils import create_bidirectional_mask
 
     mask = None if bool(valid.all()) else valid
@@ -87,11 +77,7 @@ def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> An
 
 
 class Wav2Vec2Front(nn.Module):
-    """From the convolutions of wav2vec 2.0 to layer 0: projection, positions, normalisation.
-
-    Args:
-        model: the `Wav2Vec2Model`, or one of its layout, whose modules it borrows.
-    """
+    """From the convolutions of wav2vec 2.0 to layer 0: projection, positions, normalisation."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

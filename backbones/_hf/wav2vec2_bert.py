@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
 from backbones._hf.waveform import INFERENCE
+from backbones._tensors.frames import Padded, valid_frames
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ class Wav2Vec2Bert(Encoder):
         """
         import torch
 
-        from backbones._tensors.frames import valid_frames
-
         model = self.model
         with torch.no_grad():
             features, counts = self._stacked(waves, lengths)
@@ -91,9 +90,7 @@ class Wav2Vec2Bert(Encoder):
         layers = (*output.hidden_states[:-1], output.last_hidden_state)
         return Frames.same_lengths(layers, counts.to(lengths.device))
 
-    def _stacked(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _stacked(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Features (batch, frames, bands × stride) and frames per clip.
 
         `SeamlessM4TFeatureExtractor`: zero mean and unit (unbiased) variance per clip and band.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
 from backbones._hf.encoder import Encoder, Traits, Unsupported
+from backbones._tensors.frames import Padded, at_least, valid_frames, zero_padding
 from backbones.base import Frames
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Waveform(Encoder):
             hidden = self._forward(waves, lengths if padded else None)
         return Frames.same_lengths(hidden, frames)
 
-    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Run the convolutions over the waveform; see `Backbone.stem`.
 
         The projection and the positions that follow, up to layer 0, belong to `tail(STEM, …)`.
@@ -107,8 +108,6 @@ class Waveform(Encoder):
         if not self.info.trainable:
             return super().stem(waves, lengths)
         import torch
-
-        from backbones._tensors.frames import zero_padding
 
         waves, lengths = self._cut(waves, lengths)
         frames = self._frame_counts(lengths)
@@ -129,10 +128,8 @@ class Waveform(Encoder):
         norm = encoder.layer_norm if encoder.config.do_stable_layer_norm else None
         return TransformerTail(encoder, start, stop, front=Wav2Vec2Front(self.model), norm=norm)
 
-    def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
-        from backbones._tensors.frames import at_least
-
         config = self.model.config
         samples = _squeeze(config)
         for kernel, stride in zip(
@@ -154,8 +151,6 @@ class Waveform(Encoder):
     def _forward(
         self, waves: torch.Tensor, lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        from backbones._tensors.frames import valid_frames
-
         mask = None
         if lengths is not None:
             mask = valid_frames(lengths.to(waves.device), waves.shape[1]).long()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
 from backbones._hf.encoder import MAX_SECONDS, PreNormEncoder, Traits, Unsupported
+from backbones._tensors.frames import Padded, at_least, valid_frames, zero_padding
 from backbones.base import Dtype
 
 if TYPE_CHECKING:
@@ -98,13 +99,9 @@ class Whisper(PreNormEncoder):
         self._window = torch.hann_window(self._window_samples, device=device)
         self._filters = torch.from_numpy(extractor.mel_filters).float().to(device)
 
-    def embed(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """See `PreNormEncoder`."""
         from torch.nn.functional import gelu
-
-        from backbones._tensors.frames import zero_padding
 
         encoder = self.model
         mel, frames = self.log_mel(waves, lengths)
@@ -116,9 +113,7 @@ class Whisper(PreNormEncoder):
         x = x.transpose(1, 2) + encoder.embed_positions.weight[: x.shape[2]]
         return x, (frames + 1) // 2
 
-    def log_mel(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def log_mel(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """(batch, mels, mel frames) and valid mel frames, one per started 10 ms.
 
         `WhisperFeatureExtractor` on the window of 30 s, cut to the clip: the left edge is
@@ -127,8 +122,6 @@ class Whisper(PreNormEncoder):
         """
         import torch
         from torch.nn.functional import pad
-
-        from backbones._tensors.frames import at_least, valid_frames
 
         hop, window = self._hop, self._window_samples
         # the left edge is mirrored over half a window, which takes one sample more than that

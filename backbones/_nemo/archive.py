@@ -19,14 +19,8 @@ if TYPE_CHECKING:
 def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read the configuration and the tensors of a `.nemo` archive without unpacking it.
 
-    A `.nemo` file is a tar archive, compressed or not. Its two members are read in memory;
-    no other member is looked at and nothing is ever written to disk.
-
-    Returns:
-        The parsed `model_config.yaml` and the tensors of `model_weights.ckpt`.
-
-    Raises:
-        WeightsMismatch: the file is no such archive, or holds more than tensors.
+    A `.nemo` file is a tar archive, compressed or not. No other member is looked at and nothing is
+    ever written to disk. A file that holds more than tensors is refused: `WeightsMismatch`.
     """
     import torch
 
@@ -45,11 +39,7 @@ def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the configuration of a `.nemo` archive.
-
-    Raises:
-        WeightsMismatch: the file is no such archive, or has no readable `model_config.yaml`.
-    """
+    """Read the configuration of a `.nemo` archive, or raise `WeightsMismatch`."""
     try:
         config = yaml.safe_load(read_member(path, "model_config.yaml"))
     except yaml.YAMLError as error:
@@ -63,11 +53,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_member(path: Path, name: str) -> bytes:
-    """Read one member of a `.nemo` archive in memory.
-
-    Raises:
-        WeightsMismatch: the file is no archive, or has no such member.
-    """
+    """Read one member of a `.nemo` archive in memory, or raise `WeightsMismatch`."""
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:

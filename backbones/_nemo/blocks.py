@@ -124,12 +124,7 @@ class QuartzNetTail(nn.Module):
 
 
 def normalised(mel: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Layer 0 with zero mean and unit deviation per clip and band, zero after each clip's end.
-
-    Args:
-        mel: float32 (batch, frames, bands).
-        lengths: int64 (batch,), valid frames.
-    """
+    """Layer 0 with zero mean and unit deviation per clip and band, zero after each clip's end."""
     from nemo.collections.asr.parts.preprocessing.features import normalize_batch
 
     bands, _, _ = normalize_batch(mel.transpose(1, 2), lengths, "per_feature")
@@ -137,13 +132,7 @@ def normalised(mel: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def fold_block(block: Any, *, device: str, dtype: torch.dtype) -> Block:
-    """One of NeMo's `JasperBlock`s with its batch normalisation folded in, frozen.
-
-    Args:
-        block: in evaluation mode.
-        device: torch device.
-        dtype: of the convolutions over channels.
-    """
+    """One of NeMo's `JasperBlock`s with its batch normalisation folded in, frozen."""
 
     def fold(modules: Sequence[nn.Module]) -> list[Conv]:
         convs: list[Conv] = []

@@ -17,11 +17,7 @@ def target_of(config: Mapping[str, Any], name: str) -> str:
 
 
 def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> dict[str, Any]:
-    """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`).
-
-    Raises:
-        WeightsMismatch: there is no such part, or it is of another class than `target`.
-    """
+    """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`)."""
     if target_of(config, name) == target:
         parameters = config[name].get("params", config[name])
         return {key: value for key, value in parameters.items() if key != "_target_"}
@@ -29,11 +25,7 @@ def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> 
 
 
 def expect(found: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> None:
-    """Refuse a configuration that says something else than `wanted`; saying nothing is fine.
-
-    Raises:
-        WeightsMismatch: naming the first setting that differs.
-    """
+    """Refuse a configuration that says something else than `wanted`; saying nothing is fine."""
     for key, value in wanted.items():
         if found.get(key, value) != value:
             raise WeightsMismatch(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backbones._nemo.archive import read_nemo
 from backbones._tensors.checkpoints import buildable, load_strictly
+from backbones._tensors.frames import Padded, at_least, valid_frames
 from backbones.base import Backbone, BackboneError, Dtype, Frames
 
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ SHORTEST_FRAMES = 2
 
 
 def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
-    """One of NeMo's modules, in evaluation mode.
-
-    Raises:
-        BackboneError: NeMo cannot build it from these settings.
-    """
+    """One of NeMo's modules, in evaluation mode."""
     # NeMo reports at import time that its usage telemetry is off
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
     from nemo.collections.asr import modules
@@ -53,10 +50,8 @@ class NemoEncoder(Backbone):
     Attributes:
         title: what it is called in a summary.
         target: NeMo's class of the network.
-        dtypes: what it may compute in. A processor's convolutions over time are slow or worse in
-            half precision.
-        thread_safe: as in `BackboneInfo`.
-        trainable: as in `BackboneInfo`.
+        dtypes, thread_safe, trainable: as in `BackboneInfo`. A processor's convolutions over time
+            are slow or worse in half precision.
         honoured: settings that have to have one of these values; the first is NeMo's own.
         full: arguments of the network.
         features: arguments of what computes the features.
@@ -86,14 +81,9 @@ class NemoEncoder(Backbone):
         return self.full
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Build the network with NeMo and fill it; features are always computed in float32.
+        """Build the network with NeMo and fill it; see `Backbone.load`.
 
-        See `Backbone.load`.
-
-        Raises:
-            BackboneError: `info.dtypes` does not have this one.
-            WeightsMismatch: the archive holds another network, or one of its tensors is missing,
-                unexpected or of the wrong shape.
+        Features are always computed in float32.
         """
         import torch
 
@@ -136,12 +126,8 @@ class NemoEncoder(Backbone):
         # with `exact_pad`, a window has to fit
         return max(SHORTEST_FRAMES * featurizer.hop_length, featurizer.n_fft)
 
-    def log_mel(
-        self, waves: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def log_mel(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """(batch, bands, mel frames) before normalisation, and valid mel frames."""
-        from backbones._tensors.frames import at_least
-
         waves, lengths = at_least(self.shortest, waves, lengths)
         device = self._preprocessor.featurizer.fb.device
         mel, frames = self._preprocessor(input_signal=waves.to(device), length=lengths.to(device))
@@ -150,8 +136,6 @@ class NemoEncoder(Backbone):
     def _normalised(self, mel: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(batch, bands, mel frames) as the network was trained on, zero after each clip's end."""
         from nemo.collections.asr.parts.preprocessing.features import normalize_batch
-
-        from backbones._tensors.frames import valid_frames
 
         kind = self.features.get("normalize", "per_feature")
         if kind in ("per_feature", "all_features"):
@@ -272,9 +256,7 @@ class Conformer(NemoEncoder):
                 hidden.append(x)
         return Frames.same_lengths(hidden, counts.to(lengths.device))
 
-    def _subsampled(
-        self, mel: torch.Tensor, frames: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _subsampled(self, mel: torch.Tensor, frames: torch.Tensor) -> Padded:
         """(batch, frames, width) and valid frames."""
         import torch
 

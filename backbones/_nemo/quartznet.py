@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._nemo.config import expect, section
 from backbones._nemo.encoders import FEATURES, SHORTEST_FRAMES, ConvAsr
+from backbones._tensors.frames import Padded, check_part, zero_padding
 from backbones.base import STEM, Dtype, Frames, Size
 
 if TYPE_CHECKING:
@@ -45,11 +46,8 @@ PLAIN: Mapping[str, Any] = {"groups": 1, "heads": -1, "se": False, "residual_den
 def quartznet_config(size: Size = "full") -> dict[str, Any]:
     """The encoder of QuartzNet 15x5 as NeMo's `ConvASREncoder` wants it.
 
-    NeMo 3 no longer knows the model by name, hence it is written down here.
-
-    Args:
-        size: `small` keeps the 18 blocks, their kernels and strides and makes them narrow and
-            shallow.
+    NeMo 3 no longer knows the model by name, hence it is written down here. `small` keeps the 18
+    blocks, their kernels and strides and makes them narrow and shallow.
     """
     full = size == "full"
     repeat = 5 if full else 1
@@ -77,9 +75,6 @@ def checked_config(config: Mapping[str, Any], *, source: Path) -> dict[str, Any]
     """What the archive says about the encoder, which has to be a QuartzNet on its features.
 
     Widths and repeats may differ from the published ones: the tensors are checked against them.
-
-    Raises:
-        WeightsMismatch: it is another network, or takes other features.
     """
     features = section(config, "preprocessor", FEATURES, source)
     encoder = section(config, "encoder", "ConvASREncoder", source)
@@ -164,11 +159,9 @@ class FoldedQuartzNet(ConvAsr):
                 valid.append(frames)
         return Frames(hidden, valid)
 
-    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Compute layer 0, the log-mel spectrogram before it is normalised; see `Backbone.stem`."""
         import torch
-
-        from backbones._tensors.frames import zero_padding
 
         with torch.no_grad():
             mel, frames = self.log_mel(waves, lengths)
@@ -181,7 +174,6 @@ class FoldedQuartzNet(ConvAsr):
         folded into the convolutions: its statistics are frozen.
         """
         from backbones._nemo.blocks import QuartzNetTail
-        from backbones._tensors.frames import check_part
 
         check_part(start, stop, len(self._blocks))
         return QuartzNetTail(

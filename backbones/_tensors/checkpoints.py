@@ -28,16 +28,7 @@ CONTRADICTIONS = (
 
 @contextmanager
 def buildable(name: str, what: str, library: str) -> Iterator[None]:
-    """Turn what comes of settings that are unknown or contradict each other into a sentence.
-
-    Args:
-        name: of the backbone.
-        what: is built.
-        library: distribution that builds it.
-
-    Raises:
-        BackboneError: instead of what the library, or arithmetic, raises.
-    """
+    """Turn what a library makes of settings it cannot build into a `BackboneError`."""
     from huggingface_hub.errors import StrictDataclassError
 
     try:
@@ -57,9 +48,6 @@ def load_strictly(
     The values are cast to the module's own dtype, so that half precision on disk becomes
     float32 in memory. Tensors whose names lack `prefix` belong to other parts of the original
     model.
-
-    Raises:
-        WeightsMismatch: a tensor is missing, unexpected or of the wrong shape.
     """
     wanted = {prefix + name: tensor.shape for name, tensor in module.state_dict().items()}
     found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -83,11 +71,7 @@ def refuse(
     unexpected: set[str],
     misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
 ) -> None:
-    """Refuse a checkpoint in which anything is wrong; misshaped are shape found, shape wanted.
-
-    Raises:
-        WeightsMismatch: naming the first few of each.
-    """
+    """Refuse a checkpoint in which anything is wrong; misshaped are shape found, shape wanted."""
     problems = {
         "missing": sorted(missing),
         "unexpected": sorted(unexpected),

@@ -1,31 +1,33 @@
-"""Padded batches, and parts of an encoder to be trained.
-
-Imports torch, so plugins import it inside methods.
-"""
+"""Padded batches, and parts of an encoder to be trained."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from backbones.base import STEM
 
+if TYPE_CHECKING:
+    import torch
 
-def at_least(
-    samples: int, waves: torch.Tensor, lengths: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+# A batch, zero after the end of each row, and how much of each row is its own.
+Padded = tuple["torch.Tensor", "torch.Tensor"]
+
+
+def at_least(samples: int, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
     """Waves as long as the longest clip, and lengths of at least `samples`; silence fills up."""
+    import torch
+
     lengths = lengths.clamp(min=samples)
     longest = int(lengths.max())
     waves = waves[:, :longest]
-    return nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths
+    return torch.nn.functional.pad(waves, (0, longest - waves.shape[1])), lengths
 
 
 def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
     """Boolean (batch, frames): True for a clip's own frames."""
+    import torch
+
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
@@ -35,11 +37,7 @@ def zero_padding(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def check_part(start: int, stop: int, last: int) -> None:
-    """Refuse a part that an encoder whose last layer is `last` does not have.
-
-    Raises:
-        ValueError: naming what was asked for and what there is.
-    """
+    """Refuse a part that an encoder whose last layer is `last` does not have with a ValueError."""
     if not STEM <= start < stop <= last:
         raise ValueError(
             f"no part makes layer {stop} from layer {start}: the layers are 0 to {last}, "
@@ -47,6 +45,6 @@ def check_part(start: int, stop: int, last: int) -> None:
         )
 
 
-def trainable(module: nn.Module) -> Any:
+def trainable(module: torch.nn.Module) -> Any:
     """Copy a frozen module on its device: in float32, every parameter requires gradients."""
     return copy.deepcopy(module).float().requires_grad_(True)
