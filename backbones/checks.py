@@ -8,8 +8,8 @@ Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests::
     def test_my_backbone(backbone, check):
         check(backbone)
 
-Each check takes a `Subject`, returns what it measured and the limit, raises `CheckFailed` with
-what to do about it, or `NotApplicable` where the backbone has nothing to look at.
+Each check takes a `BackboneSubject`, returns what it measured and the limit, raises `CheckFailed`
+with what to do about it, or `NotApplicable` where the backbone has nothing to look at.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from backbones._conformance import (
 )
 from backbones._conformance.golden import check_golden_vectors_are_met, write_golden
 from backbones._conformance.outcome import CheckFailed, Measured, NotApplicable
-from backbones._conformance.subject import SECONDS, Check, Subject
+from backbones._conformance.subject import SECONDS, BackboneSubject, Check
 from backbones.base import Backbone, BackboneError, Weights, WeightsUnavailable
 from backbones.extras import missing_extra
 
 __all__ = [
     "CHECKS",
+    "BackboneSubject",
     "CheckFailed",
     "CheckResult",
     "Examination",
     "Measured",
     "NotApplicable",
-    "Subject",
     "check_backbone",
     "check_golden_vectors_are_met",
     "examine",
@@ -106,7 +106,7 @@ class Examination:
         problem: what is wrong with its weights, so that it could not be checked; None otherwise.
     """
 
-    subject: Subject | None
+    subject: BackboneSubject | None
     results: tuple[CheckResult, ...] = ()
     skipped: str | None = None
     problem: str | None = None
@@ -117,7 +117,7 @@ class Examination:
         return self.problem is None and all(result.passed for result in self.results)
 
 
-def run_check(check: Check, subject: Subject) -> CheckResult:
+def run_check(check: Check, subject: BackboneSubject) -> CheckResult:
     """Run one check; what a plugin raises meanwhile counts as a failure."""
     started = time.perf_counter()
     found: dict[str, str]
@@ -150,7 +150,7 @@ def check_backbone(
         weights: None takes a small random-init network (`none` for hand-made features).
         seconds: lengths of the synthetic clips, at least two different ones.
     """
-    subject = Subject(backbone, weights, seconds)
+    subject = BackboneSubject(backbone, weights, seconds)
     for check in CHECKS:
         yield run_check(check, subject)
 
@@ -179,7 +179,7 @@ def examine(
             return Examination(None, skipped=str(error))
         except BackboneError as error:  # weights that are there and of no use
             return Examination(None, problem=str(error))
-    subject = Subject(backbone, found)
+    subject = BackboneSubject(backbone, found)
     return Examination(subject, tuple(run_check(check, subject) for check in CHECKS))
 
 
@@ -194,7 +194,7 @@ def parametrize_with_checks(
 
     cases = [
         pytest.param(subject, check, id=f"{subject.info.name}-{check.__name__}")
-        for subject in map(Subject, backbones)
+        for subject in map(BackboneSubject, backbones)
         for check in CHECKS
     ]
     return pytest.mark.parametrize(("backbone", "check"), cases)

@@ -6,9 +6,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from backbones._conformance.compare import largest, percent, pooled, require_close, require_frames
+from backbones._conformance.compare import (
+    as_percent,
+    largest,
+    pooled,
+    require_close,
+    require_frames,
+)
 from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
-from backbones._conformance.subject import Subject, pad
+from backbones._conformance.subject import BackboneSubject, pad
 from backbones.base import Frames
 
 # A relative change of 4 % still means a cosine of 0.999.
@@ -21,7 +27,7 @@ SWEEP_SECONDS = 0.5
 LONG = 1.1
 
 
-def check_lengths_fit_the_frames(subject: Subject) -> Measured:
+def check_lengths_fit_the_frames(subject: BackboneSubject) -> Measured:
     """Layers are (batch, frames, width); valid frame counts int64, per clip, within the frames."""
     layers = zip(subject.together.hidden, subject.together.lengths, strict=True)
     for number, (hidden, lengths) in enumerate(layers):
@@ -29,7 +35,7 @@ def check_lengths_fit_the_frames(subject: Subject) -> Measured:
     return Measured("int64, within the frames", "1 to the number of frames")
 
 
-def check_lengths_follow_the_models_arithmetic(subject: Subject) -> Measured:
+def check_lengths_follow_the_models_arithmetic(subject: BackboneSubject) -> Measured:
     """Valid frames are those the model makes of a clip alone, on both sides of a frame's edge.
 
     The sample counts where one more frame comes out are searched for. There, a clip alone has no
@@ -63,7 +69,7 @@ def check_lengths_follow_the_models_arithmetic(subject: Subject) -> Measured:
     return Measured(f"equal for {len(sweep)} lengths from {sweep[0]} samples on", "no difference")
 
 
-def _around_the_edges(subject: Subject) -> list[int]:
+def _around_the_edges(subject: BackboneSubject) -> list[int]:
     """Sample counts just before and at which one more frame is made, or said to be valid."""
     start = subject.samples(SWEEP_SECONDS)
 
@@ -91,7 +97,7 @@ def _around_the_edges(subject: Subject) -> list[int]:
     return sorted(n for n in wanted if n <= subject.longest)
 
 
-def check_padding_changes_nothing(subject: Subject) -> Measured:
+def check_padding_changes_nothing(subject: BackboneSubject) -> Measured:
     """Mean and maximum over a clip's frames are the same alone and in a padded batch.
 
     The measure is the length of the difference relative to the vector. It bounds the cosine (to at
@@ -106,7 +112,7 @@ def check_padding_changes_nothing(subject: Subject) -> Measured:
     kept = worst.change <= PADDING_CHANGE and worst.cosine >= PADDING_COSINE
     if not kept and not subject.info.attention_mask:
         raise NotApplicable(
-            f"padding changes {worst.where} by {percent(worst.change)}, but attention_mask is "
+            f"padding changes {worst.where} by {as_percent(worst.change)}, but attention_mask is "
             "False, so that the harness never pads for it"
         )
     return require(
@@ -119,7 +125,7 @@ def check_padding_changes_nothing(subject: Subject) -> Measured:
     )
 
 
-def check_order_of_the_batch_changes_nothing(subject: Subject) -> Measured:
+def check_order_of_the_batch_changes_nothing(subject: BackboneSubject) -> Measured:
     """Clips in another order give the same results in that order."""
     if subject.info.attention_mask:
         waves = [subject.clip(n) for n in sorted(subject.lengths)]
@@ -139,7 +145,7 @@ def check_order_of_the_batch_changes_nothing(subject: Subject) -> Measured:
     )
 
 
-def check_size_of_the_batch_changes_nothing(subject: Subject) -> Measured:
+def check_size_of_the_batch_changes_nothing(subject: BackboneSubject) -> Measured:
     """A clip among sixteen of its length gives what it gives alone."""
     length = subject.samples(BATCH_SECONDS)
     waves = [subject.clip(length, number) for number in range(BATCH)]
@@ -157,7 +163,7 @@ def check_size_of_the_batch_changes_nothing(subject: Subject) -> Measured:
     )
 
 
-def check_windows_are_clips_of_their_own(subject: Subject) -> Measured:
+def check_windows_are_clips_of_their_own(subject: BackboneSubject) -> Measured:
     """Windows of a long clip do not know of each other.
 
     The harness cuts a clip longer than `max_seconds` into equal windows and weights each by its

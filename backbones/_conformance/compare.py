@@ -28,10 +28,10 @@ class Difference:
     where: str = "nothing was compared"
 
     def __str__(self) -> str:
-        return f"{percent(self.change)}, cosine {self.cosine:.5f}"
+        return f"{as_percent(self.change)}, cosine {self.cosine:.5f}"
 
 
-def percent(share: float) -> str:
+def as_percent(share: float) -> str:
     """A share in percent, with digits enough to tell it from nothing."""
     return f"{share:.1%}" if share >= 1e-3 or share == 0 else f"{100 * share:.1g}%"
 
@@ -102,7 +102,7 @@ def require_close(
         worst.change <= limit,
         problem.format(worst.where),
         measured=worst,
-        limit=percent(limit),
+        limit=as_percent(limit),
         remedy=remedy,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backbones._conformance.compare import difference, require_close, valid_layers
 from backbones._conformance.outcome import Measured, NotApplicable, require_equal
-from backbones._conformance.subject import Subject
+from backbones._conformance.subject import BackboneSubject
 from backbones.base import BackboneError
 
 # Other versions of torch, and other processors, sum in another order.
@@ -19,7 +19,7 @@ NO_WEIGHTS = "none"
 WRITE = "voxgrid check {name} --pretrained --write-golden FOLDER"
 
 
-def check_golden_vectors_are_met(subject: Subject) -> Measured:
+def check_golden_vectors_are_met(subject: BackboneSubject) -> Measured:
     """Mean vectors of a synthetic clip are those that the same weights gave before."""
     import torch
 
@@ -63,7 +63,7 @@ def check_golden_vectors_are_met(subject: Subject) -> Measured:
     )
 
 
-def write_golden(subject: Subject, folder: Path) -> Path:
+def write_golden(subject: BackboneSubject, folder: Path) -> Path:
     """Write the golden vectors of a backbone's weights, beside those of other weights.
 
     They are looked for in the folder `golden` next to the plugin's file.
@@ -87,11 +87,11 @@ def write_golden(subject: Subject, folder: Path) -> Path:
     return path
 
 
-def _key(subject: Subject) -> str:
+def _key(subject: BackboneSubject) -> str:
     return subject.weights.sha or NO_WEIGHTS
 
 
-def _vectors(subject: Subject) -> dict[str, list[float]]:
+def _vectors(subject: BackboneSubject) -> dict[str, list[float]]:
     """Means over the frames of the first, the middle and the last layer."""
     means = [
         valid.mean(dim=0)

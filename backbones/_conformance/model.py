@@ -6,7 +6,7 @@ import json
 
 from backbones._conformance import reach
 from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
-from backbones._conformance.subject import Subject
+from backbones._conformance.subject import BackboneSubject
 from backbones.base import Size
 
 FRAME_RATE_TOLERANCE = 0.05
@@ -15,13 +15,13 @@ FRAMES_OF_ROUNDING = 2
 
 
 # first: where it fails, the others have nothing to look at
-def check_backbone_loads(subject: Subject) -> Measured:
+def check_backbone_loads(subject: BackboneSubject) -> Measured:
     """`load` builds the model and raises nothing."""
     _ = subject.backbone
     return Measured("loaded", "no error")
 
 
-def check_model_is_in_evaluation_mode(subject: Subject) -> Measured:
+def check_model_is_in_evaluation_mode(subject: BackboneSubject) -> Measured:
     """After `load` no torch module the backbone holds is in training mode."""
     from torch import nn
 
@@ -36,7 +36,7 @@ def check_model_is_in_evaluation_mode(subject: Subject) -> Measured:
     )
 
 
-def check_layers_match_metadata(subject: Subject) -> Measured:
+def check_layers_match_metadata(subject: BackboneSubject) -> Measured:
     """`encode` returns as many layers as announced."""
     size: Size = "full" if subject.full_size else "small"
     return require_equal(
@@ -48,7 +48,7 @@ def check_layers_match_metadata(subject: Subject) -> Measured:
     )
 
 
-def check_sizes_match_metadata(subject: Subject) -> Measured:
+def check_sizes_match_metadata(subject: BackboneSubject) -> Measured:
     """Width and number of parameters of the published network are as announced."""
     if not subject.full_size:
         raise NotApplicable("the published sizes are not those of the small network: --pretrained")
@@ -70,7 +70,7 @@ def check_sizes_match_metadata(subject: Subject) -> Measured:
     return Measured(f"{width} wide, {count} parameters", f"{info.width}, {info.parameters}")
 
 
-def check_sample_rate_matches_the_checkpoint(subject: Subject) -> Measured:
+def check_sample_rate_matches_the_checkpoint(subject: BackboneSubject) -> Measured:
     """The sample rate is the one in the preprocessor_config.json beside the weights."""
     folder = subject.weights.path
     file = folder / "preprocessor_config.json" if folder is not None else None
@@ -87,7 +87,7 @@ def check_sample_rate_matches_the_checkpoint(subject: Subject) -> Measured:
     )
 
 
-def check_frame_rate_matches_metadata(subject: Subject) -> Measured:
+def check_frame_rate_matches_metadata(subject: BackboneSubject) -> Measured:
     """Two clips' frame counts differ as their lengths and the frame rate say.
 
     Layers with one vector per clip have no frame rate; the last of the others is looked at.

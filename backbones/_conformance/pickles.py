@@ -13,7 +13,7 @@ from typing import Any
 
 from backbones._conformance import reach
 from backbones._conformance.outcome import Measured, NotApplicable, require
-from backbones._conformance.subject import Subject
+from backbones._conformance.subject import BackboneSubject
 from backbones._hf.files import WEIGHT_FILES
 from backbones.base import Weights
 
@@ -38,7 +38,7 @@ class Trap:
         return spring, (str(self.marker),)
 
 
-def check_no_pickle_is_executed(subject: Subject) -> Measured:
+def check_no_pickle_is_executed(subject: BackboneSubject) -> Measured:
     """A checkpoint with code in its pickle is refused and its code does not run.
 
     Made-up checkpoints of every layout there is (a folder as of transformers, a NeMo archive, a
@@ -87,13 +87,13 @@ def check_no_pickle_is_executed(subject: Subject) -> Measured:
     return Measured(f"refused: {', '.join(opened)}", "refused, nothing run")
 
 
-def _checkpoints(subject: Subject, folder: Path, trap: Trap) -> Iterator[tuple[str, Path]]:
+def _checkpoints(subject: BackboneSubject, folder: Path, trap: Trap) -> Iterator[tuple[str, Path]]:
     import torch
 
     content = {"weight": torch.zeros(2), "trap": trap}
     by_torch = io.BytesIO()
     torch.save(content, by_torch)
-    writers: tuple[tuple[str, Callable[[Subject, Path, bytes], Path]], ...] = (
+    writers: tuple[tuple[str, Callable[[BackboneSubject, Path, bytes], Path]], ...] = (
         ("a folder", _write_folder),
         ("a .nemo archive", _write_archive),
         ("a single file", _write_file),
@@ -109,7 +109,7 @@ def _checkpoints(subject: Subject, folder: Path, trap: Trap) -> Iterator[tuple[s
             yield f"{kind}, {encoding}", write(subject, target, pickled)
 
 
-def _write_folder(subject: Subject, target: Path, pickled: bytes) -> Path:
+def _write_folder(subject: BackboneSubject, target: Path, pickled: bytes) -> Path:
     real = subject.weights.path
     if real is not None and real.is_dir():
         for file in real.iterdir():
@@ -122,7 +122,7 @@ def _write_folder(subject: Subject, target: Path, pickled: bytes) -> Path:
     return target
 
 
-def _settings(subject: Subject) -> str:
+def _settings(subject: BackboneSubject) -> str:
     """The configuration of a network in the transformers layout, or an empty one."""
     from torch import nn
 
@@ -133,7 +133,7 @@ def _settings(subject: Subject) -> str:
     return "{}"
 
 
-def _write_archive(subject: Subject, target: Path, pickled: bytes) -> Path:
+def _write_archive(subject: BackboneSubject, target: Path, pickled: bytes) -> Path:
     path = target / "model.nemo"
     members = {"model_config.yaml": b"{}"}
     real = subject.weights.path
@@ -151,7 +151,7 @@ def _write_archive(subject: Subject, target: Path, pickled: bytes) -> Path:
     return path
 
 
-def _write_file(subject: Subject, target: Path, pickled: bytes) -> Path:
+def _write_file(subject: BackboneSubject, target: Path, pickled: bytes) -> Path:
     suffix = subject.weights.path.suffix if subject.weights.path is not None else ""
     path = target / f"weights{suffix or '.pt'}"
     path.write_bytes(pickled)

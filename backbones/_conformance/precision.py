@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backbones._conformance.compare import Difference, difference, largest, valid_layers
 from backbones._conformance.outcome import Measured, NotApplicable, require
-from backbones._conformance.subject import Subject, pad
+from backbones._conformance.subject import BackboneSubject, pad
 from backbones.base import Backbone, Frames
 
 COSINE = 0.999
@@ -15,7 +15,7 @@ CLIPS = 8
 BATCH = 16
 
 
-def check_stated_dtypes_are_close(subject: Subject) -> Measured:
+def check_stated_dtypes_are_close(subject: BackboneSubject) -> Measured:
     """In each of `info.dtypes` the mean of a clip's frames points where it does in float32."""
     others = [dtype for dtype in subject.info.dtypes if dtype != "float32"]
     if not others:
@@ -36,7 +36,7 @@ def check_stated_dtypes_are_close(subject: Subject) -> Measured:
     )
 
 
-def _encode(subject: Subject, backbone: Backbone) -> list[Frames]:
+def _encode(subject: BackboneSubject, backbone: Backbone) -> list[Frames]:
     count = CLIPS_TRAINED if subject.weights.kind == "pretrained" else CLIPS
     waves = [subject.clip(subject.samples(CLIP_SECONDS), number) for number in range(count)]
     return [backbone.encode(*pad(waves[start : start + BATCH])) for start in range(0, count, BATCH)]

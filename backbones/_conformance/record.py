@@ -9,7 +9,7 @@ import sys
 from typing import get_args
 
 from backbones._conformance.outcome import Measured, require, require_equal
-from backbones._conformance.subject import Subject
+from backbones._conformance.subject import BackboneSubject
 from backbones.base import Dtype
 
 HEAVY = ("torch", "transformers", "nemo")
@@ -20,7 +20,7 @@ FOUND = "imported by voxgrid check:"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*|[a-z]+:\S.*")
 
 
-def check_metadata_is_complete(subject: Subject) -> Measured:
+def check_metadata_is_complete(subject: BackboneSubject) -> Measured:
     """Every field of the metadata record has a sensible value."""
     info = subject.info
     require(
@@ -66,7 +66,9 @@ def check_metadata_is_complete(subject: Subject) -> Measured:
     return Measured(f"complete{pinned}", "every field")
 
 
-def check_listing_is_light(subject: Subject, import_seconds: float = IMPORT_SECONDS) -> Measured:
+def check_listing_is_light(
+    subject: BackboneSubject, import_seconds: float = IMPORT_SECONDS
+) -> Measured:
     """Listing the backbones, this one included, imports neither torch nor transformers."""
     module = subject.cls.__module__
     error, heavy = _imported(module, tuple(sys.path), import_seconds)

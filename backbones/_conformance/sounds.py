@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backbones._conformance.compare import valid_layers
 from backbones._conformance.outcome import Measured, require
-from backbones._conformance.subject import Subject, pad
+from backbones._conformance.subject import BackboneSubject, pad
 from backbones.base import BackboneError, Frames
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ LENGTH_SECONDS = (0.05, 1.0)
 SOUND_SECONDS = 0.7
 
 
-def check_every_length_gives_every_layer(subject: Subject) -> Measured:
+def check_every_length_gives_every_layer(subject: BackboneSubject) -> Measured:
     """There are as many layers for 0.05 s, for 1 s and for the longest clip there may be."""
     lengths = [*(subject.samples(s) for s in LENGTH_SECONDS), subject.longest]
     counts = [len(subject.encode([n]).hidden) for n in lengths]
@@ -31,7 +31,7 @@ def check_every_length_gives_every_layer(subject: Subject) -> Measured:
     )
 
 
-def check_short_clips_are_encoded(subject: Subject) -> Measured:
+def check_short_clips_are_encoded(subject: BackboneSubject) -> Measured:
     """A tenth of a second, and even less than one frame, gives at least one frame."""
     for seconds in SHORT_SECONDS:
         samples = subject.samples(seconds)
@@ -49,7 +49,7 @@ def check_short_clips_are_encoded(subject: Subject) -> Measured:
     return Measured(f"frames for {shortest}", "at least 1")
 
 
-def check_values_are_finite(subject: Subject) -> Measured:
+def check_values_are_finite(subject: BackboneSubject) -> Measured:
     """No NaN and no infinity, whatever the clip holds; an error must be a `BackboneError`."""
     refused = []
     for clip in range(len(subject.lengths)):
@@ -66,7 +66,7 @@ def check_values_are_finite(subject: Subject) -> Measured:
     )
 
 
-def _odd_sounds(subject: Subject) -> dict[str, torch.Tensor]:
+def _odd_sounds(subject: BackboneSubject) -> dict[str, torch.Tensor]:
     import torch
 
     length = subject.samples(SOUND_SECONDS)

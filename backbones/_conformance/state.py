@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from backbones._conformance import reach
 from backbones._conformance.compare import by_layer, pooled, require_close
 from backbones._conformance.outcome import Measured, NotApplicable, require
-from backbones._conformance.subject import Subject, disturbed_since, random_states
+from backbones._conformance.subject import BackboneSubject, disturbed_since, random_states
 from backbones.base import Frames
 
 # The same weights on the same machine.
@@ -20,7 +20,7 @@ ROUNDS = 3
 SWITCH_SECONDS = 1e-5
 
 
-def check_loading_is_repeatable(subject: Subject) -> Measured:
+def check_loading_is_repeatable(subject: BackboneSubject) -> Measured:
     """Loading twice gives the same weights."""
     frames = subject.reloaded.backbone.encode(*subject.batch(subject.lengths[:1]))
     return require_close(
@@ -31,7 +31,7 @@ def check_loading_is_repeatable(subject: Subject) -> Measured:
     )
 
 
-def check_random_state_is_left_alone(subject: Subject) -> Measured:
+def check_random_state_is_left_alone(subject: BackboneSubject) -> Measured:
     """Neither `load` nor `encode` touches the global random generators."""
     loading = subject.reloaded.disturbed
     before = random_states()
@@ -50,7 +50,7 @@ def check_random_state_is_left_alone(subject: Subject) -> Measured:
     return Measured("none disturbed", "none of random, numpy, torch")
 
 
-def check_encoding_is_repeatable(subject: Subject) -> Measured:
+def check_encoding_is_repeatable(subject: BackboneSubject) -> Measured:
     """The same clip twice gives the same numbers, bit for bit: no dropout, no dither."""
     first, second = subject.encode(subject.lengths[:1]), subject.encode(subject.lengths[:1])
     return require_close(
@@ -61,7 +61,7 @@ def check_encoding_is_repeatable(subject: Subject) -> Measured:
     )
 
 
-def check_parameters_are_left_alone(subject: Subject) -> Measured:
+def check_parameters_are_left_alone(subject: BackboneSubject) -> Measured:
     """`encode` changes no tensor the backbone holds: parameters, buffers and others."""
     subject.encode(subject.lengths)  # tables of positions may grow with the first batch
     before = reach.digests(subject.backbone)
@@ -77,7 +77,7 @@ def check_parameters_are_left_alone(subject: Subject) -> Measured:
     )
 
 
-def check_no_gradient_is_recorded(subject: Subject) -> Measured:
+def check_no_gradient_is_recorded(subject: BackboneSubject) -> Measured:
     """Frames do not drag a graph along, and no parameter is there to be trained."""
     import torch
 
@@ -103,7 +103,7 @@ def check_no_gradient_is_recorded(subject: Subject) -> Measured:
     )
 
 
-def check_input_is_left_alone(subject: Subject) -> Measured:
+def check_input_is_left_alone(subject: BackboneSubject) -> Measured:
     """`encode` does not write into the waves or lengths it is given."""
     waves, lengths = subject.batch(subject.lengths)
     copies = waves.clone(), lengths.clone()
@@ -119,7 +119,7 @@ def check_input_is_left_alone(subject: Subject) -> Measured:
     return Measured("0 values changed", "0")
 
 
-def check_threads_may_share_it(subject: Subject) -> Measured:
+def check_threads_may_share_it(subject: BackboneSubject) -> Measured:
     """Two threads that encode on one instance get what each would get by itself."""
     if not subject.info.thread_safe:
         raise NotApplicable("INFO says so: thread_safe is False")

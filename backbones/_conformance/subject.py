@@ -30,7 +30,7 @@ class Reloaded(NamedTuple):
     disturbed: tuple[str, ...]
 
 
-class Subject:
+class BackboneSubject:
     """A backbone under test, its synthetic clips, and what it made of them.
 
     Args:
@@ -175,7 +175,7 @@ class Subject:
         return (wave - wave.mean()) / (wave.var(unbiased=False) + 1e-7).sqrt()
 
 
-Check = Callable[[Subject], Measured]
+Check = Callable[[BackboneSubject], Measured]
 
 
 def pad(waves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

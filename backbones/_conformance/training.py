@@ -17,7 +17,7 @@ from backbones._conformance.outcome import (
     require,
     require_equal,
 )
-from backbones._conformance.subject import Check, Subject
+from backbones._conformance.subject import BackboneSubject, Check
 from backbones.base import STEM, Frames, NotTrainable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ JUNK = 7.0
 
 def _if_trainable(check: Check) -> Check:
     @functools.wraps(check)
-    def run(subject: Subject) -> Measured:
+    def run(subject: BackboneSubject) -> Measured:
         if not subject.info.trainable:
             raise NotApplicable("INFO says so: trainable is False")
         return check(subject)
@@ -37,7 +37,7 @@ def _if_trainable(check: Check) -> Check:
     return run
 
 
-def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
+def check_untrainable_backbone_says_so(subject: BackboneSubject) -> Measured:
     """Where `info.trainable` is False, `stem` and `tail` raise `NotTrainable`."""
     if subject.info.trainable:
         raise NotApplicable("INFO says so: trainable is True")
@@ -54,7 +54,7 @@ def check_untrainable_backbone_says_so(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
+def check_stem_is_zero_after_each_clip(subject: BackboneSubject) -> Measured:
     """The stem's output is (batch, frames, width), zero in the padding, without a graph."""
     hidden, lengths = subject.backbone.stem(*subject.batch(subject.lengths))
     require_frames(hidden, lengths, len(subject.lengths), "the stem")
@@ -76,19 +76,19 @@ def check_stem_is_zero_after_each_clip(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_tail_from_the_stem_repeats_encode(subject: Subject) -> Measured:
+def check_tail_from_the_stem_repeats_encode(subject: BackboneSubject) -> Measured:
     """From the stem's output `tail(STEM, last)` makes every layer as `encode` does."""
     return _compare_with_encode(subject, STEM, subject.last)
 
 
 @_if_trainable
-def check_tail_from_layer_zero_repeats_encode(subject: Subject) -> Measured:
+def check_tail_from_layer_zero_repeats_encode(subject: BackboneSubject) -> Measured:
     """From layer 0 `tail(0, last)` makes the other layers as `encode` does."""
     return _compare_with_encode(subject, 0, subject.last)
 
 
 @_if_trainable
-def check_tail_from_the_middle_repeats_encode(subject: Subject) -> Measured:
+def check_tail_from_the_middle_repeats_encode(subject: BackboneSubject) -> Measured:
     """From a layer in the middle `tail` makes the later ones as `encode` does."""
     if subject.last < 2:
         raise NotApplicable("it has a single block")
@@ -96,7 +96,7 @@ def check_tail_from_the_middle_repeats_encode(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_tail_to_the_middle_repeats_encode(subject: Subject) -> Measured:
+def check_tail_to_the_middle_repeats_encode(subject: BackboneSubject) -> Measured:
     """A part that stops before the last layer is not normalised as the last one may be."""
     if subject.last < 2:
         raise NotApplicable("it has a single block")
@@ -104,7 +104,7 @@ def check_tail_to_the_middle_repeats_encode(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
+def check_parts_that_do_not_exist_are_refused(subject: BackboneSubject) -> Measured:
     """`tail` raises ValueError where `stop` is not after `start`, or there is no such layer."""
     last = subject.last
     for start, stop in ((0, 0), (last, last), (last, 0), (STEM - 1, last), (0, last + 1)):
@@ -118,7 +118,7 @@ def check_parts_that_do_not_exist_are_refused(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
+def check_gradients_reach_every_parameter(subject: BackboneSubject) -> Measured:
     """Every parameter of the whole tail is float32, to be trained, and gets a finite gradient."""
     hidden, lengths = subject.backbone.stem(*subject.batch(subject.lengths))
     tail = subject.backbone.tail(STEM, subject.last).train()
@@ -153,7 +153,7 @@ def check_gradients_reach_every_parameter(subject: Subject) -> Measured:
 
 
 @_if_trainable
-def check_training_leaves_the_backbone_alone(subject: Subject) -> Measured:
+def check_training_leaves_the_backbone_alone(subject: BackboneSubject) -> Measured:
     """After a training step on a tail, `encode` still gives the numbers it gave before."""
     import torch
 
@@ -194,7 +194,7 @@ def _require_raised(
     raise CheckFailed(problem, measured="no error", limit=error.__name__, remedy=remedy)
 
 
-def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
+def _compare_with_encode(subject: BackboneSubject, start: int, stop: int) -> Measured:
     """Feed a part with what `encode` or `stem` gave, and compare all of its layers."""
     import torch
 
@@ -227,7 +227,7 @@ def _compare_with_encode(subject: Subject, start: int, stop: int) -> Measured:
 
 
 def _entering(
-    subject: Subject, start: int, clips: Sequence[int], encoded: Frames
+    subject: BackboneSubject, start: int, clips: Sequence[int], encoded: Frames
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if start == STEM:
         return subject.backbone.stem(*subject.batch(clips))

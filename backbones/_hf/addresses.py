@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from backbones._hf.checkpoint import architecture
-from backbones._hf.encoder import Encoder, Unsupported
+from backbones._hf.encoder import TransformersEncoder, Unsupported
 from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
 from backbones._hf.spectrogram import SpectrogramTransformer
@@ -26,7 +26,7 @@ from backbones.base import Backbone, BackboneError, BackboneInfo
 from backbones.names import Address
 
 # Which class runs which model type of transformers.
-FAMILIES: Mapping[str, type[Encoder]] = {
+FAMILIES: Mapping[str, type[TransformersEncoder]] = {
     **dict.fromkeys(
         (
             "wav2vec2",
@@ -78,7 +78,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,
     }
-    made: type[Encoder] = type(cls.__name__, (cls,), members)
+    made: type[TransformersEncoder] = type(cls.__name__, (cls,), members)
     import torch
 
     try:
@@ -114,7 +114,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     return made
 
 
-def _family(address: Address, settings: Mapping[str, Any]) -> type[Encoder]:
+def _family(address: Address, settings: Mapping[str, Any]) -> type[TransformersEncoder]:
     kind = str(settings.get("model_type") or "")
     if kind not in FAMILIES:
         what = f"a model of type '{kind}'" if kind else "no model that names its type"
@@ -134,7 +134,7 @@ def _refuse_code(address: Address, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _features(address: Address, folder: Path, cls: type[Encoder]) -> dict[str, Any]:
+def _features(address: Address, folder: Path, cls: type[TransformersEncoder]) -> dict[str, Any]:
     """Settings of the feature extractor, saved by itself or within a processor."""
     for name in FEATURE_FILES:
         path = folder / name

@@ -43,7 +43,7 @@ class Unsupported(Exception):
     """A setting that an architecture cannot honour; the message names it in half a sentence."""
 
 
-class Encoder(Backbone):
+class TransformersEncoder(Backbone):
     """An encoder of transformers.
 
     Attributes:
@@ -153,7 +153,7 @@ class Encoder(Backbone):
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-class PreNormEncoder(Encoder):
+class PreNormEncoder(TransformersEncoder):
     """An encoder whose stem is all before the first block and whose last layer is normalised.
 
     Layer 0 is what enters the first block, layer n the output of block n; the last layer is the

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
+from backbones._hf.encoder import Traits, TransformersEncoder, Unsupported, kaldi_rate
 from backbones._tensors.frames import Padded, zero_padding
 from backbones.base import Frames
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOKENS = 2
 
 
-class SpectrogramTransformer(Encoder):
+class SpectrogramTransformer(TransformersEncoder):
     """Frames are the patches of one place in time, averaged over frequency.
 
     The network has as many positions as its fixed input has patches, and was trained on clips
@@ -43,7 +43,7 @@ class SpectrogramTransformer(Encoder):
 
     @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """See `Encoder`; the longest window is the network's fixed input."""
+        """See `TransformersEncoder`; the longest window is the network's fixed input."""
         for key in ("num_mel_bins", "max_length"):
             if features[key] != getattr(config, key):
                 raise Unsupported(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbones._hf.encoder import Encoder, Traits, Unsupported, kaldi_rate
+from backbones._hf.encoder import Traits, TransformersEncoder, Unsupported, kaldi_rate
 from backbones._hf.waveform import INFERENCE
 from backbones._tensors.frames import Padded, valid_frames
 from backbones.base import Frames
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Wav2Vec2Bert(Encoder):
+class Wav2Vec2Bert(TransformersEncoder):
     """Layer 0 is the projected features, layer n the output of block n.
 
     Blocks look back in their convolutions and are masked elsewhere, so that padding changes
@@ -45,7 +45,7 @@ class Wav2Vec2Bert(Encoder):
 
     @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """See `Encoder`."""
+        """See `TransformersEncoder`."""
         wanted = config.feature_projection_input_dim
         found = int(features["num_mel_bins"]) * int(features["stride"])
         if found != wanted:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
-from backbones._hf.encoder import Encoder, Traits, Unsupported
+from backbones._hf.encoder import Traits, TransformersEncoder, Unsupported
 from backbones._tensors.frames import Padded, at_least, valid_frames, zero_padding
 from backbones.base import Frames
 
@@ -36,7 +36,7 @@ _LEAKY_TYPES = frozenset({"data2vec-audio", "wav2vec2-conformer", "sew", "sew-d"
 _TRAINABLE_TYPES = frozenset({"wav2vec2", "hubert", "unispeech", "unispeech-sat"})
 
 
-class Waveform(Encoder):
+class Waveform(TransformersEncoder):
     """wav2vec 2.0 and its relatives, each as its own library class.
 
     Layer 0 is what enters the first block: projected convolution features plus positions. Layer n
@@ -55,7 +55,7 @@ class Waveform(Encoder):
 
     @classmethod
     def traits(cls, config: Any, features: Mapping[str, Any]) -> Traits:
-        """See `Encoder`."""
+        """See `TransformersEncoder`."""
         if getattr(config, "feat_extract_norm", "layer") not in ("group", "layer"):
             raise Unsupported(f"a feat_extract_norm of {config.feat_extract_norm!r}")
         rate = int(features["sampling_rate"])
@@ -72,7 +72,7 @@ class Waveform(Encoder):
 
     @classmethod
     def shrunk(cls, config: Any) -> Mapping[str, Any]:
-        """See `Encoder`."""
+        """See `TransformersEncoder`."""
         # in data2vec this is how many convolutions there are, elsewhere the size of the only one
         stacked = hasattr(config, "conv_pos_kernel_size")
         return {

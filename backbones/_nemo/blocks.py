@@ -71,7 +71,7 @@ class Conv(nn.Module):
         return image.squeeze(2).transpose(1, 2)
 
 
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """Convolutions one after the other, with a shortcut around them where there is one."""
 
     def __init__(self, body: Sequence[Conv], residual: Conv | None) -> None:
@@ -104,7 +104,7 @@ class QuartzNetTail(nn.Module):
         stem: layer 0 comes out as well.
     """
 
-    def __init__(self, blocks: Iterable[Block], *, first: bool, stem: bool) -> None:
+    def __init__(self, blocks: Iterable[ConvBlock], *, first: bool, stem: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(trainable(block) for block in blocks)
         self.first, self.stem = first, stem
@@ -131,7 +131,7 @@ def normalised(mel: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return bands.transpose(1, 2).contiguous()
 
 
-def fold_block(block: Any, *, device: str, dtype: torch.dtype) -> Block:
+def fold_block(block: Any, *, device: str, dtype: torch.dtype) -> ConvBlock:
     """One of NeMo's `JasperBlock`s with its batch normalisation folded in, frozen."""
 
     def fold(modules: Sequence[nn.Module]) -> list[Conv]:
@@ -162,7 +162,7 @@ def fold_block(block: Any, *, device: str, dtype: torch.dtype) -> Block:
 
     with torch.no_grad():
         residual = None if block.res is None else fold(block.res[0])[0]
-        return Block(fold(block.mconv), residual).eval().requires_grad_(False)
+        return ConvBlock(fold(block.mconv), residual).eval().requires_grad_(False)
 
 
 def _zero_padding_(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from backbones.base import STEM, Dtype, Frames, Size
 if TYPE_CHECKING:
     import torch
 
-    from backbones._nemo.blocks import Block
+    from backbones._nemo.blocks import ConvBlock
 
 MELS = 64
 FEATURE_SETTINGS: Mapping[str, Any] = {
@@ -133,7 +133,7 @@ class FoldedQuartzNet(ConvAsr):
         from backbones._nemo.blocks import fold_block
 
         self._dtype: torch.dtype = getattr(torch, dtype)
-        self._blocks: Sequence[Block] = [
+        self._blocks: Sequence[ConvBlock] = [
             fold_block(block, device=device, dtype=self._dtype) for block in network.encoder
         ]
 

@@ -16,7 +16,7 @@ Wave = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Batch:
+class WindowBatch:
     """One batch for a backbone."""
 
     rows: list[int]  # position of each row's window in the sequence that was batched
@@ -29,7 +29,7 @@ def normalise(wave: Wave) -> Wave:
     return ((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)).astype(np.float32)
 
 
-def batches(waves: Sequence[Wave], size: int, *, equal_lengths: bool) -> Iterator[Batch]:
+def batches(waves: Sequence[Wave], size: int, *, equal_lengths: bool) -> Iterator[WindowBatch]:
     """Group windows by length into batches of at most `size` rows.
 
     Args:
@@ -52,11 +52,11 @@ def batches(waves: Sequence[Wave], size: int, *, equal_lengths: bool) -> Iterato
         start = stop
 
 
-def _pad(waves: Sequence[Wave], rows: list[int]) -> Batch:
+def _pad(waves: Sequence[Wave], rows: list[int]) -> WindowBatch:
     import torch
 
     lengths = [len(waves[row]) for row in rows]
     padded = np.zeros((len(rows), max(lengths)), dtype=np.float32)
     for target, row in zip(padded, rows, strict=True):
         target[: len(waves[row])] = waves[row]
-    return Batch(rows, torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64))
+    return WindowBatch(rows, torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64))

@@ -36,7 +36,7 @@ _FOREIGN = "scikit-learn's "
 
 
 @dataclass(frozen=True)
-class Subject:
+class Checkable:
     """Something that can be checked."""
 
     kind: Kind
@@ -47,7 +47,7 @@ class Subject:
 class Examined:
     """A subject and what its suite says of it."""
 
-    subject: Subject
+    subject: Checkable
     results: tuple[Result, ...]  # one for each check
     about: str  # what it is, or with which weights it was checked
     # of a backbone: kind, whether its size is the published one, and sha256
@@ -89,10 +89,10 @@ def check(
     """Check that backbones (or heads, or tasks) keep the contract: padding, lengths and more."""
     from rich.console import Console
 
-    broken = left_out()
+    broken = broken_plugins()
     wanted = [subject for name in asked or () for subject in subjects(name)]
     if not asked:
-        wanted = [Subject("backbone", name) for name in BACKBONES.names()]
+        wanted = [Checkable("backbone", name) for name in BACKBONES.names()]
     problems = [
         f"backbone plugin '{name}' left out: {reason}"
         for kind, name, reason in broken
@@ -123,7 +123,7 @@ def check(
         raise typer.Exit(1)
 
 
-def left_out() -> list[tuple[Kind, str, str]]:
+def broken_plugins() -> list[tuple[Kind, str, str]]:
     """Kind, name and reason of every plugin that was left out; warns of none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
@@ -134,7 +134,7 @@ def left_out() -> list[tuple[Kind, str, str]]:
         ]
 
 
-def subjects(name: str) -> tuple[Subject, ...]:
+def subjects(name: str) -> tuple[Checkable, ...]:
     """What there is of a name (or an address, such as `hf:...`): as a rule one subject.
 
     Raises:
@@ -143,10 +143,10 @@ def subjects(name: str) -> tuple[Subject, ...]:
     """
     if ":" in name:
         BACKBONES.get(name)
-        return (Subject("backbone", name),)
+        return (Checkable("backbone", name),)
     found = [kind for kind, registry in REGISTRIES.items() if name in registry.names()]
     if found:
-        return tuple(Subject(kind, name) for kind in found)
+        return tuple(Checkable(kind, name) for kind in found)
     for registry in REGISTRIES.values():
         if name in registry.broken():
             registry.get(name)  # which says why it cannot be had
@@ -155,7 +155,7 @@ def subjects(name: str) -> tuple[Subject, ...]:
 
 
 def examine(
-    subject: Subject,
+    subject: Checkable,
     *,
     pretrained: bool = False,
     control: Literal["random-init"] | None = None,

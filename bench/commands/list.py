@@ -13,7 +13,7 @@ import typer
 from backbones import weights
 from backbones.extras import missing_extra
 from bench import tasks
-from bench.commands.check import left_out
+from bench.commands.check import broken_plugins
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.plugins import BACKBONES, HEADS
 
@@ -103,7 +103,9 @@ def collect(kind: str | None = None) -> dict[str, list[Entry]]:
 
     if kind is not None and kind not in _TABLES:
         raise UserError(f"there is no list of '{kind}': {nearest(kind, _TABLES)}")
-    broken = [{"kind": f"{of}s", "name": name, "reason": reason} for of, name, reason in left_out()]
+    broken = [
+        {"kind": f"{of}s", "name": name, "reason": reason} for of, name, reason in broken_plugins()
+    ]
     listings: dict[str, Callable[[], list[Entry]]] = {
         "tasks": lambda: [_task(name) for name in tasks.names()],
         "protocols": lambda: [

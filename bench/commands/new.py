@@ -61,7 +61,7 @@ class Names:
     package: str  # what that is imported as, `voxgrid_my_backbone`
 
 
-def names(name: str) -> Names:
+def names_for(name: str) -> Names:
     """Derive every spelling of a backbone's name.
 
     Raises:
@@ -91,7 +91,7 @@ def in_checkout(name: str, root: Path) -> Written:
             checkout.
         StorageError: a file cannot be written.
     """
-    called = names(name)
+    called = names_for(name)
     if not all((root / part).is_file() for part in ("backbones/base.py", "bench/cli.py")):
         raise UserError(
             f"{root} is no checkout of voxgrid: name one with --to, or write a package of its own "
@@ -115,7 +115,7 @@ def as_package(name: str, parent: Path) -> Written:
         UserError: the name is malformed or taken, or the folder is there already.
         StorageError: a file cannot be written.
     """
-    called = names(name)
+    called = names_for(name)
     folder = parent / called.distribution
     if folder.exists():
         raise UserError(f"{folder} is there already: remove it, or choose another name or --to")

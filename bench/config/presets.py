@@ -108,7 +108,7 @@ def find(name: str) -> Preset:
     return known[name]
 
 
-def layer(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that run a preset: its cells with nothing tuned, so one fit per fold.
 
     Args:

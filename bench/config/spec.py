@@ -177,7 +177,7 @@ def load(path: Path | None, given: Layer | None = None) -> RunSpec:
     source, layers = path or Path(FILE_NAME), [_read(path)]
     given = given or {}
     if given.get("preset") is not None:
-        layers.append(presets.layer(presets.find(given["preset"]), given))
+        layers.append(presets.settings_of(presets.find(given["preset"]), given))
     layers.append(_implied(given))
     layers.append(given)
     merged: dict[str, Any] = {}

@@ -39,7 +39,7 @@ def load(settings: FeatureSettings) -> Backbone:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class LoadedBackbone:
     """A loaded backbone, its torch device, and the most windows per batch."""
 
     backbone: Backbone
@@ -57,7 +57,7 @@ class Encoded:
 
 
 def encode(
-    encoder: Encoder,
+    encoder: LoadedBackbone,
     windows: Sequence[Wave],
     clips: Sequence[str],
     wanted: Sequence[Collection[int]],

@@ -17,7 +17,7 @@ from bench.audio import decode, window
 from bench.audio.batch import Wave
 from bench.executors.base import Worker
 from bench.features import statistics
-from bench.features.encode import Encoder, encode, load
+from bench.features.encode import LoadedBackbone, encode, load
 from bench.features.frames import FrameSet, joined
 from bench.features.key import FeatureSettings
 from bench.features.long import encode_long
@@ -144,7 +144,7 @@ def extract_with(
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     frame_set = job.frame_set()
-    encoder = Encoder(backbone, job.settings.device, job.batch)
+    encoder = LoadedBackbone(backbone, job.settings.device, job.batch)
     todo = pending(features, job.sources, job.frames)
     new = [source for source in todo if source.pcm_sha256 not in features]
     # a shard is timed as a whole, hence those that lack nothing but frames go by themselves
@@ -195,7 +195,7 @@ def extract_with(
                 return
 
 
-def _warm_up(encoder: Encoder, layers: Collection[int]) -> None:
+def _warm_up(encoder: LoadedBackbone, layers: Collection[int]) -> None:
     """Encode noise untimed: first calls pay for lazy initialisation, and no clip passes twice."""
     rate = encoder.backbone.info.sample_rate
     noise = np.random.default_rng(0).normal(scale=0.1, size=2 * rate).astype(np.float32)
@@ -241,7 +241,7 @@ def _decoded(source: Source, rate: int) -> Wave:
 
 
 def _encode_shard(
-    encoder: Encoder,
+    encoder: LoadedBackbone,
     shard: Sequence[Source],
     waves: Sequence[Wave],
     layers: Collection[int],

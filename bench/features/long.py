@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bench.audio import window
 from bench.audio.decode import Sound, through
-from bench.features.encode import Encoder, encode
+from bench.features.encode import LoadedBackbone, encode
 from bench.features.frames import FrameSet
 from bench.features.source import Source
 from bench.features.statistics import ClipStatistics, Merger
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 def encode_long(
-    encoder: Encoder,
+    encoder: LoadedBackbone,
     source: Source,
     frame_set: FrameSet,
     layers: Sequence[int],

@@ -121,7 +121,9 @@ def _with_frames(
         layer
         for cell in cells
         if isinstance(cell, Ready)
-        for layer in frames.read(cell.cell.head, cell.reads, backbone.kept, cell.job.recipe, spec)
+        for layer in frames.frames_read(
+            cell.cell.head, cell.reads, backbone.kept, cell.job.recipe, spec
+        )
     }
     extraction = replace(backbone.extraction, frames=tuple(sorted(wanted)))
     todo = pending(extraction.features(), extraction.sources, extraction.frames)

@@ -71,11 +71,11 @@ def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
     """Time to take the pending audio of a backbone through it."""
     if backbone.pending_seconds <= 0:
         return Estimate()
-    rtfx, basis = speed(backbone.info, backbone.extraction.settings.weights, history)
+    rtfx, basis = expected_rtfx(backbone.info, backbone.extraction.settings.weights, history)
     return Estimate(backbone.pending_seconds / rtfx, basis)
 
 
-def speed(info: BackboneInfo, weights: Weights, history: History) -> tuple[float, Basis]:
+def expected_rtfx(info: BackboneInfo, weights: Weights, history: History) -> tuple[float, Basis]:
     """RTFx to expect, and what it rests on.
 
     Records go first: they hold the end-to-end speed, decoding included, which is what an

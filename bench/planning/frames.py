@@ -30,7 +30,7 @@ def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float)
     return tuple(int((i + 0.5) * layers / count) for i in range(count))
 
 
-def read(
+def frames_read(
     head: str, reads: Reads, layers: tuple[int, ...], recipe: Draw | None, spec: RunSpec
 ) -> tuple[int, ...]:
     """Which of the layers that may be kept a cell's fits read the frames of, from the store."""

@@ -170,13 +170,13 @@ class TrainingRecord(_Strict):
     crop_seconds: float | None = None
 
 
-class Memory(_Strict):
+class MemoryRecord(_Strict):
     """Largest resident size of the child process that extracted the features, MiB."""
 
     peak_rss_mb: float
 
 
-class Excluded(_Strict):
+class ExcludedRecord(_Strict):
     """A clip left out, and why."""
 
     clip: str
@@ -236,8 +236,8 @@ class Record(_Strict):
     folds: list[FoldRecord] = Field(default_factory=list)
     throughput: Throughput | None = None
     training: TrainingRecord | None = None
-    memory: Memory | None = None
-    excluded: list[Excluded] = Field(default_factory=list)
+    memory: MemoryRecord | None = None
+    excluded: list[ExcludedRecord] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     provenance: Provenance
 

@@ -30,10 +30,10 @@ from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
 from bench.records.schema import (
     EpochRecord,
-    Excluded,
+    ExcludedRecord,
     Folding,
     FoldRecord,
-    Memory,
+    MemoryRecord,
     Provenance,
     PublishedSystem,
     Record,
@@ -48,13 +48,13 @@ from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
 
 
-def skipped(cell: Skipped, row: BackbonePlan, spec: RunSpec) -> Record:
+def skipped_record(cell: Skipped, row: BackbonePlan, spec: RunSpec) -> Record:
     """The record of a cell that cannot run, with its reason."""
     known = {"status": "skipped", "reason": cell.reason, "trials": 1}
     return _record(cell.cell, row, spec, **known, provenance=_provenance())
 
 
-def failed(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exception) -> Record:
+def failed_record(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exception) -> Record:
     """The record of a cell that failed, with its error."""
     return _record(
         cell.cell,
@@ -67,7 +67,7 @@ def failed(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exception) -> R
     )
 
 
-def finished(
+def finished_record(
     cell: Ready,
     row: BackbonePlan,
     spec: RunSpec,
@@ -108,7 +108,7 @@ def finished(
         ],
         throughput=_throughput(timings, cell, outcome, spec),
         training=_training(cell, outcome, spec),
-        memory=Memory(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
+        memory=MemoryRecord(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
         provenance=_provenance(
             fingerprint=cell.fingerprint, feature_key=features.settings.key, cache_hit=cache_hit
         ),
@@ -135,7 +135,7 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         "clips": len(folded.clips),
         "weights": _weights(row.backbone, cell),
         "notes": [*folded.notes, *(split.notes if split else ())],
-        "excluded": [Excluded(clip=clip, reason=reason) for clip, reason in left_out],
+        "excluded": [ExcludedRecord(clip=clip, reason=reason) for clip, reason in left_out],
     }
     return Record.model_validate(known | more)
 

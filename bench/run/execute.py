@@ -117,7 +117,7 @@ class _Run:
             self.summary.done_before += 1
         elif isinstance(cell, Skipped):
             self.summary.skipped += 1
-            self._store(compose.skipped(cell, row, self.plan.spec))
+            self._store(compose.skipped_record(cell, row, self.plan.spec))
 
     def extract(self, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
         """Fill the feature set and say whether anything passed through the backbone.
@@ -197,7 +197,7 @@ class _Run:
             self._fail(row, cell, outcome)
             return f"failed: {outcome}"
         spec = self.plan.spec
-        record, predictions = compose.finished(
+        record, predictions = compose.finished_record(
             cell, row, spec, outcome, features, cache_hit=cache_hit
         )
         # predictions first: a record on disk means that its predictions are there
@@ -214,7 +214,7 @@ class _Run:
 
     def _fail(self, row: BackbonePlan, cell: Ready, error: Exception) -> None:
         self.summary.failed += 1
-        self._store(compose.failed(cell, row, self.plan.spec, error))
+        self._store(compose.failed_record(cell, row, self.plan.spec, error))
 
     def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)

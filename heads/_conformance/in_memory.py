@@ -55,7 +55,7 @@ class MemorySequences:
         return frames, torch.from_numpy(lengths)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A transformer block that masks padding, with dropout."""
 
     def __init__(self, width: int, heads: int = 2) -> None:
@@ -162,4 +162,4 @@ def backbone(blocks: int = 2, width: int = 16, seed: int = 0) -> Tail:
     """Blocks with seeded weights; torch's global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Tail([Block(width) for _ in range(blocks)])
+        return Tail([ResidualBlock(width) for _ in range(blocks)])

@@ -88,7 +88,7 @@ def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
 
     known = set(inspect.signature(subject.cls).parameters) - SET_BY_HARNESS
     for context in contexts(subject):
-        for trial in trials(DRAWS):
+        for trial in drawn_trials(DRAWS):
             params = subject.cls.suggest(trial, context)
             unknown = sorted(set(params) - known)
             require(
@@ -110,7 +110,7 @@ def check_suggestions_construct_the_head(subject: HeadSubject) -> None:
 
 def check_build_gives_what_it_is_told(subject: HeadSubject) -> None:
     """`build` makes what the constructor makes of the drawn parameters, the pooling and a seed."""
-    for trial in trials(DRAWS):
+    for trial in drawn_trials(DRAWS):
         params = subject.cls.suggest(trial, subject.context)
         head = subject.cls.build(params, pooling="max", random_state=5, n_jobs=1)
         require(type(head) is subject.cls, f"build makes a {type(head).__name__}")
@@ -128,7 +128,7 @@ def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
 
     for context in contexts(subject):
         first = subject.cls.first(context)
-        (trial,) = trials(1, first)
+        (trial,) = drawn_trials(1, first)
         with warnings.catch_warnings():
             # optuna's, of values out of range, which are found below
             warnings.simplefilter("ignore")
@@ -147,12 +147,12 @@ def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
 
 def check_suggestions_can_be_fitted(subject: HeadSubject) -> None:
     """The corners of the search space and draws from inside give probabilities."""
-    (probe,) = trials(1)
+    (probe,) = drawn_trials(1)
     subject.cls.suggest(probe, subject.context)
     space = probe.distributions
     corners = [{name: _end(space[name], last) for name in space} for last in (False, True)]
     for fixed in (*corners, {}):
-        (trial,) = trials(1, fixed)
+        (trial,) = drawn_trials(1, fixed)
         params = subject.cls.suggest(trial, subject.context)
         head = subject.create(**params).fit(subject.clips, subject.labels)
         probabilities = head.predict_proba(subject.unseen[0])
@@ -172,7 +172,7 @@ def contexts(subject: HeadSubject) -> list[HeadContext]:
     ]
 
 
-def trials(count: int, fixed: dict[str, Any] | None = None) -> Iterator[Trial]:
+def drawn_trials(count: int, fixed: dict[str, Any] | None = None) -> Iterator[Trial]:
     """Trials of a study that draws at random; `fixed` values come first where they are asked for"""
     import optuna
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heads._conformance.search import DRAWS, contexts, trials
+from heads._conformance.search import DRAWS, contexts, drawn_trials
 from heads._conformance.subject import CheckFailed, HeadSubject, require
 from heads.sequences import STEM, Epoch, Training
 
@@ -88,7 +88,7 @@ def check_the_layer_read_is_told(subject: HeadSubject) -> None:
     """`reads_from` lies between the stem and the cut, and is what the training then reads."""
     for context in contexts(subject):
         cut = context.cut or 0
-        for trial in trials(DRAWS):
+        for trial in drawn_trials(DRAWS):
             head = subject.create(**subject.cls.suggest(trial, context))
             start = head.reads_from(cut)
             require(

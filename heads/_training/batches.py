@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SORTED_TOGETHER = 8
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Some clips.
 
     Attributes:
@@ -64,7 +64,7 @@ def groups(lengths: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.
 
 def training_batches(
     clips: Sequences, size: int, group: int, seed: int, epoch: int
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     """Batches of one epoch, augmented.
 
     Args:
@@ -79,10 +79,10 @@ def training_batches(
         for start in range(0, len(members), size):
             positions = members[start : start + size]
             inputs, lengths = clips.batch(positions, derived(seed, "augment", epoch, number, start))
-            yield Batch(inputs, lengths, torch.from_numpy(positions), len(members))
+            yield TrainingBatch(inputs, lengths, torch.from_numpy(positions), len(members))
 
 
-def plain_batches(clips: Sequences, size: int) -> Iterator[Batch]:
+def plain_batches(clips: Sequences, size: int) -> Iterator[TrainingBatch]:
     """Batches of similar length without augmentation, the longest clips first.
 
     Args:
@@ -93,4 +93,4 @@ def plain_batches(clips: Sequences, size: int) -> Iterator[Batch]:
     for start in range(0, len(order), size):
         positions = order[start : start + size]
         inputs, lengths = clips.batch(positions)
-        yield Batch(inputs, lengths, torch.from_numpy(positions), len(positions))
+        yield TrainingBatch(inputs, lengths, torch.from_numpy(positions), len(positions))

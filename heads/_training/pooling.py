@@ -39,7 +39,7 @@ def weighted_mean_std(frames: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
-class Pooling(nn.Module, ABC):
+class PoolingModule(nn.Module, ABC):
     """Pools a batch of clips; `forward` takes frames and how many of them each clip has.
 
     Attributes:
@@ -68,7 +68,7 @@ class Pooling(nn.Module, ABC):
         """Pool frames that are zero after each clip's end, under their mask (clips, frames)."""
 
 
-class Statistics(Pooling):
+class Statistics(PoolingModule):
     """Fixed statistics over frames: the same numbers that the cached vectors hold.
 
     Args:
@@ -96,7 +96,7 @@ class Statistics(Pooling):
         return weighted_mean(frames, weights)
 
 
-class Attention(Pooling):
+class Attention(PoolingModule):
     """Self-attentive pooling: a mean over frames under learnt weights.
 
     The weight of frame h_t is the softmax over the clip's frames of v · tanh(W h_t + b). The
@@ -110,7 +110,7 @@ class Attention(Pooling):
 
     References:
         Lin et al. (2017), "A Structured Self-attentive Sentence Embedding", arXiv:1703.03130.
-        Okabe et al. (2018), "Attentive Statistics Pooling for Deep Speaker Embedding",
+        Okabe et al. (2018), "Attentive Statistics PoolingModule for Deep Speaker Embedding",
         arXiv:1803.10963.
     """
 
@@ -136,7 +136,7 @@ class Attention(Pooling):
         return weighted_mean(frames, weights)
 
 
-def make_pooling(name: str, width: int, attention: int) -> Pooling:
+def make_pooling(name: str, width: int, attention: int) -> PoolingModule:
     """A new pooling.
 
     Args:

@@ -22,7 +22,7 @@ from bench.records import store as records
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.links import CATEGORIES
-from bench.tasks.youtube.run import Summary, fetch_all
+from bench.tasks.youtube.run import FetchSummary, fetch_all
 from bench.tasks.youtube.table import parse
 from tests.e2e.collection import BROKEN, KEPT, ROWS, Collection, make
 from tests.loopback.server import Server
@@ -50,11 +50,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fetched(collection: Collection, root: Path) -> Summary:
+def fetched(collection: Collection, root: Path) -> FetchSummary:
     return run_fetch(collection, root)
 
 
-def run_fetch(collection: Collection, root: Path) -> Summary:
+def run_fetch(collection: Collection, root: Path) -> FetchSummary:
     return fetch_all(
         parse(collection.csv(), "table.csv"),
         root / "youtube",
@@ -95,7 +95,7 @@ def test_three_rows_in_ten_are_broken(collection: Collection) -> None:
 
 
 def test_every_video_ends_with_the_status_it_deserves(
-    collection: Collection, root: Path, fetched: Summary
+    collection: Collection, root: Path, fetched: FetchSummary
 ) -> None:
     items = manifest.read(root / "youtube")
     assert {item.left: item.status for item in items} == collection.expected
@@ -116,7 +116,7 @@ def test_every_video_ends_with_the_status_it_deserves(
 
 
 def test_a_finished_fetch_run_twice_downloads_nothing(
-    collection: Collection, root: Path, fetched: Summary
+    collection: Collection, root: Path, fetched: FetchSummary
 ) -> None:
     before = manifest.read(root / "youtube")
     asked, requests = collection.site.asked.copy(), len(collection.server.seen)
@@ -129,14 +129,16 @@ def test_a_finished_fetch_run_twice_downloads_nothing(
     assert [i.sha256 for i in manifest.read(root / "youtube")] == [i.sha256 for i in before]
 
 
-def test_the_status_names_every_reason(root: Path, fetched: Summary) -> None:
+def test_the_status_names_every_reason(root: Path, fetched: FetchSummary) -> None:
     said = voxgrid(root, "fetch", "youtube", "--status")
     for status in ("ok", "not repaired", "private", "geo-blocked", "not audio", "refused"):
         assert status in said
     assert (root / "youtube" / "classes.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_grid_runs_on_what_came(collection: Collection, root: Path, fetched: Summary) -> None:
+def test_the_grid_runs_on_what_came(
+    collection: Collection, root: Path, fetched: FetchSummary
+) -> None:
     results = root / "results"
     voxgrid(
         root, "run", "--task", "youtube", "--protocol", "channel-5fold",
@@ -171,7 +173,7 @@ def test_the_grid_runs_on_what_came(collection: Collection, root: Path, fetched:
 
 
 @pytest.mark.parametrize("preset", ["quartznet-mlp-youtube", "s2t-mlp-youtube"])
-def test_published_systems_run_on_what_came(root: Path, fetched: Summary, preset: str) -> None:
+def test_published_systems_run_on_what_came(root: Path, fetched: FetchSummary, preset: str) -> None:
     """Under the published kind of split and under the grouped one, with quartznet swapped in."""
     results = root / preset
     voxgrid(

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.tasks.youtube.client import Hosts
 from bench.tasks.youtube.links import Candidate
-from bench.tasks.youtube.site import Sound, YouTube, candidates, described
+from bench.tasks.youtube.site import SoundFormat, YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError
 from tests.loopback.server import Server
 
@@ -85,7 +85,7 @@ class LoopbackSite(YouTube):
             found = [entry(video) for video in self.videos.values() if video.title == title]
         return candidates({"_type": "playlist", "id": title, "entries": list(found)})
 
-    def describe(self, id: str) -> Sound:
+    def describe(self, id: str) -> SoundFormat:
         self._count(id)
         if id not in self.videos:
             raise ItemError("unavailable", "Video unavailable")

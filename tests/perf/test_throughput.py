@@ -20,7 +20,7 @@ from backbones.extras import missing_extra
 from bench import machine as measure
 from bench import tasks
 from bench.audio import decode
-from bench.audio.batch import Batch, batches, normalise
+from bench.audio.batch import WindowBatch, batches, normalise
 from bench.audio.index import scan
 from bench.clips import Task
 from bench.errors import DataUnavailable
@@ -83,7 +83,7 @@ def _loaded(name: str) -> Backbone:
     return backbone
 
 
-def _batches(backbone: Backbone, clips: Clips, size: int) -> list[Batch]:
+def _batches(backbone: Backbone, clips: Clips, size: int) -> list[WindowBatch]:
     info = backbone.info
     waves = [decode.load(source.path, info.sample_rate).samples for source in clips.sources]
     if info.normalised:
@@ -91,7 +91,7 @@ def _batches(backbone: Backbone, clips: Clips, size: int) -> list[Batch]:
     return list(batches(waves, size, equal_lengths=not info.attention_mask))
 
 
-def _encoder(backbone: Backbone, work: list[Batch]) -> Callable[[], None]:
+def _encoder(backbone: Backbone, work: list[WindowBatch]) -> Callable[[], None]:
     import torch
 
     def encode() -> None:

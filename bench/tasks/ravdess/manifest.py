@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedClip:
     """One line of the manifest: sha256 of the published WAV's bytes and of its samples."""
 
     wav_sha256: str
@@ -18,11 +18,11 @@ class Published:
 
 
 @cache
-def manifest() -> Mapping[str, Published]:
+def manifest() -> Mapping[str, PublishedClip]:
     """Return the 1440 published clips by id."""
     path = Path(__file__).with_name("manifest.csv")
     with path.open(newline="", encoding="utf-8") as file:
         return {
-            row["clip"].rpartition("/")[2]: Published(row["wav_sha256"], row["pcm_sha256"])
+            row["clip"].rpartition("/")[2]: PublishedClip(row["wav_sha256"], row["pcm_sha256"])
             for row in csv.DictReader(file)
         }

@@ -20,13 +20,13 @@ from bench.audio.stream import reading
 from bench.errors import ClipError
 from bench.tasks.youtube.client import Client, Hosts, Options
 from bench.tasks.youtube.manifest import unwritable
-from bench.tasks.youtube.site import Sound, positive
+from bench.tasks.youtube.site import SoundFormat, positive
 from bench.tasks.youtube.sound import Beginning, NotSound, beginning
 from bench.tasks.youtube.statuses import FINAL, ItemError
 
 _BLOCK = 1 << 14  # bytes between two looks at what has come
 
-# Sound alone in one piece; or the smallest of what has sound. Formats in fragments come last:
+# SoundFormat alone in one piece; or the smallest of what has sound. Formats in fragments come last:
 # of those nothing can be asked for by bytes. Other protocols would run other programs.
 _PLAIN = "[protocol~='^https?$']"
 _FRAGMENTS = "[protocol~='^(m3u8_native|http_dash_segments)$']"
@@ -63,7 +63,11 @@ class Stored:
 
 
 def download(
-    sound: Sound, target: Path, options: Options, hosts: Hosts, stop: threading.Event | None = None
+    sound: SoundFormat,
+    target: Path,
+    options: Options,
+    hosts: Hosts,
+    stop: threading.Event | None = None,
 ) -> Stored:
     """Get the first seconds of a video's sound, as they are, in a Matroska file.
 
@@ -108,7 +112,7 @@ class _Enough(Exception):
 class _Item:
     """One download under way."""
 
-    def __init__(self, sound: Sound, target: Path, client: Client):
+    def __init__(self, sound: SoundFormat, target: Path, client: Client):
         self.sound, self.target, self.client = sound, target, client
         self.options = client.options
         self.received = 0  # bytes over the network

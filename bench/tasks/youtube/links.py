@@ -46,7 +46,7 @@ class Video:
     @property
     def title_key(self) -> str:
         """What the titles of one video have in common; empty where it has none."""
-        return normalised(self.title)
+        return plain_title(self.title)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def repair(left: str, candidates: Iterable[Candidate]) -> Candidate:
     raise ItemError("not repaired", reason)
 
 
-def normalised(text: str) -> str:
+def plain_title(text: str) -> str:
     """Return a title or a channel in one spelling, whatever its case, spaces or code points."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     # folding may undo the composition

@@ -20,7 +20,7 @@ from bench.errors import StorageError, UserError
 from bench.files import replacing
 from bench.tasks.youtube.links import Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
-from bench.tasks.youtube.table import Table
+from bench.tasks.youtube.table import LinkTable
 
 MANIFEST = "manifest.parquet"
 EXCLUDED = "excluded.csv"
@@ -99,7 +99,7 @@ class Ledger:
     """
 
     def __init__(
-        self, folder: Path, table: Table, seconds: float, again: Iterable[str] = ()
+        self, folder: Path, table: LinkTable, seconds: float, again: Iterable[str] = ()
     ) -> None:
         self.folder = folder
         self._lock = threading.Lock()
@@ -195,7 +195,7 @@ def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) ->
         )
 
 
-def _write_excluded(folder: Path, table: Table) -> None:
+def _write_excluded(folder: Path, table: LinkTable) -> None:
     """List the rows of the table that are left out, each with its reason."""
     with (
         writing(folder / EXCLUDED) as partial,

@@ -22,11 +22,11 @@ from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.patience import Patience
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError
-from bench.tasks.youtube.table import Table
+from bench.tasks.youtube.table import LinkTable
 
 
 @dataclass
-class Summary:
+class FetchSummary:
     """What one fetch did."""
 
     repaired: int = 0  # ids given back
@@ -38,14 +38,14 @@ class Summary:
 
 
 def fetch_all(
-    table: Table,
+    table: LinkTable,
     folder: Path,
     site: YouTube,
     options: Options,
     reporter: Reporter,
     *,
     stop: threading.Event | None = None,
-) -> Summary:
+) -> FetchSummary:
     """Fetch the sound of a table's videos; goes on where an earlier call stopped.
 
     Args:
@@ -79,7 +79,7 @@ class _Run:
     def __init__(
         self, ledger: Ledger, site: YouTube, options: Options, stop: threading.Event
     ) -> None:
-        self.summary = Summary()
+        self.summary = FetchSummary()
         self._ledger, self._site = ledger, site
         self._options, self._stop = options, stop
         self._counting = threading.Lock()

@@ -27,7 +27,7 @@ _NOT_YET = ("is_live", "is_upcoming", "post_live")
 
 
 @dataclass(frozen=True)
-class Sound(Candidate):
+class SoundFormat(Candidate):
     """A video of which enough is known to download its sound."""
 
     channel_id: str | None = None
@@ -68,7 +68,7 @@ class YouTube:
         query = " ".join(title.split())
         return candidates(self._ask(f"ytsearch{_FOUND}:{query}", process=True)) if query else ()
 
-    def describe(self, id: str) -> Sound:
+    def describe(self, id: str) -> SoundFormat:
         """Return what is known of one video that has sound to download."""
         if not intact(id):
             raise ItemError("unavailable", f"{short(id)} is not the id of a video")
@@ -116,7 +116,7 @@ def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
     )
 
 
-def described(id: str, info: Mapping[str, Any]) -> Sound:
+def described(id: str, info: Mapping[str, Any]) -> SoundFormat:
     """Read yt-dlp's unprocessed info dict of the video asked for.
 
     Raises:
@@ -142,7 +142,7 @@ def described(id: str, info: Mapping[str, Any]) -> Sound:
     # yt-dlp says 'maybe' where it is worth a try
     if all(one.get("has_drm") and one.get("has_drm") != "maybe" for one in sounds):
         raise ItemError("unavailable", "its sound is encrypted (DRM)")
-    return Sound(id, *_told(info), _text(info, "channel_id"), info)
+    return SoundFormat(id, *_told(info), _text(info, "channel_id"), info)
 
 
 def positive(value: object) -> float | None:

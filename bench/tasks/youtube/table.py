@@ -35,7 +35,7 @@ _WANTED = "a CSV file with the columns link (or Videourl), title, description, c
 
 
 @dataclass(frozen=True)
-class Excluded:
+class ExcludedRow:
     """A row left out: the kind of reason, to be counted, and the reason in one sentence."""
 
     video: Video
@@ -44,7 +44,7 @@ class Excluded:
 
 
 @dataclass(frozen=True)
-class Table:
+class LinkTable:
     """A table of links as read, in its order; every row is either a video or excluded.
 
     Of each link and each title there is one video, with a known category and an id that is
@@ -52,11 +52,11 @@ class Table:
     """
 
     videos: tuple[Video, ...]
-    excluded: tuple[Excluded, ...]
+    excluded: tuple[ExcludedRow, ...]
     data: bytes  # of the file
 
 
-def parse(data: bytes, source: str) -> Table:
+def parse(data: bytes, source: str) -> LinkTable:
     """Read a table of links from the bytes of a CSV file.
 
     Damaged UTF-8 is replaced by `�`: in a title or a channel that harms nothing, and a link
@@ -76,21 +76,21 @@ def parse(data: bytes, source: str) -> Table:
     columns = _columns(header, source)
     # a first pass over each row alone, a second one over what rows say together
     usable: list[Video] = []
-    excluded: list[Excluded] = []
+    excluded: list[ExcludedRow] = []
     seen: dict[tuple[str, ...], int] = {}
     for row, cells in lines[1:]:
         video = _video(row, cells, columns)
         first = seen.setdefault(tuple(cells), row)
         if first != row:
-            excluded.append(Excluded(video, "copy of a row", f"the same cells as row {first}"))
+            excluded.append(ExcludedRow(video, "copy of a row", f"the same cells as row {first}"))
         elif len(cells) != len(header):
             reason = f"{len(cells)} cells, where the header has {len(header)}"
-            excluded.append(Excluded(video, "wrong number of cells", reason))
+            excluded.append(ExcludedRow(video, "wrong number of cells", reason))
         elif video.category not in CATEGORIES:
             reason = f"category '{short(video.category)}', known: {', '.join(CATEGORIES)}"
-            excluded.append(Excluded(video, "unknown category", reason))
+            excluded.append(ExcludedRow(video, "unknown category", reason))
         elif problem := _unreadable(video):
-            excluded.append(Excluded(video, "unreadable link", problem))
+            excluded.append(ExcludedRow(video, "unreadable link", problem))
         else:
             usable.append(video)
     # a category that is not used here still tells that a link or a title is not of one kind
@@ -100,7 +100,7 @@ def parse(data: bytes, source: str) -> Table:
         reasons = Counter(entry.why for entry in excluded).most_common()
         listed = ", ".join(f"{number} × {why}" for why, number in reasons) or "no rows"
         raise UserError(f"the table {source} holds no usable video ({listed}): {_WANTED}")
-    return Table(
+    return LinkTable(
         tuple(sorted(videos, key=lambda video: video.row)),
         tuple(sorted(excluded, key=lambda entry: entry.video.row)),
         data,
@@ -190,7 +190,7 @@ def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str
 
 
 def _without_conflicts(
-    videos: Sequence[Video], evidence: Sequence[Video], excluded: list[Excluded]
+    videos: Sequence[Video], evidence: Sequence[Video], excluded: list[ExcludedRow]
 ) -> list[Video]:
     """Drop links and titles with several categories: nobody can say which one is right.
 
@@ -203,16 +203,16 @@ def _without_conflicts(
     for video in videos:
         if rows := links.get(video.link_key):
             reason = f"the link is {rows}"
-            excluded.append(Excluded(video, "link with several categories", reason))
+            excluded.append(ExcludedRow(video, "link with several categories", reason))
         elif rows := titles.get(video.title_key):
             reason = f"the title is {rows}"
-            excluded.append(Excluded(video, "title with several categories", reason))
+            excluded.append(ExcludedRow(video, "title with several categories", reason))
         else:
             kept.append(video)
     return kept
 
 
-def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Video]:
+def _one_of_each(videos: Sequence[Video], excluded: list[ExcludedRow]) -> list[Video]:
     """Keep one video of those tied by links and titles: best the one that needs no repair.
 
     Ties are followed from row to row (two links share a title that only a second row of one of
@@ -235,5 +235,5 @@ def _one_of_each(videos: Sequence[Video], excluded: list[Excluded]) -> list[Vide
                 same = "the same title as"
             else:
                 same = "titles and links in between lead to"
-            excluded.append(Excluded(video, why, f"{same} row {first.row}"))
+            excluded.append(ExcludedRow(video, why, f"{same} row {first.row}"))
     return kept

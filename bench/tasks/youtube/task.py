@@ -11,7 +11,7 @@ from bench.errors import DataUnavailable, UserError
 from bench.protocols.grouping import components
 from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
-from bench.tasks.youtube.links import CATEGORIES, normalised
+from bench.tasks.youtube.links import CATEGORIES, plain_title
 from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, STATES, Item
 
 ENTRY = Entry(
@@ -107,7 +107,7 @@ def _groups(items: Sequence[Item]) -> list[str]:
     channels costs a little data, splitting one leaks.
     """
     names = [
-        f"channel:{normalised(item.channel)}" if item.channel else f"video:{item.id}"
+        f"channel:{plain_title(item.channel)}" if item.channel else f"video:{item.id}"
         for item in items
     ]
     ids = [item.channel_id or f"video:{item.id}" for item in items]

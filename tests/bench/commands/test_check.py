@@ -16,7 +16,7 @@ from rich.console import Console
 from backbones import BackboneError
 from backbones.checks import CheckResult as BackboneResult
 from bench.commands import check
-from bench.commands.check import Examined, Subject
+from bench.commands.check import Checkable, Examined
 from bench.errors import UserError
 from bench.plugins import BACKBONES, HEADS
 from bench.tasks import TASKS
@@ -66,7 +66,7 @@ def shown(examined: Examined) -> str:
     [("logmel", "backbone"), ("logistic_regression", "head"), ("sample-emotion", "task")],
 )
 def test_a_name_is_looked_up_among_backbones_heads_and_tasks(name: str, kind: str) -> None:
-    assert check.subjects(name) == (Subject(kind, name),)
+    assert check.subjects(name) == (Checkable(kind, name),)
 
 
 def test_a_name_of_nothing_gets_a_suggestion_from_all_three() -> None:
@@ -84,7 +84,7 @@ def test_an_address_is_a_backbone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("registry", [BACKBONES, HEADS, TASKS], ids=lambda each: each.kind)
 def test_the_name_of_a_broken_plugin_gives_its_reason(registry) -> None:
     with registry.including(EntryPoint("defective", "no_such_module_at_all", registry.group)):
-        ((kind, name, reason),) = check.left_out()
+        ((kind, name, reason),) = check.broken_plugins()
         assert (kind, name) == (registry.kind, "defective")
         assert "no_such_module_at_all" in reason
         with pytest.raises(UserError, match=f"{kind} 'defective' was left out: no_such_module"):
@@ -108,7 +108,7 @@ def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         "heads.checks.check_head", lambda cls: iter([CheckResult(f"check_{cls.reads}")])
     )
-    found = check.examine(Subject("head", "mlp"))
+    found = check.examine(Checkable("head", "mlp"))
     assert [result.name for result in found.results] == ["check_vectors", "check_frames"]
     assert found.passed
 
@@ -155,7 +155,7 @@ def test_options_of_weights_are_refused_for_a_head() -> None:
 
 def test_what_failed_or_was_skipped_is_said_below_the_table() -> None:
     examined = Examined(
-        Subject("head", "mine"),
+        Checkable("head", "mine"),
         (
             CheckResult("check_fit_is_repeatable", "two fits differ by 0.1"),
             CheckResult("check_input_is_left_alone", skipped="no input"),
@@ -175,10 +175,10 @@ def test_what_failed_or_was_skipped_is_said_below_the_table() -> None:
 def test_the_summary_leaves_out_nobody() -> None:
     failed = CheckResult("check_x", "wrong")
     found = [
-        Examined(Subject("backbone", "right"), (), "no weights"),
-        Examined(Subject("backbone", "lost"), (), "a backbone", skipped="not installed"),
-        Examined(Subject("backbone", "torn"), (), "a backbone", problem="no config.json"),
-        Examined(Subject("head", "mine"), (failed,), "a head"),
+        Examined(Checkable("backbone", "right"), (), "no weights"),
+        Examined(Checkable("backbone", "lost"), (), "a backbone", skipped="not installed"),
+        Examined(Checkable("backbone", "torn"), (), "a backbone", problem="no config.json"),
+        Examined(Checkable("head", "mine"), (failed,), "a head"),
     ]
     assert check.summary(found) == (
         "1 of 3 backbones and 1 of 1 heads checked, 1 skipped (lost), 2 failed (torn, mine)"
@@ -223,7 +223,7 @@ def test_several_names_as_json_and_golden_vectors_of_what_is_right(
 def test_a_plugin_that_does_not_import_is_no_silent_gap(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def passes(subject: Subject, **options: object) -> Examined:
+    def passes(subject: Checkable, **options: object) -> Examined:
         return Examined(subject, (BackboneResult("check_x"),), "not looked at")
 
     monkeypatch.setattr(check, "examine", passes)

@@ -112,7 +112,7 @@ def test_the_page_for_contributors_shows_what_is_written() -> None:
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
         if "class MyBackbone" in block
     )
-    called = new.names("my-backbone")
+    called = new.names_for("my-backbone")
     assert shown == new.render("backbone.py.txt", called, "backbones.my_backbone")
 
 
@@ -125,7 +125,7 @@ def test_the_page_for_contributors_shows_what_is_written() -> None:
     ],
 )
 def test_every_spelling_follows_from_the_name(name: str, stem: str, class_name: str) -> None:
-    called = new.names(name)
+    called = new.names_for(name)
     assert (called.stem, called.class_name) == (stem, class_name)
     assert called.stem.isidentifier()
     assert called.distribution == "voxgrid-" + stem.replace("_", "-")
@@ -135,7 +135,7 @@ def test_every_spelling_follows_from_the_name(name: str, stem: str, class_name: 
 @given(st.from_regex(r"[a-z][a-z0-9._-]{0,35}", fullmatch=True))
 def test_what_an_accepted_name_gives_is_python(name: str) -> None:
     try:
-        called = new.names(name)
+        called = new.names_for(name)
     except UserError:
         return
     assert called.stem.isidentifier()
@@ -167,18 +167,18 @@ def test_what_an_accepted_name_gives_is_python(name: str) -> None:
 )
 def test_a_malformed_name_is_refused_with_the_rule(name: str) -> None:
     with pytest.raises(UserError, match="begin with a lower-case letter"):
-        new.names(name)
+        new.names_for(name)
 
 
 @pytest.mark.parametrize("name", ["class", "none", "frames", "backbone", "backbone-info"])
 def test_a_name_that_means_something_else_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="add a word"):
-        new.names(name)
+        new.names_for(name)
 
 
 def test_a_registered_name_is_refused() -> None:
     with pytest.raises(UserError, match="already is a backbone called 'xlsr'"):
-        new.names("xlsr")
+        new.names_for("xlsr")
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

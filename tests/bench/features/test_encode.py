@@ -10,7 +10,7 @@ import torch
 
 from backbones import Backbone, BackboneInfo, Frames, Weights
 from bench.audio import window
-from bench.features.encode import Encoder, encode
+from bench.features.encode import LoadedBackbone, encode
 from bench.features.key import FeatureSettings
 
 RATE = 16_000
@@ -56,7 +56,7 @@ def heard(cls: type[Listens], clip: np.ndarray) -> list[torch.Tensor]:
     backbone.load()
     edges = window.windows(len(clip), RATE, backbone.info.max_seconds)
     pieces = [clip[start:stop] for start, stop in edges]
-    encode(Encoder(backbone, "cpu", 8), pieces, ["a"] * len(pieces), [()] * len(pieces))
+    encode(LoadedBackbone(backbone, "cpu", 8), pieces, ["a"] * len(pieces), [()] * len(pieces))
     return backbone.heard
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.schema import Excluded, Record
+from bench.records.schema import ExcludedRecord, Record
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import figures
 from tests.bench.records.make_benchmarks import entry, measured
@@ -328,7 +328,7 @@ def test_skipped_and_failed_cells_are_one_line_per_reason_with_their_number(resu
 
 
 def test_left_out_clips_are_counted_once_however_many_records_name_them(results: Path) -> None:
-    gone = [Excluded(clip=f"clip{i}", reason="no sound in it") for i in range(5)]
+    gone = [ExcludedRecord(clip=f"clip{i}", reason="no sound in it") for i in range(5)]
     store(results, make_record("a", excluded=gone), make_record("b", excluded=gone))
     found = section(render(results), "Left out clips")
     assert "5 clips left out" in found

@@ -100,7 +100,7 @@ def test_a_cell_that_cannot_run_is_a_record_with_its_reason(folded: FoldedTask) 
     cell = make_ready().cell
     absent = SkippedBackbone(INFO, "xlsr: weights unavailable")
     row = BackbonePlan(folded, absent, ())
-    record = compose.skipped(Skipped(cell, absent.reason), row, SPEC)
+    record = compose.skipped_record(Skipped(cell, absent.reason), row, SPEC)
     assert (record.status, record.reason) == ("skipped", "xlsr: weights unavailable")
     assert record.cell == cell
     assert (record.seed, record.trials, record.clips) == (7, 1, 100)
@@ -124,12 +124,12 @@ def test_a_skipped_backbone_says_which_weights_it_would_have_run_with(
 ) -> None:
     cell = replace(make_ready().cell, control=control)  # type: ignore[arg-type]
     row = BackbonePlan(folded, SkippedBackbone(info, "why"), ())
-    assert compose.skipped(Skipped(cell, "why"), row, SPEC).weights.kind == kind
+    assert compose.skipped_record(Skipped(cell, "why"), row, SPEC).weights.kind == kind
 
 
 def test_a_protocol_that_does_not_fit_is_recorded_without_its_folds(row: BackbonePlan) -> None:
     unfit = replace(row.folded, splits={}, unfit={"speaker-6fold": "too few"})
-    record = compose.skipped(
+    record = compose.skipped_record(
         Skipped(make_ready().cell, "too few"), replace(row, folded=unfit), SPEC
     )
     assert record.folding.grouped
@@ -138,7 +138,7 @@ def test_a_protocol_that_does_not_fit_is_recorded_without_its_folds(row: Backbon
 
 
 def test_a_cell_that_failed_is_a_record_with_its_error(row: BackbonePlan) -> None:
-    record = compose.failed(make_ready(), row, SPEC, ValueError("no such layer"))
+    record = compose.failed_record(make_ready(), row, SPEC, ValueError("no such layer"))
     assert (record.status, record.reason) == ("failed", "ValueError: no such layer")
     assert record.trials == 10
     assert record.provenance.fingerprint == "f" * 64
@@ -152,7 +152,7 @@ def test_a_cell_that_failed_is_a_record_with_its_error(row: BackbonePlan) -> Non
 def test_a_finished_cell_is_scored_over_all_its_folds(row: BackbonePlan, tmp_path: Path) -> None:
     cell = make_ready(folds=FOLDS)
     features = filled(row, tmp_path, TIMING)
-    record, stored = compose.finished(
+    record, stored = compose.finished_record(
         cell, row, SPEC, outcome_of(20, 10), features, cache_hit=False
     )
     assert record.status == "ok"
@@ -182,7 +182,7 @@ def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
 ) -> None:
     elsewhere = replace(TIMING, hardware="Other CPU", audio_seconds=1.0, peak_rss_mb=9e9)
     features = filled(row, tmp_path, elsewhere, TIMING)
-    record, _ = compose.finished(
+    record, _ = compose.finished_record(
         make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), features, cache_hit=True
     )
     speed = record.throughput
@@ -212,7 +212,7 @@ def test_how_a_head_was_trained_is_recorded(
     spec = RunSpec(fine_tune=FineTuneSettings(augment=augment, crop_seconds=5))
     features = filled(row, tmp_path, TIMING)
     outcome = outcome_of(20, 20, live=live)
-    record, _ = compose.finished(cell, row, spec, outcome, features, cache_hit=True)
+    record, _ = compose.finished_record(cell, row, spec, outcome, features, cache_hit=True)
     training = record.training
     assert training is not None
     assert (training.reads, training.device, training.crop_seconds) == ("backbone", "cpu", 5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from heads._conformance.in_memory import MemorySequences, backbone
 from heads._training.batches import groups, plain_batches, training_batches
 from heads._training.network import LayerMix, Network, Standardise, build
-from heads._training.pooling import Pooling, make_pooling
+from heads._training.pooling import PoolingModule, make_pooling
 from heads._training.settings import Architecture
 from heads.sequences import FIXED, LEARNT, POOLINGS
 from tests.heads.marked import marked
@@ -27,7 +27,7 @@ NUMPY = {
 }
 
 
-def trained_pooling(name: str, width: int) -> Pooling:
+def trained_pooling(name: str, width: int) -> PoolingModule:
     """A pooling whose scores are no longer all equal."""
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -21,7 +21,7 @@ from bench.audio.decode import load
 from bench.errors import StorageError
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import Stored, download
-from bench.tasks.youtube.site import Sound, described
+from bench.tasks.youtube.site import SoundFormat, described
 from bench.tasks.youtube.statuses import FINAL, ItemError, Stopped
 from tests.loopback.media import SUFFIXES, Kind, encoded, picture, shifted
 from tests.loopback.server import Answer, Server
@@ -511,7 +511,7 @@ def test_a_full_disk_is_a_storage_error_and_finished_files_stay(
     assert not (tmp_path / f"{ID}.mka").exists()
 
 
-def offered(server: Server, *formats: dict[str, object], duration: float = 20.0) -> Sound:
+def offered(server: Server, *formats: dict[str, object], duration: float = 20.0) -> SoundFormat:
     common = {"ext": "webm", "protocol": "http", "acodec": "opus", "vcodec": "none"}
     return described(
         ID,

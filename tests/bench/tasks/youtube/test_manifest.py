@@ -17,12 +17,12 @@ from bench.errors import StorageError, UserError
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import STATES, Item, Ledger
-from bench.tasks.youtube.table import Table, parse
+from bench.tasks.youtube.table import LinkTable, parse
 
 HEADER = "link,title,description,category\n"
 
 
-def table(*rows: tuple[str, str, str]) -> Table:
+def table(*rows: tuple[str, str, str]) -> LinkTable:
     lines = [
         f"https://www.youtube.com/watch?v={id},{title},Channel of {title},{category}\n"
         for id, title, category in rows

@@ -20,7 +20,7 @@ from bench.progress import Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.manifest import Ledger
-from bench.tasks.youtube.run import Summary, fetch_all
+from bench.tasks.youtube.run import FetchSummary, fetch_all
 from bench.tasks.youtube.statuses import ItemError
 from bench.tasks.youtube.table import parse
 from tests.conftest import heed_ctrl_c
@@ -86,7 +86,7 @@ def rows() -> bytes:
     return "\n".join(["link,title,description,category", *lines]).encode()
 
 
-def fetch(folder: Path, site: LoopbackSite, options: Options = OPTIONS) -> Summary:
+def fetch(folder: Path, site: LoopbackSite, options: Options = OPTIONS) -> FetchSummary:
     reporter = Reporter(Console(file=io.StringIO()))
     return fetch_all(parse(rows(), "table"), folder, site, options, reporter)
 

@@ -20,11 +20,11 @@ from bench.tasks.youtube.links import (
     channel_of,
     from_link,
     intact,
-    normalised,
+    plain_title,
     repairable,
     stripped,
 )
-from bench.tasks.youtube.table import Table, parse
+from bench.tasks.youtube.table import LinkTable, parse
 
 REAL = Path(os.environ.get("VOXGRID_DATA", "/nonexistent")) / "youtube" / "youtube.csv"
 needs_table = pytest.mark.skipif(
@@ -46,11 +46,11 @@ def _row(link=ID_A, title="Bali", channel="Lee", category="travel"):
     return link, title, f"{channel}\n45.6K subscribers\nSUBSCRIBE\nmore", category
 
 
-def _parse(*rows: tuple[str, ...]) -> Table:
+def _parse(*rows: tuple[str, ...]) -> LinkTable:
     return parse(_csv(*rows), "links.csv")
 
 
-def _why(table: Table) -> list[tuple[int, str]]:
+def _why(table: LinkTable) -> list[tuple[int, str]]:
     return [(entry.video.row, entry.why) for entry in table.excluded]
 
 
@@ -331,14 +331,16 @@ def test_every_row_is_a_video_or_excluded_and_no_video_contradicts_another(rows)
     for key in (
         lambda video: video.id,
         lambda video: stripped(video.id),
-        lambda video: normalised(video.title) or video.row,
+        lambda video: plain_title(video.title) or video.row,
     ):
         assert max(Counter(map(key, table.videos)).values()) == 1
     everything = [*table.videos, *(entry.video for entry in table.excluded)]
     whole = [v for v in everything if len(written[v.row - 2]) == len(HEADER) and v.category]
     for video in table.videos:
         for other in whole:
-            same = other.id == video.id or normalised(other.title) == normalised(video.title) != ""
+            same = (
+                other.id == video.id or plain_title(other.title) == plain_title(video.title) != ""
+            )
             assert not same or other.category == video.category
     shuffled = {video.id for video in parse(_csv(*(tuple(r) for r in rows[::-1])), "x").videos}
     assert len(shuffled) == len(table.videos)
@@ -346,7 +348,7 @@ def test_every_row_is_a_video_or_excluded_and_no_video_contradicts_another(rows)
 
 @given(st.text(max_size=20))
 def test_normalising_twice_changes_nothing(text):
-    assert normalised(normalised(text)) == normalised(text)
+    assert plain_title(plain_title(text)) == plain_title(text)
 
 
 @pytest.mark.real
