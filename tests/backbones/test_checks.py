@@ -24,9 +24,9 @@ from backbones._conformance.model import check_backbone_loads
 from backbones._conformance.record import check_listing_is_light, check_metadata_is_complete
 from backbones.checks import (
     CHECKS,
+    BackboneSubject,
     CheckFailed,
     Examination,
-    Subject,
     check_backbone,
     examine,
     parametrize_with_checks,
@@ -106,7 +106,9 @@ def test_suite_asserts_nothing_that_python_O_would_leave_out() -> None:  # noqa:
 def test_failed_check_says_what_was_measured_the_limit_and_what_to_do() -> None:
     by_name = dict(zip(NAMES, CHECKS, strict=True))
     with pytest.raises(CheckFailed) as caught:
-        by_name["check_sizes_match_metadata"](Subject(plugins.AnnouncesAnotherWidth, PRETRAINED))
+        by_name["check_sizes_match_metadata"](
+            BackboneSubject(plugins.AnnouncesAnotherWidth, PRETRAINED)
+        )
     assert str(caught.value) == (
         "the last layer has another width than INFO says (measured 8, limit 16): "
         "correct width in INFO"
@@ -125,7 +127,7 @@ def test_an_error_of_any_type_fails_the_check_and_names_the_type(
         def load(self, device: str = "cpu", dtype: str = "float32") -> None:
             raise error("no driver")
 
-    found = run_check(check_backbone_loads, Subject(Crashes))
+    found = run_check(check_backbone_loads, BackboneSubject(Crashes))
     assert found.outcome == "failed"
     assert found.measured == f"{error.__name__}: no driver"
 
@@ -136,7 +138,7 @@ def test_an_interrupt_is_not_taken_for_a_failure() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_check(check_backbone_loads, Subject(Interrupted))
+        run_check(check_backbone_loads, BackboneSubject(Interrupted))
 
 
 SLOW = """
@@ -161,7 +163,7 @@ def test_a_module_that_takes_for_ever_to_import_fails_the_listing(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CheckFailed, match=r"not imported after 0\.3 s"):
         check_listing_is_light(
-            Subject(importlib.import_module("slow_backbone").Slow), import_seconds=0.3
+            BackboneSubject(importlib.import_module("slow_backbone").Slow), import_seconds=0.3
         )
 
 
@@ -180,16 +182,16 @@ def test_windows_of_two_seconds_and_more_leave_every_length_as_it_is(
     class Longer(Reference):
         info = replace(INFO, max_seconds=window)
 
-    assert Subject(Longer).samples(seconds) == Subject(HandMade).samples(seconds)
+    assert BackboneSubject(Longer).samples(seconds) == BackboneSubject(HandMade).samples(seconds)
 
 
 def test_a_revision_that_is_a_branch_is_said_to_be_not_pinned() -> None:
     class Branch(Reference):
         info = replace(INFO, revision="main")
 
-    found = run_check(check_metadata_is_complete, Subject(Branch))
+    found = run_check(check_metadata_is_complete, BackboneSubject(Branch))
     assert (found.outcome, found.measured) == ("passed", "complete; revision main is not pinned")
-    assert run_check(check_metadata_is_complete, Subject(Reference)).measured == "complete"
+    assert run_check(check_metadata_is_complete, BackboneSubject(Reference)).measured == "complete"
 
 
 def test_weights_of_no_use_fail_one_backbone_and_the_others_go_on(
@@ -221,16 +223,16 @@ def test_what_is_not_finite_is_never_close() -> None:
 
 
 def test_golden_vectors_of_several_weights_share_a_file(tmp_path: Path) -> None:
-    path = write_golden(Subject(Reference, PRETRAINED), tmp_path)
+    path = write_golden(BackboneSubject(Reference, PRETRAINED), tmp_path)
     other = Weights("pretrained", path=PRETRAINED.path, sha="f" * 64)
-    assert write_golden(Subject(Reference, other), tmp_path) == path
+    assert write_golden(BackboneSubject(Reference, other), tmp_path) == path
     entries = json.loads(path.read_text())
     assert set(entries) == {PRETRAINED.sha, "f" * 64}
-    committed = Subject(Reference).golden_file
+    committed = BackboneSubject(Reference).golden_file
     assert committed is not None
     assert entries[PRETRAINED.sha]["means"].keys() == {"0", "1", "3"}
     with pytest.raises(BackboneError, match="--pretrained"):
-        write_golden(Subject(Reference), tmp_path)
+        write_golden(BackboneSubject(Reference), tmp_path)
 
 
 @pytest.fixture(scope="module")
