@@ -110,7 +110,7 @@ class Attention(PoolingModule):
 
     References:
         Lin et al. (2017), "A Structured Self-attentive Sentence Embedding", arXiv:1703.03130.
-        Okabe et al. (2018), "Attentive Statistics PoolingModule for Deep Speaker Embedding",
+        Okabe et al. (2018), "Attentive Statistics Pooling for Deep Speaker Embedding",
         arXiv:1803.10963.
     """
 

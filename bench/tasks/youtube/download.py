@@ -26,7 +26,7 @@ from bench.tasks.youtube.statuses import FINAL, ItemError
 
 _BLOCK = 1 << 14  # bytes between two looks at what has come
 
-# SoundFormat alone in one piece; or the smallest of what has sound. Formats in fragments come last:
+# Sound alone in one piece; or the smallest of what has sound. Formats in fragments come last:
 # of those nothing can be asked for by bytes. Other protocols would run other programs.
 _PLAIN = "[protocol~='^https?$']"
 _FRAGMENTS = "[protocol~='^(m3u8_native|http_dash_segments)$']"
