@@ -20,6 +20,24 @@ def cache_dir() -> Path:
     return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("voxgrid"))
 
 
+def portable(path: Path) -> tuple[str, str]:
+    """Return which folder of this module a path lies below, and the rest; else `""` and all of it.
+
+    Where another machine has its data and cache elsewhere, `here` finds the same file there.
+    """
+    for name, root in (("data", data_root()), ("cache", cache_dir())):
+        if root is not None and path.is_relative_to(root):
+            return name, path.relative_to(root).as_posix()
+    return "", str(path)
+
+
+def here(place: tuple[str, str]) -> Path:
+    """Return the path on this machine of what `portable` named, maybe on another."""
+    name, rest = place
+    roots = {"data": data_root() or Path(), "cache": cache_dir(), "": Path()}
+    return roots[name] / rest
+
+
 def offline() -> bool:
     """Return whether `VOXGRID_OFFLINE` forbids every use of the network."""
     return os.environ.get("VOXGRID_OFFLINE", "").lower() not in ("", "0", "false", "no")

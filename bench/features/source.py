@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from bench import paths
 from bench.errors import VoxgridError
 
 
@@ -14,12 +16,21 @@ class ExtractionError(VoxgridError):
 
 @dataclass(frozen=True)
 class Source:
-    """One clip to extract: its id, its file, the sha256 of its decoded samples, its length."""
+    """One clip to extract: its id, its file, the sha256 of its decoded samples, its length.
+
+    Sent to another process or machine, its file is the one below the data or cache folder there.
+    """
 
     id: str
     path: Path
     pcm_sha256: str
     seconds: float
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "path": paths.portable(self.path)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, path=paths.here(state["path"]))
 
     def check(self, pcm_sha256: str) -> None:
         """Compare with what was decoded now: features are stored under what the scan found.
