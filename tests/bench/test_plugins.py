@@ -454,3 +454,8 @@ def test_a_head_that_carries_another_record_is_refused() -> None:
     module.INFO = HeadInfo(name="two", summary="for a test")
     with pytest.raises(InvalidPlugin, match="info = INFO"):
         read_head(module)
+
+
+def test_a_version_belongs_to_one_class_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HEADS.reading("mlp", "frames"), "version", 2)
+    assert HEADS.reading("mlp", "vectors").version == 1

@@ -16,7 +16,13 @@ from bench.clips import Exclusion
 from bench.config.spec import FineTuneSettings, RunSpec
 from bench.features.statistics import LayerStatistics
 from bench.features.store import FeatureSet, ShardTiming
-from bench.planning.plan import BackbonePlan, FoldedTask, Skipped, SkippedBackbone
+from bench.planning.plan import (
+    BackbonePlan,
+    FoldedTask,
+    ReadyBackbone,
+    Skipped,
+    SkippedBackbone,
+)
 from bench.protocols.fold import Fold
 from bench.run import compose
 from bench.tuning import search
@@ -219,3 +225,13 @@ def test_how_a_head_was_trained_is_recorded(
     assert training.precision == ["32-true"]
     assert training.frozen_part == said
     assert training.augmentation == (Augmentation().settings() if augment else None)
+
+
+def test_a_record_names_the_commit_that_its_weights_came_from(row: BackbonePlan) -> None:
+    assert isinstance(row.backbone, ReadyBackbone)
+    weights = replace(PRETRAINED, commit="c" * 40)
+    settings = replace(row.backbone.extraction.settings, weights=weights)
+    extraction = replace(row.backbone.extraction, settings=settings)
+    known = replace(row, backbone=replace(row.backbone, extraction=extraction))
+    record = compose.failed_record(make_ready(), known, SPEC, ValueError("whatever"))
+    assert record.weights.commit == "c" * 40
