@@ -293,10 +293,9 @@ def test_arbitrary_bytes_are_a_table_or_a_user_error(data):
     for raw in (data, ",".join(HEADER).encode() + b"\n" + data):
         try:
             table = parse(raw, "links.csv")
-        except UserError as error:
-            assert "links.csv" in str(error)
-        else:
-            assert isinstance(table, LinkTable)
+        except UserError:
+            continue
+        assert isinstance(table, LinkTable)
 
 
 _CELLS = st.one_of(st.text(max_size=12), st.sampled_from(["", '"', "a\nb", ",", "\r", "\x00"]))
