@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,9 +21,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 # Where there is no terminal to redraw, details come no more often than this.
 _SECONDS_BETWEEN_DETAILS = 30.0
+# Nor is anybody left without a word for longer than this while a run is on.
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 class Phase:
@@ -61,11 +70,38 @@ class Phase:
             self._say(text)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is: of all its cells, and in seconds; `guessed` where a part of these is.
+
+    `doing` are the words for what goes on, `detail` those for what goes on below that.
+    """
+
+    ended: int
+    cells: int
+    elapsed: float
+    left: float
+    guessed: bool
+    doing: str
+    detail: str = ""
+
+    @property
+    def share(self) -> float:
+        """Of all the time that the run takes."""
+        whole = self.elapsed + self.left
+        return self.elapsed / whole if whole > 0 else 1.0
+
+    def __str__(self) -> str:
+        gone, left = (timedelta(seconds=round(s)) for s in (self.elapsed, self.left))
+        return f"{100 * self.share:.1f} %, {gone}, left {left}{' ?' if self.guessed else ''}"
+
+
 class Reporter:
-    """Where a run says what it is doing; bars are drawn on terminals only."""
+    """Where a run says what it is doing; bars are drawn on terminals that can redraw a line."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._draws = console.is_terminal and not console.is_dumb_terminal
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -89,11 +125,49 @@ class Reporter:
             # a long phase speeds up and slows down: look back ten minutes
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=not self._draws,
             speed_estimate_period=600,
             transient=True,
         ) as bars:
-            yield Phase(bars, label, total, done, None if self.console.is_terminal else self.say)
+            yield Phase(bars, label, total, done, None if self._draws else self.say)
+
+    @contextmanager
+    def whole(self, standing: Callable[[], Standing]) -> Iterator[None]:
+        """One bar over a whole run, or a line every few seconds; it asks how the run stands."""
+        if self._draws:
+            with Live(
+                get_renderable=lambda: _drawn(standing(), self.console.width),
+                console=self.console,
+                transient=True,
+            ):
+                yield
+            return
+        over = threading.Event()
+
+        def tell() -> None:
+            while not over.wait(_SECONDS_BETWEEN_LINES):
+                now = standing()
+                words = "; ".join(filter(None, (now.doing, now.detail)))
+                self.say(f"[{now.ended}/{now.cells}] {now}: {words}")
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
+
+
+def _drawn(now: Standing, width: int) -> RenderableType:
+    """A bar with its figures, which are never cut, and below it what goes on."""
+    words = f"[{now.ended}/{now.cells}] {now}"
+    bar = Table.grid(padding=(0, 1))
+    room = min(40, width - len(words) - 1)
+    if room >= 4:
+        bar.add_row(ProgressBar(1.0, now.share, width=room), Text(words))
+    below = [Text(line, no_wrap=True, overflow="ellipsis") for line in (now.doing, now.detail)]
+    return Group(bar if bar.row_count else Text(words), *filter(None, below))
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ import typer
 from backbones import weights
 from backbones.extras import missing_extra
 from bench import tasks
+from bench.commands import tables
 from bench.commands.check import broken_plugins
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.plugins import BACKBONES, HEADS
@@ -41,8 +42,8 @@ _TABLES: dict[str, list[_Table]] = {
     "backbones": [
         (
             "Backbones",
-            "name|weights|layers>|params M>|what it is; licence",
-            "{name}|{state}|{layers}|{millions}|{summary}; {licence}",
+            "name|weights|layers>|params M>|what it is",
+            "{name}|{state}|{layers}|{millions}|{summary}",
         ),
     ],
     "poolings": [("Poolings", *_PLAIN)],
@@ -181,29 +182,19 @@ def _as_json(value: object) -> object:
 
 
 def render(found: Mapping[str, Sequence[Entry]]) -> None:
-    """Print what `collect` found, readable from 80 columns on."""
-    from rich import box
+    """Print what `collect` found, readable from 40 columns on."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     kinds = [kind for kind in _TABLES if kind in found]
     for kind in kinds:
         for title, heads, cells in (_ALONE if len(kinds) == 1 else _TABLES)[kind]:
-            columns = heads.split("|")
-            table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-            for column in columns:
-                table.add_column(
-                    column.removesuffix(">"),
-                    justify="right" if column.endswith(">") else "left",
-                    no_wrap=column != columns[-1],  # only the description may wrap
-                    overflow="fold",
-                )
-            for entry in found[kind]:
-                shown = [cell.format_map(_shown(entry)) for cell in cells.split("|")]
-                table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in shown))
-            console.print(table)
+            rows = [
+                [cell.format_map(_shown(entry)) for cell in cells.split("|")]
+                for entry in found[kind]
+            ]
+            prose = not heads.endswith(">")
+            tables.show(console, heads, rows, title=title, prose=prose, styles=_STYLES)
     lines = [
         f"{entry['name']}: {entry['state']}; {entry['detail'].removeprefix(entry['name'] + ': ')}"
         for kind in ("tasks", "backbones")
@@ -213,8 +204,7 @@ def render(found: Mapping[str, Sequence[Entry]]) -> None:
     for entry in found.get("broken", ()):
         lines.append(f"{entry['name']} ({entry['kind']}): left out; {entry['reason']}")
     for line in lines:
-        # a command to copy must not be cut
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tables.say_whole(console, line)
 
 
 def _shown(entry: Entry) -> Entry:

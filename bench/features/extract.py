@@ -64,7 +64,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class AudioDone:
-    """Progress event: so many more seconds of audio are through the backbone."""
+    """Progress event: so many more seconds of audio are through the backbone; 0 once it is ready."""
 
     seconds: float
 
@@ -113,8 +113,8 @@ def extract(
 
     Args:
         job: what to extract.
-        on_progress: called with the seconds of audio that passed since the last call; with a
-            negative number where they have to pass again.
+        on_progress: called with the seconds of audio that passed since the last call; with 0 once
+            the backbone is ready, with a negative number where they have to pass again.
         deadline: `time.time()` after which no further shard is begun and a clip longer than
             `job.shard_seconds` is given up, or None.
 
@@ -151,6 +151,7 @@ def extract_with(
     limit = job.shard_seconds
     shards = [*_shards(new, limit), *_shards(todo[len(new) :], limit)]
     _warm_up(encoder, job.frames)
+    on_progress(0.0)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
         for shard, clips in _prefetched(pool, shards, backbone.info.sample_rate, limit):

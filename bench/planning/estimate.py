@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from backbones import BackboneInfo, Weights
+from bench import machine
+from bench.config.spec import RunSpec
 from bench.features.frames import frames_bytes
-from bench.planning.plan import Ready, ReadyBackbone
+from bench.planning import starts
+from bench.planning.plan import BackbonePlan, Ready, ReadyBackbone
+from bench.records import benchmarks
+from bench.records import store as records
 from bench.records.benchmarks import Benchmark
 from bench.records.store import Record
 
@@ -21,6 +26,10 @@ BASES: dict[Basis, str] = {
     "benchmark": "`tox -e perf` on this hardware, encoder time alone",
     "guess": "a rough guess, as nothing was measured on this hardware",
 }
+
+# Phases whose start is measured; the first by backbone.
+EXTRACT_START = "extract {}"
+TUNE_START = "tune"
 
 _STATISTICS = 4
 _FLOAT32_BYTES = 4
@@ -46,6 +55,34 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Times:
+    """What one backbone of a task takes.
+
+    Attributes:
+        starts: from the start of its processes to their first step, by phase; wall time.
+        extraction: wall time.
+        tuning: of each cell to be run, in seconds of one worker.
+        workers: how many cells run at once.
+    """
+
+    starts: Mapping[str, Estimate] = field(default_factory=dict)
+    extraction: Estimate = Estimate()
+    tuning: tuple[Estimate, ...] = ()
+    workers: int = 1
+
+    @property
+    def start(self) -> Estimate:
+        """Of all its processes."""
+        return sum(self.starts.values(), Estimate())
+
+    @property
+    def tuned(self) -> Estimate:
+        """Wall time of tuning, all workers at work to the end."""
+        whole = sum(self.tuning, Estimate())
+        return Estimate(whole.seconds / self.workers, whole.basis)
+
+
+@dataclass(frozen=True)
 class History:
     """What was measured before.
 
@@ -53,6 +90,7 @@ class History:
         hardware: what backbones would run on; only its own measurements count.
         processor: what heads on vectors and frames would be tuned on, likewise.
         cores: usable ones; for a GPU, how many it stands for in a guess.
+        starts: seconds that processes took to start, by phase.
     """
 
     hardware: str
@@ -60,6 +98,45 @@ class History:
     cores: int
     records: Sequence[Record]
     benchmarks: Sequence[Benchmark]
+    starts: Mapping[str, float] = field(default_factory=dict)
+
+
+def history(spec: RunSpec) -> History:
+    """What this machine and the records of a run's results folder know.
+
+    Raises:
+        UserError: a file of `tox -e perf` beside the records is something else.
+    """
+    return History(
+        hardware=machine.hardware(spec.device),
+        processor=machine.processor(),
+        cores=guessed_cores(spec.device, machine.usable_cores()),
+        records=list(records.read_all(spec.results)),
+        benchmarks=benchmarks.read(spec.results),
+        starts=starts.measured(),
+    )
+
+
+def times(row: BackbonePlan, known: History, workers: int) -> Times:
+    """What a backbone with cells to run takes; a run extracts only for cells that need it."""
+    backbone = row.backbone
+    if not isinstance(backbone, ReadyBackbone) or not row.ready:
+        return Times()
+    network = starts.WEIGHTS if backbone.info.needs_weights else 0.0
+    assumed = {EXTRACT_START.format(backbone.info.name): starts.EXTRACTION + network}
+    if not backbone.pending_seconds:
+        assumed = {}
+    return Times(
+        {
+            phase: Estimate(known.starts[phase], "records")
+            if phase in known.starts
+            else Estimate(seconds, "guess")
+            for phase, seconds in {**assumed, TUNE_START: starts.TUNING}.items()
+        },
+        extraction(backbone, known),
+        tuple(tuning([cell], known) for cell in row.ready),
+        min(workers, len(row.ready)),
+    )
 
 
 def guessed_cores(device: str, cores: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.executors.base import Executor
@@ -11,6 +12,7 @@ from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
+from bench.planning import estimate, starts
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
@@ -20,10 +22,11 @@ from bench.planning.plan import (
     ReadyBackbone,
     Skipped,
 )
-from bench.progress import Reporter
+from bench.progress import Reporter, Standing
 from bench.records import store as records
 from bench.records.schema import Record
 from bench.run import compose
+from bench.run.pace import Pace
 from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
 from bench.tuning.search import BudgetSpent
 
@@ -58,25 +61,84 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     """
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
-    run = _Run(plan, reporter, executor)
-    for row in plan.rows():
-        for cell in row.cells:
-            run.note(row, cell)
-        if isinstance(row.backbone, ReadyBackbone) and row.ready:
-            extracted = run.extract(row, row.backbone)
-            if extracted is not None:
-                run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
+    run = _Run(plan, reporter, executor, plan.spec.jobs or usable_cores())
+    run.expect()
+    with reporter.whole(run.standing):
+        for row in plan.rows():
+            for cell in row.cells:
+                run.note(row, cell)
+            if isinstance(row.backbone, ReadyBackbone) and row.ready:
+                extracted = run.extract(row, row.backbone)
+                if extracted is not None:
+                    run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
+                run.over(row)
     return run.summary
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    """One run under way; its summary is counted up as cells end."""
+    """One run under way; its summary is counted up as cells end.
+
+    Attributes:
+        workers: most cells at once.
+        doing, detail: what goes on, for whoever watches.
+    """
 
     plan: Plan
     reporter: Reporter
     executor: Executor
+    workers: int
     summary: Summary = field(default_factory=Summary)
+    pace: Pace = field(default_factory=Pace)
+    doing: str = ""
+    detail: str = ""
+
+    def expect(self) -> None:
+        """Say of every part to come what the plan's estimate is."""
+        known = estimate.history(self.plan.spec)
+        for row in self.plan.rows():
+            times = estimate.times(row, known, self.workers)
+            for phase, seconds in times.starts.items():
+                self.pace.add((_of(row), phase), phase, seconds)
+            if isinstance(row.backbone, ReadyBackbone) and row.ready:
+                # a shard is heard of when it is whole
+                shards = math.ceil(
+                    row.backbone.pending_seconds / row.backbone.extraction.shard_seconds
+                )
+                self.pace.add(_of(row), row.backbone.info.name, times.extraction, shards)
+            for cell, seconds in zip(row.ready, times.tuning, strict=True):
+                place = None if cell.reads == "vectors" else cell.cell.backbone
+                kind = (cell.cell.task, cell.cell.head, cell.reads, place)
+                self.pace.add(cell.cell, kind, seconds, _steps(cell), times.workers)
+
+    def standing(self) -> Standing:
+        """How far the run is."""
+        cells = sum(len(row.ready) for row in self.plan.rows())
+        left, guessed = self.pace.left()
+        ended = self.summary.ok + self.summary.failed + self.summary.unfinished
+        elapsed = self.pace.elapsed
+        return Standing(ended, cells, elapsed, left, guessed, self.doing, self.detail)
+
+    @contextmanager
+    def _phase(self, row: BackbonePlan, phase: str, doing: str) -> Iterator[Callable[[], None]]:
+        """A phase of processes; yields what is to be called at each sign of life from them."""
+        self.doing, began = doing, time.perf_counter()
+        waiting = [(_of(row), phase)]
+        self.pace.heard(waiting[0])
+
+        def alive() -> None:
+            if waiting:
+                self.pace.heard(waiting.pop(), 1.0)
+                starts.remember(phase, time.perf_counter() - began)
+
+        yield alive
+
+    def over(self, row: BackbonePlan) -> None:
+        """Nothing more of a row is to come, however it ended."""
+        for key in ((_of(row), phase) for phase in (_extract(row), estimate.TUNE_START)):
+            self.pace.ended(key)
+        for key in (_of(row), *(cell.cell for cell in row.ready)):
+            self.pace.ended(key)
 
     def note(self, row: BackbonePlan, cell: PlannedCell) -> None:
         """Count and record what is not run: finished before, or skipped."""
@@ -93,14 +155,15 @@ class _Run:
         """
         if not backbone.pending_seconds:
             return False
-        name, total = backbone.info.name, row.folded.seconds
+        name = backbone.info.name
         began = time.perf_counter()
-        label = f"extract {name} (seconds of audio)"
-        with self.reporter.phase(label, total, done=total - backbone.pending_seconds) as advance:
+        doing = f"extract {row.folded.task.name} through {name}"
+        with self._phase(row, _extract(row), doing) as alive:
 
             def on_event(event: object) -> None:
                 if isinstance(event, AudioDone):
-                    advance(event.seconds)
+                    alive()
+                    self.pace.heard(_of(row), event.seconds / backbone.pending_seconds)
 
             job = ExtractJob(backbone.extraction)
             (done,) = self.executor.run([job], workers=1, on_event=on_event)
@@ -120,31 +183,35 @@ class _Run:
 
     def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
-        label = f"tune {row.folded.task.name} on {row.backbone.info.name} (trials)"
-        total = sum(cell.job.trials * len(cell.job.folds) for cell in row.ready)
-        count = 0
-        with self.reporter.phase(label, total) as advance:
+        doing = f"tune {row.folded.task.name} on {row.backbone.info.name}"
+        steps = {cell.cell: _steps(cell) for cell in row.ready}
+        with self._phase(row, estimate.TUNE_START, doing) as alive:
 
             def on_event(event: object) -> None:
                 if isinstance(event, TrialsKnown):
-                    advance(event.trials)
+                    alive()
+                    share = event.trials / steps[event.cell]
+                    # several at once are those of an earlier run
+                    self.pace.heard(event.cell, share, measured=event.trials <= 1)
                 elif isinstance(event, EpochKnown):
-                    advance.detail(_in_words(event))
+                    self.detail = _in_words(event)
 
             for cells, workers in self._crews(row.ready):
                 jobs = [cell.job for cell in cells]
                 for done in self.executor.run(jobs, workers=workers, on_event=on_event):
-                    count += 1
                     cell = cells[done.index]
                     said = self._settle(row, cell, done.outcome, features, cache_hit)
-                    self.reporter.say(f"[{count}/{len(row.ready)}] {cell.cell}: {said}")
+                    self.pace.ended(cell.cell)
+                    self.detail = ""
+                    now = self.standing()
+                    self.reporter.say(f"[{now.ended}/{now.cells}] {cell.cell}: {said}")
 
     def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int]]:
         """Cells that may run side by side, and how many at once."""
         # one accelerator holds one training at a time
         alone = [c for c in cells if self.plan.spec.accelerator and c.reads == "backbone"]
         others = [c for c in cells if c not in alone]
-        for crew, workers in ((others, self.plan.spec.jobs or usable_cores()), (alone, 1)):
+        for crew, workers in ((others, self.workers), (alone, 1)):
             if crew:
                 yield crew, min(workers, len(crew))
 
@@ -185,6 +252,20 @@ class _Run:
 
     def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)
+
+
+def _of(row: BackbonePlan) -> tuple[str, str]:
+    """What the extraction for a row is called."""
+    return row.folded.task.name, row.backbone.info.name
+
+
+def _extract(row: BackbonePlan) -> str:
+    return estimate.EXTRACT_START.format(row.backbone.info.name)
+
+
+def _steps(cell: Ready) -> int:
+    """How often a cell is heard of: at each trial."""
+    return cell.job.trials * len(cell.job.folds)
 
 
 def _in_words(event: EpochKnown) -> str:
