@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from bench.commands.options import JsonOption
+
+if TYPE_CHECKING:
+    from bench.report.leaderboard import Leaderboard
 
 
 def leaderboard(
@@ -15,6 +20,7 @@ def leaderboard(
         bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
     ] = False,
     config: Annotated[Path | None, typer.Option("--config", help="Instead of ./grid.toml.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Regenerate leaderboard.md and its figures from the records."""
     from bench.config import spec
@@ -23,13 +29,15 @@ def leaderboard(
     asked = {"results": results, "leaderboard": results / "leaderboard.md"} if results else {}
     settings = spec.load(config, asked)
     made = Leaderboard.of(settings.results, settings.leaderboard)
+    difference = made.difference() if check else None
     if not check:
         made.write()
-        typer.echo(f"wrote {made.path}")
-        return
-    difference = made.difference()
+    if as_json:
+        _print(made, difference, check)
+    elif difference is None:
+        agreed = f"{made.path} agrees with the records in {made.results}"
+        typer.echo(agreed if check else f"wrote {made.path}")
     if difference is None:
-        typer.echo(f"{made.path} agrees with the records in {made.results}")
         return
     what, *shown = difference.splitlines()
     again = ["voxgrid", "leaderboard"]
@@ -38,3 +46,16 @@ def leaderboard(
             again += [option, str(value)]
     typer.echo("\n".join([f"{what}; run `{shlex.join(again)}`", *shown]), err=True)
     raise typer.Exit(1)
+
+
+def _print(made: Leaderboard, difference: str | None, check: bool) -> None:
+    from bench.commands.documents import LeaderboardDocument, rankings
+    from bench.records.store import read_all
+
+    document = LeaderboardDocument(
+        path=str(made.path),
+        agrees=difference is None if check else None,
+        difference=difference,
+        rankings=rankings(read_all(made.results)),
+    )
+    typer.echo(document.model_dump_json(indent=1))

@@ -19,6 +19,9 @@ from bench.config.spec import RunSpec, load
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Read this instead of ./grid.toml.")
 ]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on standard output; see docs/json.md.")
+]
 ResultsOption = Annotated[Path | None, typer.Option(help="Folder of the records.")]
 # What a switch is called where it is off, if that is not `no-` and its name.
 _OFF = {"download": "offline"}
@@ -93,17 +96,25 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return tables
 
 
-def with_settings(command: Callable[[RunSpec], None]) -> Callable[..., None]:
-    """Give a command an option for every setting, and call it with the run they make."""
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every setting, and call it with the run they make.
+
+    Its own options are its keyword-only parameters; one called `config` is told which file was
+    named.
+    """
+    mine = inspect.signature(command, eval_str=True).parameters
+    more = {name: each for name, each in mine.items() if each.kind is each.KEYWORD_ONLY}
 
     @functools.wraps(command)
     def wrapped(*, config: Path | None, **values: Any) -> None:
-        command(load(config, given(values)))
+        known = {"config": config, **values}
+        command(load(config, given(values)), **{name: known[name] for name in more})
 
     own = inspect.Parameter(
         "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption
     )
-    parameters = [*(setting.parameter for setting in settings()), own]
+    listed = {setting.option: setting.parameter for setting in settings()}
+    parameters = [*{**listed, **more, "config": own}.values()]
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapped

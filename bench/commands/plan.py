@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backbones.extras import missing_extra
 from bench import machine, paths
-from bench.commands.options import with_settings
+from bench.commands import documents
+from bench.commands.options import JsonOption, with_settings
 from bench.commands.shell import interruptible, reporter
+from bench.commands.tables import say, say_whole, show
+from bench.config.grid import Cell
 from bench.config.spec import RunSpec
-from bench.planning import estimate
-from bench.planning.estimate import Estimate, History, size
+from bench.planning import estimate, starts
+from bench.planning.estimate import Estimate, Times, size
 from bench.planning.make import make_plan
 from bench.planning.plan import (
     BackbonePlan,
@@ -26,78 +29,77 @@ from bench.planning.plan import (
     TaskPlan,
 )
 from bench.progress import duration
-from bench.records import benchmarks
-from bench.records import store as records
-from bench.report.select import finished
 from bench.report.values import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NOTHING = Estimate()
 _STATES = {Ready: "todo", Finished: "done", Skipped: "skipped"}
 
 
 @interruptible
 @with_settings
-def plan(spec: RunSpec) -> None:
+def plan(spec: RunSpec, *, as_json: JsonOption = False) -> None:
     """Show the cells, what is skipped and why, and the time and disk a run would take."""
-    render(make_plan(spec, reporter(), download=False))
+    render(make_plan(spec, reporter(), download=False), as_json=as_json)
 
 
 @dataclass(frozen=True)
 class _Row:
     """One backbone of one task: its cells by state and what they take."""
 
-    backbone: ReadyBackbone | SkippedBackbone
+    plan: BackbonePlan
     cells: Counter[str]
-    extraction: Estimate = _NOTHING
-    tuning: Estimate = _NOTHING
-    disk: int = 0
+    times: Times
+    disk: int
+
+    @property
+    def backbone(self) -> ReadyBackbone | SkippedBackbone:
+        """The backbone."""
+        return self.plan.backbone
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.backbone.info.name
 
 
-def render(plan: Plan) -> None:
-    """Print a plan with its estimates on standard output."""
+def render(plan: Plan, *, as_json: bool = False) -> None:
+    """Print a plan with its estimates on standard output, as tables or as one JSON document.
+
+    Raises:
+        UserError: a file of `tox -e perf` beside the records is something else.
+    """
+    known = estimate.history(plan.spec)
+    workers = plan.spec.jobs or machine.usable_cores()
+    by_task = [
+        (task, [_row(backbone, known, workers) for backbone in task.backbones])
+        for task in plan.tasks
+    ]
+    rows = [row for _, own in by_task for row in own]
+    if as_json:
+        print(_document(plan, by_task, workers).model_dump_json(indent=1))
+        return
     from rich.console import Console
 
     console = Console()
-    history = _history(plan.spec)
-    workers = plan.spec.jobs or machine.usable_cores()
-    rows: list[_Row] = []
     for note in plan.notes:
-        _say(console, f"note: {note}")
-    for task in plan.tasks:
-        own = [_row(backbone, history) for backbone in task.backbones]
-        rows += own
-        _say(console, f"\n{_headline(task)}")
-        _table(console, own, workers)
-        for line in _reasons(own):
-            _say(console, line)
+        say(console, f"note: {note}")
+    for task, own in by_task:
+        say(console, f"\n{_headline(task)}")
+        _table(console, own)
+        for line in _reasons(task):
+            say_whole(console, line)
     for line in (*_totals(rows, workers), *_downloads(rows, plan.spec)):
-        _say(console, line)
+        say(console, line)
 
 
-def _history(spec: RunSpec) -> History:
-    return History(
-        hardware=machine.hardware(spec.device),
-        processor=machine.processor(),
-        cores=estimate.guessed_cores(spec.device, machine.usable_cores()),
-        records=finished(records.read_all(spec.results)),
-        benchmarks=benchmarks.read(spec.results),
-    )
-
-
-def _row(plan: BackbonePlan, history: History) -> _Row:
-    backbone, cells = plan.backbone, Counter(_STATES[type(cell)] for cell in plan.cells)
-    if isinstance(backbone, SkippedBackbone) or not plan.ready:
-        return _Row(backbone, cells)  # a run extracts only for cells that still need it
-    return _Row(
-        backbone,
-        cells,
-        estimate.extraction(backbone, history),
-        estimate.tuning(plan.ready, history),
-        estimate.feature_bytes(backbone),
-    )
+def _row(plan: BackbonePlan, known: estimate.History, workers: int) -> _Row:
+    cells = Counter(_STATES[type(cell)] for cell in plan.cells)
+    disk = 0
+    if isinstance(plan.backbone, ReadyBackbone) and plan.ready:
+        disk = estimate.feature_bytes(plan.backbone)  # a run extracts for cells that need it
+    return _Row(plan, cells, estimate.times(plan, known, workers), disk)
 
 
 def _headline(plan: TaskPlan) -> str:
@@ -116,26 +118,19 @@ def _audio(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
-def _table(console: Console, rows: list[_Row], workers: int) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("backbone", overflow="fold")  # an address may be long; figures must not wrap
-    for title in ("to extract", *_STATES.values(), "extract", "tune", "disk"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        values = [
-            row.backbone.info.name,
+def _table(console: Console, rows: list[_Row]) -> None:
+    figures = ["to extract", *_STATES.values(), "start", "extract", "tune", "disk"]
+    cells = [
+        [
+            row.name,
             _features(row.backbone),
             *(str(row.cells[state]) for state in _STATES.values()),
-            _time(row.extraction),
-            _time(row.tuning, workers),
+            *map(_time, (row.times.start, row.times.extraction, row.times.tuned)),
             size(row.disk) if row.disk else "–",
         ]
-        table.add_row(*map(Text, values))
-    console.print(table)
+        for row in rows
+    ]
+    show(console, "|".join(["backbone", *(f"{each}>" for each in figures)]), cells)
 
 
 def _features(backbone: ReadyBackbone | SkippedBackbone) -> str:
@@ -146,19 +141,37 @@ def _features(backbone: ReadyBackbone | SkippedBackbone) -> str:
     return duration(backbone.pending_seconds)
 
 
-def _time(value: Estimate, workers: int = 1) -> str:
+def _time(value: Estimate) -> str:
     if value.basis is None:
         return "–"
     # short, so that the table fits 80 columns
-    words = duration(value.seconds / workers).replace(" h ", "h").replace(" min", "m")
-    return words + (" ?" if value.basis == "guess" else "")
+    words = duration(value.seconds).replace(" h ", "h").replace(" min", "m").replace(" s", "s")
+    return words + _mark(value)
 
 
-def _reasons(rows: list[_Row]) -> Iterator[str]:
-    for row in rows:
-        if isinstance(row.backbone, SkippedBackbone):
-            name, reason = row.backbone.info.name, row.backbone.reason
-            yield f"{name}: skipped: {reason.removeprefix(f'{name}: ')}"
+def _mark(value: Estimate) -> str:
+    return " ?" if value.basis == "guess" else ""
+
+
+def _reasons(task: TaskPlan) -> Iterator[str]:
+    """Why cells are skipped, each reason once with how many and what they have in common."""
+    cells = [cell.cell for row in task.backbones for cell in row.cells]
+    reasons: defaultdict[str, list[Cell]] = defaultdict(list)
+    for row in task.backbones:
+        for cell in row.cells:
+            if isinstance(cell, Skipped):
+                reasons[cell.reason].append(cell.cell)
+        if isinstance(row.backbone, SkippedBackbone) and not row.cells:
+            yield f"{row.backbone.info.name}: skipped: {row.backbone.reason}"
+    for reason, skipped in reasons.items():
+        parts = [
+            (part, {getattr(cell, part) for cell in skipped}, {getattr(c, part) for c in cells})
+            for part in ("protocol", "backbone", "pooling", "head")
+        ]
+        shared = [min(own) for _, own, every in parts if len(own) == 1 and own != every]
+        named = " ".join(shared) or "all"
+        why = reason.removeprefix(f"{named}: ")
+        yield f"{named}: {plural(len(skipped), 'cell')} skipped: {why}"
 
 
 def _totals(rows: list[_Row], workers: int) -> Iterator[str]:
@@ -166,24 +179,37 @@ def _totals(rows: list[_Row], workers: int) -> Iterator[str]:
     if not todo:
         yield "\nNothing to do."
         return
-    extraction = sum((row.extraction for row in rows), Estimate())
-    tuning = sum((row.tuning for row in rows), Estimate())
-    used = min(workers, todo)
+    total = _total(rows)
+    used = max(row.times.workers for row in rows)
     disk = sum(row.disk for row in rows)
     stored = f", features of about {size(disk)} at most in {paths.cache_dir()}" if disk else ""
     yield (
-        f"\nIn all about {duration(extraction.seconds + tuning.seconds / used)}: "
+        f"\nIn all about {duration(total.seconds)}{_mark(total)}: "
         f"{plural(todo, 'cell')} to tune with {plural(used, 'worker')}{stored}."
     )
     for what, estimates in (
-        ("extraction", {row.backbone.info.name: row.extraction for row in rows}),
-        ("tuning", {row.backbone.info.name: row.tuning for row in rows}),
+        ("extraction", {row.name: row.times.extraction for row in rows}),
+        ("tuning", {row.name: row.times.tuned for row in rows}),
     ):
         for basis, words in estimate.BASES.items():
             names = [name for name, value in estimates.items() if value.basis == basis]
             if names:
                 mark = " (marked ?)" if basis == "guess" else ""
                 yield f"Time of {what}: {words}{mark}: {', '.join(names)}."
+    phases = {phase: each for row in rows for phase, each in row.times.starts.items()}
+    assumed = [phase for phase, each in phases.items() if each.basis == "guess"]
+    yield (
+        "Start: processes, what they import and load, measured in earlier runs here"
+        + (f"; assumed (?) for: {', '.join(assumed)}" if assumed else "")
+        + f". The command itself is taken to need {starts.PROGRAM:.0f} s."
+    )
+
+
+def _total(rows: Sequence[_Row]) -> Estimate:
+    """Wall time of all rows and of the command around them; nothing where there is none to do."""
+    parts = [each for row in rows for each in (row.times.start, row.times.extraction)]
+    whole = sum([*parts, *(row.times.tuned for row in rows)], Estimate())
+    return Estimate(whole.seconds + starts.PROGRAM, whole.basis) if whole.basis else whole
 
 
 def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:
@@ -191,7 +217,7 @@ def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:
     if not spec.download or paths.offline():
         return
     wanted = {
-        row.backbone.info.name: row.backbone.info.parameters * 4
+        row.name: row.backbone.info.parameters * 4
         for row in rows
         if isinstance(row.backbone, SkippedBackbone)
         and row.backbone.info.needs_weights
@@ -204,5 +230,54 @@ def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:
         )
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _document(
+    plan: Plan, by_task: Sequence[tuple[TaskPlan, list[_Row]]], workers: int
+) -> documents.PlanDocument:
+    rows = [row for _, own in by_task for row in own]
+    return documents.PlanDocument(
+        notes=list(plan.notes),
+        tasks=[
+            documents.PlannedTask(
+                task=task.folded.task.name,
+                sample=task.folded.task.sample,
+                clips=len(task.folded.clips),
+                left_out=len(task.folded.excluded),
+                audio_seconds=round(task.folded.seconds, 3),
+                protocols={name: len(split.folds) for name, split in task.folded.splits.items()},
+                trials=task.trials,
+                backbones=list(map(_planned, own)),
+            )
+            for task, own in by_task
+        ],
+        cells={state: sum(row.cells[state] for row in rows) for state in _STATES.values()},
+        workers=workers,
+        time=_seconds(_total(rows)),
+        disk_bytes=sum(row.disk for row in rows),
+    )
+
+
+def _planned(row: _Row) -> documents.PlannedBackbone:
+    backbone = row.backbone
+    return documents.PlannedBackbone(
+        backbone=row.name,
+        reason=None if isinstance(backbone, ReadyBackbone) else backbone.reason,
+        pending_audio_seconds=round(getattr(backbone, "pending_seconds", 0.0), 3),
+        starts=_seconds(row.times.start),
+        extraction=_seconds(row.times.extraction),
+        tuning=_seconds(row.times.tuned),
+        disk_bytes=row.disk,
+        cells=[
+            documents.PlannedCell(
+                protocol=cell.cell.protocol,
+                pooling=cell.cell.pooling,
+                head=cell.cell.head,
+                state=_STATES[type(cell)],
+                reason=getattr(cell, "reason", None) or None,
+            )
+            for cell in row.plan.cells
+        ],
+    )
+
+
+def _seconds(value: Estimate) -> documents.Seconds:
+    return documents.Seconds(seconds=round(value.seconds, 1), basis=value.basis)

@@ -65,7 +65,7 @@ def show(
         console.print(table)
         return
     if title:
-        say(console, f"\n{title}")
+        say(console, title)
     for name, *cells in rows:
         say(console, name)
         pairs = [

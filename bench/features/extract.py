@@ -64,7 +64,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class AudioDone:
-    """Progress event: so many more seconds of audio are through the backbone; 0 once it is ready."""
+    """Progress event: so many more seconds of audio are through; 0 once the backbone is ready."""
 
     seconds: float
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench.executors.base import Executor
@@ -123,8 +124,8 @@ class _Run:
     def _phase(self, row: BackbonePlan, phase: str, doing: str) -> Iterator[Callable[[], None]]:
         """A phase of processes; yields what is to be called at each sign of life from them."""
         self.doing, began = doing, time.perf_counter()
-        waiting = [(_of(row), phase)]
-        self.pace.heard(waiting[0])
+        waiting: set[Hashable] = {(_of(row), phase)}
+        self.pace.heard((_of(row), phase))
 
         def alive() -> None:
             if waiting:

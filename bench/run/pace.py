@@ -1,4 +1,4 @@
-"""How far a run is and how long it will still take, from the pace of the parts that were measured."""
+"""How far a run is and how long it will still take, by the pace of the parts that are done."""
 
 from __future__ import annotations
 
