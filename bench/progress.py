@@ -43,21 +43,24 @@ class Phase:
         say: Callable[[str], None] | None,
     ) -> None:
         self._bars = bars
+        self._label, self._total = label, total
         self._done = done
         self._task = bars.add_task(label, total=round(total), completed=round(done))
         self._detail: TaskID | None = None
         self._say = say
-        self._said = time.monotonic()
+        self._said = self._counted = time.monotonic()
 
     def __call__(self, amount: float) -> None:
         """So much more is done."""
-        self._done += amount
-        self._bars.update(self._task, completed=round(self._done))
+        self.at(self._done + amount, self._total)
 
     def at(self, done: float, total: float) -> None:
         """So much is done of so much in all, where the total was not known before."""
-        self._done = done
+        self._done, self._total = done, total
         self._bars.update(self._task, completed=round(done), total=round(total))
+        if self._say is not None and time.monotonic() - self._counted >= _SECONDS_BETWEEN_LINES:
+            self._counted = time.monotonic()
+            self._say(f"{self._label}: {done:.0f} of {total:.0f}")
 
     def detail(self, text: str) -> None:
         """What goes on below the phase's own steps: a line that each call replaces."""
@@ -132,8 +135,10 @@ class Reporter:
             yield Phase(bars, label, total, done, None if self._draws else self.say)
 
     @contextmanager
-    def whole(self, standing: Callable[[], Standing]) -> Iterator[None]:
-        """One bar over a whole run, or a line every few seconds; it asks how the run stands."""
+    def whole(
+        self, standing: Callable[[], Standing], every: float = _SECONDS_BETWEEN_LINES
+    ) -> Iterator[None]:
+        """One bar over a whole run, or a line `every` so many seconds, by how the run stands."""
         if self._draws:
             with Live(
                 get_renderable=lambda: _drawn(standing(), self.console.width),
@@ -145,7 +150,7 @@ class Reporter:
         over = threading.Event()
 
         def tell() -> None:
-            while not over.wait(_SECONDS_BETWEEN_LINES):
+            while not over.wait(every):
                 now = standing()
                 words = "; ".join(filter(None, (now.doing, now.detail)))
                 self.say(f"[{now.ended}/{now.cells}] {now}: {words}")

@@ -164,12 +164,16 @@ def _reasons(task: TaskPlan) -> Iterator[str]:
         if isinstance(row.backbone, SkippedBackbone) and not row.cells:
             yield f"{row.backbone.info.name}: skipped: {row.backbone.reason}"
     for reason, skipped in reasons.items():
-        parts = [
-            (part, {getattr(cell, part) for cell in skipped}, {getattr(c, part) for c in cells})
-            for part in ("protocol", "backbone", "pooling", "head")
-        ]
-        shared = [min(own) for _, own, every in parts if len(own) == 1 and own != every]
-        named = " ".join(shared) or "all"
+        shared = []
+        for part in ("protocol", "backbone", "pooling", "head"):
+            value = getattr(skipped[0], part)
+            alike = {cell for cell in cells if getattr(cell, part) == value}
+            if alike == set(skipped):
+                shared = [value]  # this alone names them
+                break
+            if alike.issuperset(skipped) and len(alike) < len(cells):
+                shared.append(value)
+        named = " ".join(shared) or task.folded.task.name
         why = reason.removeprefix(f"{named}: ")
         yield f"{named}: {plural(len(skipped), 'cell')} skipped: {why}"
 

@@ -35,7 +35,7 @@ _STATISTICS = 4
 _FLOAT32_BYTES = 4
 # Orders of magnitude only: a transformer of 100 M parameters runs at about 6 × real time per core.
 _GUESSED_RTFX_PER_CORE = 600.0  # divided by millions of parameters
-_GUESSED_FASTEST_PER_CORE = 100.0  # hand-made features and small networks
+_GUESSED_FASTEST_PER_CORE = 40.0  # hand-made features and small networks
 _GUESSED_CORES_OF_GPU = 100
 # by what the head is fitted on; a trained backbone passes each clip through several epochs
 _GUESSED_SECONDS_PER_TRIAL_AND_CLIP = {"vectors": 0.002, "frames": 0.01, "backbone": 0.2}

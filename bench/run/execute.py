@@ -136,9 +136,8 @@ class _Run:
 
     def over(self, row: BackbonePlan) -> None:
         """Nothing more of a row is to come, however it ended."""
-        for key in ((_of(row), phase) for phase in (_extract(row), estimate.TUNE_START)):
-            self.pace.ended(key)
-        for key in (_of(row), *(cell.cell for cell in row.ready)):
+        phases = [(_of(row), phase) for phase in (_extract(row), estimate.TUNE_START)]
+        for key in (*phases, _of(row), *(cell.cell for cell in row.ready)):
             self.pace.ended(key)
 
     def note(self, row: BackbonePlan, cell: PlannedCell) -> None:

@@ -17,6 +17,7 @@ from bench.features.pooling import POOLINGS
 from bench.plugins import BACKBONES, HEADS
 from bench.protocols.table import PROTOCOLS
 from bench.tasks import TASKS
+from tests.bench.commands.reading import WIDTHS, words
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +162,26 @@ def test_tables_fit_80_columns_with_whole_names_and_commands_stay_on_one_line(
     assert "--local-dir" in hint
     heading = next(i for i, line in enumerate(lines) if line.startswith("ravdess: missing"))
     assert max(map(len, lines[:heading])) <= 80
+
+
+@pytest.mark.parametrize("kind", [None, "backbones", "tasks", "heads", "presets"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_name_and_number_of_a_list_is_whole_at_any_width(
+    kind: str | None,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = inventory.collect(kind)
+    monkeypatch.setenv("COLUMNS", "300")
+    inventory.render(found)
+    whole = words(capsys.readouterr().out)
+    monkeypatch.setenv("COLUMNS", str(width))
+    inventory.render(found)
+    printed = capsys.readouterr().out
+    assert whole - words(printed) <= {"name"}  # the head of the column that blocks begin with
+    entries = [entry for own in found.values() for entry in own if "state" in entry]
+    hints = tuple(f"{entry['name']}: {entry['state']}; " for entry in entries)
+    tables = [line for line in printed.splitlines() if not line.startswith(hints)]
+    # a name that is longer than a line stands on one of its own
+    assert max(len(line) for line in tables if " " in line.strip()) <= width

@@ -16,9 +16,10 @@ from bench.config.spec import RunSpec
 
 
 def options(command: str) -> dict[str, Any]:
-    """The options of a command, as click holds them, by their name in Python; not `--config`."""
+    """The options of a command that are settings, as click holds them, by their Python name."""
     group: Any = typer.main.get_command(app)
-    return {each.name: each for each in group.commands[command].params if each.name != "config"}
+    others = ("config", "as_json")
+    return {each.name: each for each in group.commands[command].params if each.name not in others}
 
 
 def keys() -> list[tuple[str | None, str, str | None]]:

@@ -1,0 +1,61 @@
+"""`voxgrid run` counts over the whole run, and ends with what was best and what comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.commands.documents import RunDocument
+from tests.bench.commands.reading import strict
+from tests.conftest import Voxgrid
+
+CELLS = ("--backbone", "logmel", "--pooling", "mean", "--head", "logistic_regression")
+TWO_TASKS = ("--task", "sample-emotion", "--task", "sample-topic", *CELLS)
+PROTOCOLS = ("--protocol", "speaker-3fold", "--protocol", "channel-5fold")
+
+
+def test_cells_are_counted_over_all_tasks_and_a_rerun_ends_in_the_same_words(
+    voxgrid: Voxgrid,
+) -> None:
+    first = voxgrid("run", *TWO_TASKS, *PROTOCOLS, COLUMNS="80")
+    assert first.returncode == 0, first.stderr
+    counted = [line.split()[:2] for line in first.stderr.splitlines() if "macro-F1" in line]
+    assert counted == [["[1/2]", "sample-emotion"], ["[2/2]", "sample-topic"]]
+    assert "Best of 1, sample-emotion, speaker-3fold (generated clips):" in first.stdout
+    assert "Best of 1, sample-topic, channel-5fold (generated clips):" in first.stdout
+    assert first.stdout.count("logmel        mean") + first.stdout.count("logmel    mean") == 2
+    assert "voxgrid leaderboard --check" in first.stdout
+    assert "voxgrid plan" in first.stdout
+    again = voxgrid("run", *TWO_TASKS, *PROTOCOLS, COLUMNS="80")
+    assert "0 cells ran, 2 were done" in again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_what_a_run_says_to_do_next_finds_its_results(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    done = voxgrid("run", "--task", "sample-emotion", *CELLS, "--results", "on the side")
+    (line,) = [line for line in done.stdout.splitlines() if "leaderboard --check" in line]
+    command = line.split("  # ")[0].strip()
+    assert command == "voxgrid leaderboard --check --results 'on the side'"
+    assert voxgrid("leaderboard", "--check", "--results", "on the side").returncode == 0
+    assert (tmp_path / "on the side" / "leaderboard.md").is_file()
+
+
+def test_a_run_prints_one_json_document_and_its_progress_elsewhere(voxgrid: Voxgrid) -> None:
+    done = voxgrid("run", "--task", "sample-emotion", *CELLS, "--json")
+    assert done.returncode == 0, done.stderr
+    strict(done.stdout)
+    document = RunDocument.model_validate_json(done.stdout)
+    assert document.cells["ok"] + document.cells["done_before"] == 2
+    assert [(r.task, r.protocol, r.leaks, len(r.rows)) for r in document.rankings] == [
+        ("sample-emotion", "speaker-3fold", False, 1),
+        ("sample-emotion", "random-80-20", True, 1),
+    ]
+    assert 0 < document.rankings[0].rows[0].macro_f1 <= 1
+    assert document.next == ["voxgrid leaderboard --check", "voxgrid plan"]
+    assert "cells ran" in done.stderr
+
+
+def test_a_run_without_a_result_says_so_and_what_to_do(voxgrid: Voxgrid) -> None:
+    asked = ("--task", "sample-emotion", "--backbone", "logmel", "--pooling", "attention")
+    done = voxgrid("run", *asked, "--head", "logistic_regression")
+    assert done.stdout.startswith("No cell of this run has a result. Next:")
+    assert "voxgrid plan" in done.stdout
