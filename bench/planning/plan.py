@@ -22,7 +22,7 @@ class FoldedTask:
 
     Attributes:
         clips: usable clips in the task's order.
-        excluded: clips left out by the task, the scan or a protocol.
+        excluded: clips left out by the task or the scan.
         splits: folds by protocol.
         unfit: protocols that cannot fold these clips, with the reason.
         notes: what a reader of the results should know about the clips.
@@ -34,6 +34,15 @@ class FoldedTask:
     splits: dict[str, Split]
     unfit: dict[str, str]
     notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> list[Exclusion]:
+        """Every clip or file that some protocol does without, by name."""
+        every = [
+            *self.excluded,
+            *(each for split in self.splits.values() for each in split.excluded),
+        ]
+        return sorted(set(every), key=lambda each: (each.clip, each.reason))
 
     @property
     def seconds(self) -> float:

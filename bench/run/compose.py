@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench import machine, tasks
+from bench.clips import printable
 from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
@@ -25,7 +26,7 @@ from bench.planning.plan import (
     Skipped,
     SkippedBackbone,
 )
-from bench.plugins import HEADS
+from bench.plugins import HEADS, PluginCrashed
 from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
 from bench.records.schema import (
@@ -61,7 +62,10 @@ def failed_record(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exceptio
         row,
         spec,
         status="failed",
-        reason=f"{type(error).__name__}: {error}",
+        # what a plugin raised is named in the message already
+        reason=printable(
+            str(error) if isinstance(error, PluginCrashed) else f"{type(error).__name__}: {error}"
+        ),
         trials=cell.job.trials,
         provenance=_provenance(fingerprint=cell.fingerprint),
     )
