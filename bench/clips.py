@@ -25,7 +25,7 @@ class Clip:
     group: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Exclusion:
     """A clip (or file) left out, and why, in one sentence; both are kept as `printable`."""
 

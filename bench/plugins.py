@@ -16,7 +16,6 @@ import importlib
 import importlib.metadata
 import pkgutil
 import re
-import traceback
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, get_args
 
 from backbones import Backbone, BackboneError, BackboneInfo, Weights, names
 from backbones.extras import missing_extra
-from bench.errors import UserError, nearest
+from bench.errors import UserError, nearest, raised
 
 if TYPE_CHECKING:
     # importing heads takes scikit-learn, which what only encodes can do without
@@ -47,10 +46,6 @@ Kinds: TypeAlias = "Mapping[Reads, type[Head]]"
 
 class InvalidPlugin(UserError):
     """A module is no plugin of its kind; the message says what it lacks."""
-
-
-class PluginCrashed(UserError):
-    """Other people's code raised something; the message says what, and at which line of theirs."""
 
 
 class PluginWarning(UserWarning):
@@ -201,66 +196,6 @@ class Registry(Generic[T]):
         # two entry points may have one name
         broken[key] = f"{broken[key]}; {reason}" if key in broken else reason
         warnings.warn(f"{self.kind} plugin '{key}' left out: {reason}", PluginWarning, stacklevel=2)
-
-
-_OURS = frozenset({"bench", "backbones", "heads"})
-
-
-def place(error: BaseException, *origins: str, ours: bool = True) -> str:
-    """Where an error came from, as ` (FILE, line N)`: the innermost line of a plugin's own.
-
-    Args:
-        error: as caught.
-        origins: modules of plugins, of whose packages the line may be.
-        ours: whether a line of voxgrid's will do where none of other packages is.
-    """
-    packages = {_package(origin) for origin in origins}
-    lines = [
-        (_package(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, number)
-        # the first is that of whoever caught it
-        for frame, number in list(traceback.walk_tb(error.__traceback__))[1:]
-    ]
-    for wanted in (packages - _OURS, _OURS if ours else frozenset()):
-        for package, file, number in reversed(lines):
-            if package in wanted:
-                return f" ({file}, line {number})"
-    return ""
-
-
-def raised(error: BaseException, *origins: str) -> str:
-    """What other people's code raised, in words, and where; see `place`."""
-    where = "" if _on_purpose(error) else place(error, *origins)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
-
-
-@contextmanager
-def crashes_of(what: str, origins: Callable[[], Iterable[str]]) -> Iterator[None]:
-    """Turn what other people's code raises, or exits with, into an error that any process can read.
-
-    Args:
-        what: raised it, for the message.
-        origins: asked only then, see `place`.
-
-    Raises:
-        PluginCrashed: anything but an error that is raised on purpose came up.
-    """
-    try:
-        yield
-    # a plugin may raise anything, even exit
-    except (Exception, SystemExit) as error:
-        if _on_purpose(error):
-            raise
-        raise PluginCrashed(f"{what}{raised(error, *origins())}") from error
-
-
-def _on_purpose(error: BaseException) -> bool:
-    """Whether it is one of voxgrid's own errors, whose messages say all that there is to know."""
-    return any(_package(base.__module__) in _OURS for base in type(error).__mro__)
-
-
-def _package(module: str) -> str:
-    """Of the name of a module, or of what `Registry.origin` says."""
-    return re.split(r"\W", module, maxsplit=1)[0]
 
 
 def _modules_with(marker: re.Pattern[bytes], package: str, folders: Iterable[str]) -> Iterator[str]:

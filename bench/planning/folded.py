@@ -36,22 +36,19 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     clips = found.usable
     lost = (*task.excluded, *found.excluded)
     if not clips:
-        why = f"{lost[-1].clip}: {lost[-1].reason}" if lost else "it names none at all"
-        raise UserError(f"task '{task.name}' has no usable clip; {why}")
+        last = f"{lost[-1].clip}: {lost[-1].reason}" if lost else "it names none at all"
+        raise UserError(f"task '{task.name}' has no usable clip; {last}")
     recording = recordings.by_samples(clips)
     if task.near_duplicates:
         with reporter.phase(f"compare sounds of {task.name} (clips)", len(clips)) as phase:
             recording = recordings.by_ear(clips, paths.cache_dir() / "prints.sqlite3", phase.at)
+    why = _lost(task, found.excluded)
     splits: dict[str, Split] = {}
     unfit: dict[str, str] = {}
     for protocol in wanted:
         try:
             splits[protocol] = protocols.make_folds(
-                protocol,
-                [c.clip for c in clips],
-                recording,
-                task.labels,
-                _lost(task, found.excluded),
+                protocol, [c.clip for c in clips], recording, task.labels, why
             )
         except UserError as error:
             unfit[protocol] = str(error)

@@ -46,6 +46,8 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
                 continue
             folded = fold_task(task, spec, reporter)
         except UserError as error:
+            if spec.strict:
+                raise
             left_out.append(error)  # the other tasks are run all the same
             continue
         if folded.left_out:
@@ -103,13 +105,10 @@ def _left_out(folded: FoldedTask, spec: RunSpec) -> str:
         UserError: the run is strict; all are told here.
     """
     name, told = folded.task.name, [f"{each.clip}: {each.reason}" for each in folded.left_out]
-    count = (
-        f"{len(told)} clips of {name} are left out" if told[1:] else f"a clip of {name} is left out"
-    )
+    count = f"{len(told)} {'clips' if told[1:] else 'clip'} of {name} left out"
     if spec.strict:
         raise UserError(
-            f"{count}, and --strict allows none: {'; '.join(told)}. Mend or remove them, or leave "
-            "--strict out"
+            f"{count}, and --strict allows none: {'; '.join(told)}; mend or remove what is named"
         )
     rest = len(told) - _FIRST_LEFT_OUT
     more = f"; and {rest} more, all under 'excluded' in each record below {spec.results / name}"

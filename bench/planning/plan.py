@@ -38,11 +38,7 @@ class FoldedTask:
     @property
     def left_out(self) -> list[Exclusion]:
         """Every clip or file that some protocol does without, by name."""
-        every = [
-            *self.excluded,
-            *(each for split in self.splits.values() for each in split.excluded),
-        ]
-        return sorted(set(every), key=lambda each: (each.clip, each.reason))
+        return sorted({*self.excluded}.union(*(split.excluded for split in self.splits.values())))
 
     @property
     def seconds(self) -> float:

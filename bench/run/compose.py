@@ -17,6 +17,7 @@ from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
 from bench.config.spec import RunSpec
+from bench.errors import PluginCrashed
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
@@ -26,7 +27,7 @@ from bench.planning.plan import (
     Skipped,
     SkippedBackbone,
 )
-from bench.plugins import HEADS, PluginCrashed
+from bench.plugins import HEADS
 from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
 from bench.records.schema import (

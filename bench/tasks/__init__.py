@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import cast
 
 from bench.clips import Task
+from bench.errors import crashes_of
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
-from bench.plugins import InvalidPlugin, Registry, crashes_of
+from bench.plugins import InvalidPlugin, Registry
 from bench.tasks.entry import Entry, TaskModule
 
 

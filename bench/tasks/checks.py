@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
@@ -20,8 +20,14 @@ from typing import Literal
 from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
 from bench.clips import Clip, Task, printable, shortened
-from bench.errors import DataUnavailable, UserError, VoxgridError, nearest
-from bench.plugins import PluginCrashed, crashes_of
+from bench.errors import (
+    DataUnavailable,
+    PluginCrashed,
+    UserError,
+    VoxgridError,
+    crashes_of,
+    nearest,
+)
 from bench.protocols import table as protocols
 from bench.tasks.entry import TaskModule
 from heads.checks import CheckFailed, CheckResult, require
@@ -139,8 +145,8 @@ def check_ids_are_unique_and_no_paths(subject: TaskSubject) -> None:
         f"{len(twice)} ids name more than one clip: {first}; give each an id of its own, such as "
         "its folder's name and its file's",
     )
-    inside = [name for name in files if "/" in name or "\\" in name]
-    require(not inside, f"{len(inside)} ids hold a path: {_quoted(inside)}; join it by other signs")
+    inside = [f"'{name}'" for name in files if "/" in name or "\\" in name]
+    require(not inside, f"{len(inside)} ids hold a path, such as {shortened(inside)}")
 
 
 def check_every_clip_has_a_group(subject: TaskSubject) -> None:
@@ -160,18 +166,12 @@ def check_labels_are_the_tasks(subject: TaskSubject) -> None:
     require(not twice, f"label {shortened(twice)} is named twice")
     _require_unlike("labels", task.labels)
     _require_names("label", task.clips)
-    listed = {_spelt(label): label for label in task.labels}
-    unknown = [clip for clip in task.clips if clip.label not in task.labels]
-    for clip in unknown[:1]:
-        alike = listed.get(_spelt(clip.label))
-        meant = (
-            f"which differs from '{alike}' in nothing but spaces or the code of its characters"
-            if alike
-            else nearest(clip.label, task.labels)
-        )
-        raise CheckFailed(
-            f"{len(unknown)} clips carry a label that the task does not list: that of '{clip.id}' "
-            f"is '{clip.label}', {meant}"
+    for clip in task.clips:
+        _require_unlike(f"labels of the task and of clip '{clip.id}',", (*task.labels, clip.label))
+        require(
+            clip.label in task.labels,
+            f"clip '{clip.id}' carries the label '{clip.label}', which the task does not list: "
+            f"{nearest(clip.label, task.labels)}",
         )
 
 
@@ -311,10 +311,6 @@ def _require_unlike(what: str, names: Iterable[str]) -> None:
             f"the {what} '{other}' and '{name}' differ in nothing but spaces or the code of their "
             "characters: write them alike",
         )
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return shortened([f"'{name}'" for name in names])
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -11,8 +11,9 @@ import optuna
 from threadpoolctl import threadpool_limits
 
 from bench.config.grid import Cell
+from bench.errors import crashes_of
 from bench.executors.base import Worker
-from bench.plugins import BACKBONES, HEADS, crashes_of
+from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw, Fits, Labels

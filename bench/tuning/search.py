@@ -16,9 +16,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
-from bench.errors import VoxgridError
+from bench.errors import VoxgridError, place
 from bench.features.key import digest
-from bench.plugins import HEADS, place
+from bench.plugins import HEADS
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watch

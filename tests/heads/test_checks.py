@@ -116,7 +116,10 @@ def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
             raise KeyError("means")
 
     found = problems(Crashes)
-    assert found["check_probabilities_are_distributions"] == "KeyError: 'means'"
+    line = test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on.__code__.co_firstlineno
+    assert found["check_probabilities_are_distributions"] == (
+        f"KeyError: 'means' ({__file__}, line {line + 3})"
+    )
     assert "check_record_is_complete" not in found
 
 
