@@ -63,6 +63,8 @@ def place(error: BaseException, *origins: str, ours: bool = True) -> str:
 
 def raised(error: BaseException, *origins: str) -> str:
     """What other people's code raised, in words, and where; see `place`."""
+    if isinstance(error, PluginCrashed):
+        return str(error)
     where = "" if _on_purpose(error) else place(error, *origins)
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 

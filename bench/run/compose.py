@@ -17,7 +17,7 @@ from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
 from bench.config.spec import RunSpec
-from bench.errors import PluginCrashed
+from bench.errors import raised
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
@@ -63,10 +63,7 @@ def failed_record(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exceptio
         row,
         spec,
         status="failed",
-        # what a plugin raised is named in the message already
-        reason=printable(
-            str(error) if isinstance(error, PluginCrashed) else f"{type(error).__name__}: {error}"
-        ),
+        reason=printable(raised(error)),
         trials=cell.job.trials,
         provenance=_provenance(fingerprint=cell.fingerprint),
     )

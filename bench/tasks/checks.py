@@ -34,12 +34,7 @@ from heads.checks import CheckFailed, CheckResult, require
 
 
 class TaskSubject:
-    """A task under test, and its clips on this machine. Nothing is downloaded.
-
-    Args:
-        module: the task.
-        task: its clips, where they are known already.
-    """
+    """A task under test, and its clips on this machine, where known. Nothing is downloaded."""
 
     def __init__(self, module: TaskModule, task: Task | None = None) -> None:
         self.module = module

@@ -116,10 +116,8 @@ def test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on() -> None:
             raise KeyError("means")
 
     found = problems(Crashes)
-    line = test_a_crash_in_a_head_is_a_problem_and_the_other_checks_go_on.__code__.co_firstlineno
-    assert found["check_probabilities_are_distributions"] == (
-        f"KeyError: 'means' ({__file__}, line {line + 3})"
-    )
+    said = found["check_probabilities_are_distributions"]
+    assert said.startswith(f"KeyError: 'means' ({vectors.__file__}, line ")
     assert "check_record_is_complete" not in found
 
 

@@ -127,7 +127,10 @@ WRONG: dict[str, tuple[Callable[[Task], Any], str]] = {
     "an integer group": (lambda task: first(task, group=7), "clip 'hiss-0-0' is 7, of type int"),
     "no group": (lambda task: first(task, group=" "), "the group of clip 'hiss-0-0' is empty"),
     "no label": (lambda task: first(task, label=""), "the label of clip 'hiss-0-0' is empty"),
-    "another label": (lambda task: first(task, label="hims"), "'hims', which the task does not list: did you"),
+    "another label": (
+        lambda task: first(task, label="hims"),
+        "clip 'hiss-0-0' carries the label 'hims', which the task does not list: did you mean",
+    ),
     "a trailing space": (
         lambda task: first(task, label="hiss "),
         "the labels of the task and of clip 'hiss-0-0', 'hiss' and 'hiss ' differ in nothing but",
