@@ -61,10 +61,14 @@ Given = Callable[[Any], None]
 
 @pytest.fixture
 def given_task(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Given]:
-    """A task plugin `tiny`; call it with what its `resolve` returns."""
+    """A task plugin `tiny`; call it with what its `resolve` returns, or calls."""
     module, returned = ModuleType("tiny_task"), [None]
     module.ENTRY = Entry("tiny", PROTOCOLS, "hum or hiss", "voice")  # type: ignore[attr-defined]
-    module.resolve = lambda *_: returned[0]  # type: ignore[attr-defined]
+
+    def resolve(*_: object) -> Any:
+        return returned[0]() if callable(returned[0]) else returned[0]
+
+    module.resolve = resolve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tiny_task", module)
     monkeypatch.setenv("VOXGRID_CACHE", str(session_cache))
     with TASKS.including(EntryPoint("tiny", "tiny_task", TASKS.group)):
@@ -170,6 +174,22 @@ def test_a_wrong_task_is_refused_in_one_sentence_before_anything_runs(
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list((tmp_path / "results").rglob("*.json")) == []
+
+
+@pytest.mark.parametrize("error", [KeyError("speaker"), SystemExit("no"), OSError(5, "a disk")])
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_what_a_task_raises_is_one_sentence_with_its_file_and_line(
+    command: str, error: BaseException, right: Task, given_task: Given, voxgrid: Voxgrid
+) -> None:
+    def crash() -> Task:
+        raise error
+
+    given_task(crash)
+    done = voxgrid(command, *ASKED)
+    assert done.returncode == 2
+    line = crash.__code__.co_firstlineno + 1
+    assert done.stderr.startswith(f"voxgrid: resolve of task 'tiny' raised {type(error).__name__}")
+    assert done.stderr.endswith(f"{error} ({__file__}, line {line})\n")
 
 
 def test_two_clips_of_one_id_are_refused_and_both_files_named(

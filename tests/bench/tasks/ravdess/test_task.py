@@ -128,6 +128,14 @@ def test_links_that_lead_round_in_a_circle_or_to_one_place_are_followed_once(tmp
     assert {one.reason for one in task.excluded} == {"the clip is not in an Actor_NN folder"}
 
 
+def test_a_name_that_is_no_utf_8_is_left_out_by_a_name_that_can_be_written(tmp_path):
+    _put(tmp_path, "Actor_01/03-01-05-01-01-01-01.wav", "Actor_01/a.wav")
+    (tmp_path / "Actor_01" / "a.wav").rename(tmp_path / "Actor_01" / os.fsdecode(b"caf\xe9.wav"))
+    (left_out,) = read(tmp_path).excluded
+    assert left_out.clip == r"Actor_01/caf\udce9.wav"
+    assert left_out.clip.encode()
+
+
 def test_files_are_judged_one_by_one(tmp_path):
     _put(
         tmp_path,
