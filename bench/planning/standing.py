@@ -75,5 +75,5 @@ def _differences(record: Record, wanted: Facts) -> str:
     if set(differ) <= {"trials"}:
         told.append("other clips, labels, folds or settings, or a version of head or tuning")
     elif set(differ) <= {"trials", "features"}:
-        told.append("features of another device, or another version of backbone or decoding")
+        told.append("features of another device, or another version of backbone, torch or decoding")
     return ", ".join(told)
