@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
