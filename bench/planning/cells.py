@@ -28,7 +28,7 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
-from bench.planning.standing import facts, standing
+from bench.planning.standing import standing
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.tuning.cell import CellJob
@@ -180,8 +180,7 @@ class _Maker:
             recipe=recipe,
         )
         trials = self._trials(reads)
-        wanted = facts(self.folded, self.spec, settings)
-        stands = standing(self.spec.results, cell, mark, trials, wanted)
+        stands = standing(cell, mark, trials, self.folded, self.spec, settings)
         if isinstance(stands, Held) and self.spec.replace:
             stands = stands.reason
         if not isinstance(stands, str):

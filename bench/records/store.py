@@ -152,7 +152,8 @@ def flaw(results: Path, record: Record) -> str | None:
         return f"its predictions {path} are not there"
     except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are some of these
         return f"its predictions {path} cannot be read ({type(error).__name__})"
-    if not len(truth) or not score(truth, predicted, record.labels).close_to(record.scored):
+    given = score(truth, predicted, record.labels) if len(truth) else None
+    if given is None or record.scores is None or not given.close_to(record.scores):
         return f"its predictions {path} do not give its scores"
     return None
 

@@ -88,6 +88,28 @@ def test_one_result_that_would_be_replaced_stops_the_run_before_the_others(
     assert list(finished.parents[2].rglob("*.json")) == [finished]
 
 
+@pytest.mark.parametrize(
+    ("table", "changes", "differs"),
+    [
+        ("provenance", {"feature_key": "0"}, "features of another device, or another version of"),
+        ("provenance", {}, "other clips, labels, folds or settings, or another version of"),
+        ("weights", {"commit": "abc", "sha": "0" * 64}, "other clips, labels, folds or settings"),
+        ("throughput", {"dtype": "bfloat16"}, "dtype bfloat16 (wanted: float32)"),
+        ("weights", {"kind": "pretrained"}, "weights pretrained (wanted: none)"),
+        ("", {"clips": 100, "labels": ["a", "b"]}, "clips 100 (wanted: 120), classes a, b (wanted"),
+    ],
+)
+def test_what_a_record_tells_of_its_making_is_compared(
+    voxgrid: Voxgrid, finished: Path, table: str, changes: dict[str, object], differs: str
+) -> None:
+    values = json.loads(finished.read_text())
+    values["provenance"]["fingerprint"] = "0"
+    (values[table] if table else values).update(changes)
+    finished.write_text(json.dumps(values))
+    planned = voxgrid("plan", *CELL, HEAD, "--trials=2")
+    assert f"its record has {differs}" in planned.stdout
+
+
 def test_fewer_trials_of_the_same_search_are_done_and_more_go_on(
     voxgrid: Voxgrid, finished: Path
 ) -> None:
