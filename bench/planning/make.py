@@ -14,6 +14,7 @@ from bench.planning.plan import FoldedTask, Plan, TaskPlan
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.protocols import table as protocols
+from bench.records import store as records
 from bench.tasks import checks
 from bench.tuning.storage import JournalStudies
 
@@ -31,8 +32,10 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
 
     Raises:
         UserError: a name is unknown (the message offers the nearest), no task can be folded as
-            asked, or the run is strict and a clip is left out.
+            asked, the run is strict and a clip is left out, or the results folder holds records of
+            a newer schema.
     """
+    records.Folder.read(spec.results)  # refuses what is newer, before anything else
     spec = _filled(spec, download)
     studies = JournalStudies(spec.results / STUDIES)
     notes: list[str] = []
