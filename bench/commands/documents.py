@@ -5,6 +5,7 @@ Raise `version` when a key goes away or changes its meaning; more keys may come 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Literal
 
@@ -16,6 +17,10 @@ from bench.report.select import by_protocol, finished, is_control, ranked, valid
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __str__(self) -> str:
+        # in ASCII: what an encoding lacks must not be written in other words here
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False)
 
 
 class Row(_Document):
@@ -135,6 +140,7 @@ class LeaderboardDocument(_Document):
     path: str
     agrees: bool | None
     difference: str | None
+    unfounded: list[str]
     rankings: list[Ranking]
 
 

@@ -24,19 +24,28 @@ def leaderboard(
 ) -> None:
     """Regenerate leaderboard.md and its figures from the records."""
     from bench.config import spec
+    from bench.errors import UserError
     from bench.report.leaderboard import Leaderboard
 
     asked = {"results": results, "leaderboard": results / "leaderboard.md"} if results else {}
     settings = spec.load(config, asked)
+    if not settings.results.is_dir():
+        raise UserError(f"there is no results folder {settings.results}; name it with --results")
     made = Leaderboard.of(settings.results, settings.leaderboard)
     difference = made.difference() if check else None
     if not check:
         made.write()
+    unfounded = made.unfounded() if check else []
     if as_json:
-        _print(made, difference, check)
+        _print(made, difference, unfounded, check)
+    elif unfounded:
+        mend = "`voxgrid run` makes those cells again, with --replace where a record is unreadable"
+        typer.echo("\n".join([*unfounded, mend]), err=True)
     elif difference is None:
         agreed = f"{made.path} agrees with the records in {made.results}"
         typer.echo(agreed if check else f"wrote {made.path}")
+    if unfounded:
+        raise typer.Exit(1)
     if difference is None:
         return
     what, *shown = difference.splitlines()
@@ -48,14 +57,15 @@ def leaderboard(
     raise typer.Exit(1)
 
 
-def _print(made: Leaderboard, difference: str | None, check: bool) -> None:
+def _print(made: Leaderboard, difference: str | None, unfounded: list[str], check: bool) -> None:
     from bench.commands.documents import LeaderboardDocument, rankings
     from bench.records.store import read_all
 
     document = LeaderboardDocument(
         path=str(made.path),
-        agrees=difference is None if check else None,
+        agrees=difference is None and not unfounded if check else None,
         difference=difference,
+        unfounded=unfounded,
         rankings=rankings(read_all(made.results)),
     )
-    typer.echo(document.model_dump_json(indent=1))
+    typer.echo(str(document))

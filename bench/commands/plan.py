@@ -21,6 +21,7 @@ from bench.planning.make import make_plan
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
+    Held,
     Plan,
     Ready,
     ReadyBackbone,
@@ -34,7 +35,7 @@ from bench.report.values import plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STATES = {Ready: "todo", Finished: "done", Skipped: "skipped"}
+_STATES = {Ready: "todo", Finished: "done", Skipped: "skipped", Held: "held"}
 
 
 @interruptible
@@ -78,7 +79,7 @@ def render(plan: Plan, *, as_json: bool = False) -> None:
     ]
     rows = [row for _, own in by_task for row in own]
     if as_json:
-        print(_document(plan, by_task, workers).model_dump_json(indent=1))
+        print(_document(plan, by_task, workers))
         return
     from rich.console import Console
 
@@ -90,7 +91,7 @@ def render(plan: Plan, *, as_json: bool = False) -> None:
         _table(console, own)
         for line in _reasons(task):
             say_whole(console, line)
-    for line in (*_totals(rows, workers), *_downloads(rows, plan.spec)):
+    for line in (*_totals(rows, workers), *_replacing(plan), *_downloads(rows, plan.spec)):
         say(console, line)
 
 
@@ -119,12 +120,13 @@ def _audio(seconds: float) -> str:
 
 
 def _table(console: Console, rows: list[_Row]) -> None:
-    figures = ["to extract", *_STATES.values(), "start", "extract", "tune", "disk"]
+    states = [s for s in _STATES.values() if s != "held" or any(row.cells[s] for row in rows)]
+    figures = ["to extract", *states, "start", "extract", "tune", "disk"]
     cells = [
         [
             row.name,
             _features(row.backbone),
-            *(str(row.cells[state]) for state in _STATES.values()),
+            *(str(row.cells[state]) for state in states),
             *map(_time, (row.times.start, row.times.extraction, row.times.tuned)),
             size(row.disk) if row.disk else "–",
         ]
@@ -214,6 +216,16 @@ def _total(rows: Sequence[_Row]) -> Estimate:
     parts = [each for row in rows for each in (row.times.start, row.times.extraction)]
     whole = sum([*parts, *(row.times.tuned for row in rows)], Estimate())
     return Estimate(whole.seconds + starts.PROGRAM, whole.basis) if whole.basis else whole
+
+
+def _replacing(plan: Plan) -> Iterator[str]:
+    """Which finished records a run replaces, and which only with `--replace`."""
+    for reason, cells in plan.by_reason(Ready).items():
+        yield f"To run, replaces {plural(len(cells), 'result')}, first {cells[0]}: {reason}."
+    for reason, cells in (held := plan.by_reason(Held)).items():
+        yield f"Would be replaced: {plural(len(cells), 'result')}, first {cells[0]}: {reason}."
+    if held:
+        yield "`voxgrid run` refuses that; add --replace, or name another folder with --results."
 
 
 def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:

@@ -55,7 +55,7 @@ def run(spec: RunSpec, *, config: Path | None, as_json: JsonOption = False) -> N
             leaderboard=str(made.path),
             next=[command for command, _ in more],
         )
-        typer.echo(document.model_dump_json(indent=1))
+        typer.echo(str(document))
     else:
         _show(own, more)
     if summary.failed:

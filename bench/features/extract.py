@@ -15,6 +15,7 @@ import numpy as np
 from backbones import Backbone
 from bench.audio import decode, window
 from bench.audio.batch import Wave
+from bench.errors import crashes_of
 from bench.executors.base import Worker
 from bench.features import statistics
 from bench.features.encode import LoadedBackbone, encode, load
@@ -25,6 +26,7 @@ from bench.features.source import Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.machine import hardware, peak_rss_mb, return_free_memory
+from bench.plugins import BACKBONES
 
 # Two, since nothing else runs while the first shard is decoded.
 DECODERS = 2
@@ -83,7 +85,8 @@ class ExtractJob:
         if worker.deadline is not None and time.time() > worker.deadline:
             return False
         job = replace(self.extraction, threads=worker.threads)
-        extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
+        with crashes_of("", BACKBONES.origins):
+            extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
         return not pending(job.features(), job.sources, job.frames)
 
 
@@ -93,9 +96,15 @@ def pending(
     """Clips to pass through the backbone, one per distinct recording, shortest first.
 
     Those without statistics come first, then those that lack nothing but frames, at the layers
-    where they are wanted as well.
+    where they are wanted as well. What is stored is read: `features` forgets what is damaged.
+
+    Raises:
+        StorageError: the cache cannot be read.
     """
     stored = FrameSet(features.folder)
+    clips = {source.pcm_sha256 for source in sources}
+    features.forget_damaged(clips)
+    stored.forget_damaged(clips, frames)
     wanted = {
         s.pcm_sha256: s
         for s in sources
@@ -144,6 +153,7 @@ def extract_with(
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     frame_set = job.frame_set()
+    frame_set.forget_damaged({source.pcm_sha256 for source in job.sources}, job.frames)
     encoder = LoadedBackbone(backbone, job.settings.device, job.batch)
     todo = pending(features, job.sources, job.frames)
     new = [source for source in todo if source.pcm_sha256 not in features]

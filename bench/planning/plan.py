@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class FoldedTask:
 
     Attributes:
         clips: usable clips in the task's order.
-        excluded: clips left out by the task, the scan or a protocol.
+        excluded: clips left out by the task or the scan.
         splits: folds by protocol.
         unfit: protocols that cannot fold these clips, with the reason.
         notes: what a reader of the results should know about the clips.
@@ -34,6 +35,11 @@ class FoldedTask:
     splits: dict[str, Split]
     unfit: dict[str, str]
     notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> list[Exclusion]:
+        """Every clip or file that some protocol does without, by name."""
+        return sorted({*self.excluded}.union(*(split.excluded for split in self.splits.values())))
 
     @property
     def seconds(self) -> float:
@@ -72,11 +78,18 @@ class SkippedBackbone:
 
 @dataclass(frozen=True)
 class Ready:
-    """A cell to be run: its job, what its head is fitted on, and what decides its scores."""
+    """A cell to be run.
+
+    Attributes:
+        reads: what its head is fitted on.
+        fingerprint: of what decides its scores.
+        reason: why its finished record is made again; empty where there is none.
+    """
 
     job: CellJob
     reads: Reads
     fingerprint: str
+    reason: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -92,6 +105,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A cell whose record is a result made otherwise, or may be: only `--replace` runs it."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A cell that cannot run, and why."""
 
@@ -99,7 +120,7 @@ class Skipped:
     reason: str
 
 
-PlannedCell = Ready | Finished | Skipped
+PlannedCell = Ready | Finished | Held | Skipped
 
 
 @dataclass(frozen=True)
@@ -137,3 +158,12 @@ class Plan:
         """Task by task, backbone by backbone: a run cut short leaves whole rows behind."""
         for task in self.tasks:
             yield from task.backbones
+
+    def by_reason(self, kind: type[Ready | Held | Skipped]) -> dict[str, list[Cell]]:
+        """The cells of a kind that say why they are of it."""
+        found: defaultdict[str, list[Cell]] = defaultdict(list)
+        for row in self.rows():
+            for cell in row.cells:
+                if isinstance(cell, kind) and cell.reason:
+                    found[cell.reason].append(cell.cell)
+        return dict(found)

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bench import machine, tasks
+from bench.clips import printable
 from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
 from bench.config.spec import RunSpec
+from bench.errors import raised
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
@@ -61,7 +63,7 @@ def failed_record(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exceptio
         row,
         spec,
         status="failed",
-        reason=f"{type(error).__name__}: {error}",
+        reason=printable(raised(error)),
         trials=cell.job.trials,
         provenance=_provenance(fingerprint=cell.fingerprint),
     )
@@ -114,7 +116,7 @@ def finished_record(
         ),
     )
     buffer = io.BytesIO()
-    predictions.to_parquet(buffer, index=False)
+    predictions.to_parquet(buffer, index=False, write_page_checksum=True)
     return record, buffer.getvalue()
 
 
@@ -236,7 +238,7 @@ def _fold(
         val_accuracy=validated.accuracy,
         val_macro_f1=validated.macro_f1,
         test_accuracy=float(np.mean(truth == predicted)),
-        test_macro_f1=macro_f1(truth, predicted, cell.job.n_classes),
+        test_macro_f1=macro_f1(truth, predicted),
         trials=TrialCounts.model_validate(result.states),
         trial_errors=result.errors,
         best_epoch=validated.best_epoch,

@@ -183,7 +183,10 @@ def test_a_plan_is_one_json_document(planned: Plan, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     strict(text)
     found = PlanDocument.model_validate_json(text)
-    assert (found.cells, found.notes) == ({"todo": 1, "done": 1, "skipped": 2}, ["a note"])
+    assert (found.cells, found.notes) == (
+        {"todo": 1, "done": 1, "skipped": 2, "held": 0},
+        ["a note"],
+    )
     xlsr, absent = found.tasks[0].backbones
     assert [cell.state for cell in xlsr.cells] == ["todo", "done", "skipped"]
     assert (xlsr.extraction, xlsr.tuning) == (
