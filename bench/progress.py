@@ -166,13 +166,16 @@ class Reporter:
 
 def _drawn(now: Standing, width: int) -> RenderableType:
     """A bar with its figures, which are never cut, and below it what goes on."""
-    words = f"[{now.ended}/{now.cells}] {now}"
-    bar = Table.grid(padding=(0, 1))
-    room = min(40, width - len(words) - 1)
-    if room >= 4:
-        bar.add_row(ProgressBar(1.0, now.share, width=room), Text(words))
+    words = Text(f"[{now.ended}/{now.cells}] {now}")
+    bar = ProgressBar(1.0, now.share, width=min(40, width))
+    top = Table.grid(padding=(0, 1))
+    if bar.width is not None and bar.width + 1 + len(words) <= width:
+        top.add_row(bar, words)
+    else:
+        top.add_row(bar)
+        top.add_row(words)
     below = [Text(line, no_wrap=True, overflow="ellipsis") for line in (now.doing, now.detail)]
-    return Group(bar if bar.row_count else Text(words), *filter(None, below))
+    return Group(top, *filter(None, below))
 
 
 def duration(seconds: float) -> str:

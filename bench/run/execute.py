@@ -276,8 +276,8 @@ def _extract(row: BackbonePlan) -> str:
 
 
 def _steps(cell: Ready) -> int:
-    """How often a cell is heard of: at each trial."""
-    return cell.job.trials * len(cell.job.folds)
+    """How often a cell is heard of: at each trial, and when its last refit ends."""
+    return cell.job.trials * len(cell.job.folds) + 1
 
 
 def _in_words(event: EpochKnown) -> str:

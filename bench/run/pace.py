@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from bench.planning.estimate import Estimate
 
+# The first of several steps imports and loads too: so many seconds of it say nothing of the others.
+_WARM_UP = 5.0
+
 
 @dataclass
 class _Part:
@@ -69,8 +72,11 @@ class Pace:
         with self._lock:
             part, now = self._parts[key], self._clock()
             if part.heard is not None and measured:
-                self._spent[part.kind] += now - part.heard
-                self._expected[part.kind] += share * part.seconds
+                first = share and not part.done and part.steps > 1
+                spent = now - part.heard - (_WARM_UP if first else 0.0)
+                if spent > 0:
+                    self._spent[part.kind] += spent
+                    self._expected[part.kind] += share * part.seconds
             part.done = min(1.0, part.done + share)
             part.heard = now
 
