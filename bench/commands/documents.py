@@ -72,7 +72,7 @@ class Seconds(_Document):
 
 
 class PlannedCell(_Document):
-    """A cell of a backbone; `reason` says why it is skipped."""
+    """A cell of a backbone; `reason` says why it is skipped, held or made again."""
 
     protocol: str
     pooling: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -36,32 +35,36 @@ def show(
         styles: of cells, by what they say.
     """
     from rich import box
-    from rich.measure import Measurement
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     columns = heads.split("|")
-    words = [row[-1].split() for row in rows] if prose else []
-    least = max([_LEAST_OF_PROSE, *(len(word) for row in words for word in row)])
-    table = Table(
-        title=title or None,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column in columns:
-        broken = prose and column is columns[-1]
-        table.add_column(
-            column.removesuffix(">"),
-            justify="right" if column.endswith(">") else "left",
-            no_wrap=not broken,
-            min_width=least if broken else None,
+    lines = [[cell.splitlines() for cell in row] for row in rows]
+    widths = [
+        max(map(cell_len, [head, *(line for row in lines for line in row[i])]))
+        for i, head in enumerate(columns)
+    ]
+    if prose:
+        words = (word for row in rows for word in row[-1].split())
+        widths[-1] = max(_LEAST_OF_PROSE, *map(cell_len, ["", *words]))
+    # between columns are two spaces, one is at either edge
+    if sum(widths) + 2 * len(columns) <= console.width:
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
-    for row in rows:
-        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
-    unbounded = console.options.update(max_width=sys.maxsize)
-    if Measurement.get(console, unbounded, table).minimum <= console.width:
+        for column in columns:
+            table.add_column(
+                column.removesuffix(">"),
+                justify="right" if column.endswith(">") else "left",
+                no_wrap=not (prose and column is columns[-1]),
+            )
+        for row in rows:
+            table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
         console.print(table)
         return
     if title:
@@ -111,4 +114,4 @@ def _broken(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
