@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from bench.audio.batch import Wave
 from bench.audio.stream import BLOCK, Samples, Stream, reading
@@ -22,6 +23,8 @@ from bench.errors import ClipError
 
 SOXR_QUALITY = "HQ"
 MIN_SECONDS = 0.1
+# Of the power that independent channels would have once mixed: 20 dB below it.
+_CANCELLED = 0.01
 
 Result = TypeVar("Result")
 
@@ -53,6 +56,35 @@ class Audio:
     pcm_sha256: str  # see `Facts`
 
 
+class _Levels:
+    """How loud channels are, each for itself and in their mean; offsets do not count."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: NDArray[np.float64] | None = None
+        self._sums = self._squares = np.zeros(0)
+
+    def add(self, block: Samples, mono: Wave) -> None:
+        """Take the next samples, float32 (n, channels), and their mean, (n,)."""
+        values = np.concatenate([block, mono[:, None]], axis=1, dtype=np.float64)
+        if self._first is None:
+            self._first = values[0]
+            self._sums = self._squares = np.zeros_like(values[0])
+        values -= self._first
+        self._count += len(values)
+        self._sums = self._sums + values.sum(axis=0)
+        self._squares = self._squares + np.einsum("nc,nc->c", values, values)
+
+    def cancel(self) -> bool:
+        """Whether the mean is 20 dB below that of independent channels as loud as these."""
+        if not self._count:
+            return False
+        power = self._squares / self._count - (self._sums / self._count) ** 2
+        *channels, mean = power.tolist()
+        independent = sum(channels) / len(channels) ** 2
+        return bool(independent > 0 and mean < _CANCELLED * independent)
+
+
 class Inspection:
     """Looks at a file's own samples as they pass, and says at the end what they are."""
 
@@ -64,6 +96,7 @@ class Inspection:
         self._finite = True
         self._highest = -np.inf
         self._lowest = np.inf
+        self._levels = _Levels()
 
     def add(self, block: Samples) -> Wave:
         """Look at the next samples, float32 (n, channels), and mix them to mono, (n,)."""
@@ -79,6 +112,8 @@ class Inspection:
         self._finite = self._finite and bool(np.isfinite(block).all())
         self._highest = max(self._highest, float(mono.max()))
         self._lowest = min(self._lowest, float(mono.min()))
+        if self._channels > 1 and self._finite:
+            self._levels.add(block, mono)
         return mono
 
     def facts(self) -> Facts:
@@ -86,8 +121,8 @@ class Inspection:
 
         Raises:
             ClipError: the reason alone: no samples, NaN or infinite samples, shorter than
-                `MIN_SECONDS`, or silent. Silent means digital silence only: once mixed to mono,
-                every sample has the same value; quiet recordings are kept.
+                `MIN_SECONDS`, silent, or in channels that cancel each other. Silent means digital
+                silence only: every sample has the same value; quiet recordings are kept.
         """
         if not self._samples:
             raise ClipError("holds no audio samples")
@@ -96,6 +131,11 @@ class Inspection:
         seconds = self._samples / self._rate
         if seconds < MIN_SECONDS:
             raise ClipError(f"lasts {seconds:.3f} s, less than the {MIN_SECONDS} s needed")
+        if self._levels.cancel():
+            raise ClipError(
+                f"its {self._channels} channels cancel each other (opposite phase), so that their "
+                "mean is not what was recorded: keep one of them, or turn one's sign"
+            )
         if self._highest == self._lowest:
             raise ClipError("is silent: every sample has the same value")
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
@@ -161,7 +201,7 @@ def through(
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
         rate: wanted samples per second.
-        consume: what becomes of it; called a second time for some damaged files, see `reading`.
+        consume: what becomes of it.
         block: see `reading`.
 
     Raises:

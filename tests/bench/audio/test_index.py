@@ -121,7 +121,7 @@ def test_a_damaged_memory_is_made_anew(tmp_path, clips):
     memory.write_bytes(b"this is not a database" * 100)
     assert len(scan(clips, memory).usable) == 5
     with sqlite3.connect(memory) as connection:
-        assert connection.execute("SELECT count(*) FROM facts").fetchone() == (5,)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (5,)
 
 
 def test_a_memory_that_cannot_be_written_says_so(tmp_path, clips):
