@@ -51,6 +51,13 @@ class Data:
     counted: int = 0
     chunks: Chunks | None = None
 
+    def patch(self, length: int) -> tuple[int, bytes]:
+        """What to write where, so that the file promises another length."""
+        if self.field is None:
+            return 0, b""
+        at, number = self.field
+        return at, struct.pack(number, length + self.counted)
+
 
 @dataclass(frozen=True)
 class Chunks:
@@ -60,6 +67,7 @@ class Chunks:
         first: where the first chunk begins.
         head: name and length of a chunk, of `struct`.
         sound: names of the chunk that holds the sound.
+        inner: bytes before the samples in that chunk.
         counted: bytes of a chunk's head that its length counts.
         aligned: chunks begin at multiples of so many bytes.
     """
@@ -67,6 +75,7 @@ class Chunks:
     first: int
     head: str
     sound: tuple[bytes, ...] = (b"data",)
+    inner: int = 0
     counted: int = 0
     aligned: int = 2
 
@@ -121,11 +130,12 @@ class Container:
         find: where its sound lies, given the file and its size, or None where this is not the
             container after all.
         check: more that has to be right, a `ClipError` otherwise; returns notes.
-        ffmpeg: whether FFmpeg may read what libsndfile cannot open.
+        soundfile, ffmpeg: whether libsndfile reads it, and FFmpeg what libsndfile cannot open.
     """
 
     find: Callable[[BinaryIO, int], Data | None] = lambda _file, _size: None
     check: Callable[[BinaryIO, int], tuple[str, ...]] = lambda _file, _size: ()
+    soundfile: bool = True
     ffmpeg: bool = True
 
 
@@ -158,6 +168,22 @@ def _one_flac(file: BinaryIO, _size: int) -> tuple[str, ...]:
     return ()
 
 
+def _one_mp4(file: BinaryIO, size: int) -> tuple[str, ...]:
+    position = 0
+    while position < size:
+        file.seek(position)
+        length, name = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+        length = int.from_bytes(file.read(8), "big") if length == 1 else length
+        if length < 8 or not name.isalnum():  # up to the end, or no box
+            return ()
+        if name == b"ftyp" and position:
+            raise ClipError(f"is several MP4 files in one, the second from byte {position}")
+        position += length
+    if position > size:
+        raise ClipError(f"is truncated: {position} bytes promised, {size} found")
+    return ()
+
+
 # libsndfile reads these: exactly, in every sample format that they hold. FFmpeg takes RIFX for
 # little-endian, loses the end of ALAC in CAF and decodes G.72x wrongly. All others, MP3 among
 # them (libsndfile may only estimate its length, and prints warnings), are FFmpeg's.
@@ -165,14 +191,15 @@ CONTAINERS: dict[bytes, Container] = {
     b"RIFF": Container(Chunks(12, "<4sI").find),
     b"RIFX": Container(Chunks(12, ">4sI").find, ffmpeg=False),
     b"RF64": Container(Chunks(12, "<4sI").find),
-    b"FORM": Container(Chunks(12, ">4sI", (b"SSND", b"BODY")).find),
+    b"FORM": Container(Chunks(12, ">4sI", (b"SSND", b"BODY"), inner=8).find),
     b"riff": Container(Chunks(40, "<4s12xQ", counted=24, aligned=8).find),  # Wave64
-    b"caff": Container(Chunks(8, ">4sq", aligned=1).find),
+    b"caff": Container(Chunks(8, ">4sq", inner=4, aligned=1).find),
     b".snd": Container(_au),
     b"NIST": Container(_sphere),
     b"OggS": Container(check=one_recording),
     b"fLaC": Container(check=_one_flac),
 }
+_MP4 = Container(check=_one_mp4, soundfile=False)
 
 
 @dataclass(frozen=True)
@@ -214,7 +241,8 @@ def framing(path: Path) -> Framing:
     if not size:
         raise ClipError("the file is empty (0 bytes)")
     with path.open("rb") as file:
-        container = CONTAINERS.get(file.read(4))
+        magic = file.read(8)
+        container = _MP4 if magic[4:] == b"ftyp" else CONTAINERS.get(magic[:4])
         if container is None:
             return Framing(None)
         notes = container.check(file, size)
@@ -230,18 +258,17 @@ def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Fra
             return Framing(container, (UNTOLD,))
         if data.length > found + _HEADER_COUNTED:
             raise ClipError(reason)
-        return Framing(container, short=reason)
+        return Framing(container, (), reason, size, data.patch(found))
     left = found - data.length
     if left and data.chunks is not None:
         behind = data.chunks.after(data.start, data.length)
         left = data.chunks.unaccounted(file, behind, size)
     if not left:
         return Framing(container)
-    if data.length == 0 and data.field is not None:
-        at, number = data.field
-        patch = at, struct.pack(number, found + data.counted)
-        return Framing(container, (NO_LENGTH,), end=size, patch=patch)
-    if left > LEFT_BEHIND:
+    if data.length <= (data.chunks.inner if data.chunks is not None else 0):
+        return Framing(container, (NO_LENGTH,), "", size, data.patch(found))
+    file.seek(size - left)
+    if left > LEFT_BEHIND or file.read(4) in CONTAINERS:
         raise ClipError(
             f"holds more than its header promises: {data.length} bytes of sound, and {left} "
             "behind them that belong to nothing; write its header anew, or cut them off"

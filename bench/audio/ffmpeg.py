@@ -24,8 +24,13 @@ _LENGTH_STATED = (
     *("aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska,webm"),
     *("mov,mp4,m4a,3gp,3g2,mj2", "ogg", "tak", "tta", "w64", "wav", "wv"),
 )
+# Of these to the sample, in lossless codecs; FFmpeg leaves out what it cannot decode in silence.
+_EXACT = ("caf", "flac")
 # Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
 _LENGTH_TOLERANCE_SECONDS = 0.25
+# Where FFmpeg stops at the end of a file, and how far behind that another may begin.
+_ENDING = ("flv", "tta", "voc", "wv")
+_NEAR = 1 << 16
 # What begins the sound of an MP3 file, and says how long it is.
 _MP3_HEADERS = (b"Xing", b"Info", b"VBRI")
 
@@ -44,6 +49,9 @@ def opened(source: str | io.RawIOBase) -> Iterator[tuple[InputContainer, AudioSt
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise ClipError("holds audio of an unknown codec")
+        # checksums, where a codec has them; of lossless ones a wrong one always means wrong samples
+        strict = "crccheck+explode" if stream.codec_context.codec.lossless else "crccheck"
+        stream.codec_context.options = {"err_detect": strict}
         yield container, stream
 
 
@@ -73,7 +81,8 @@ def decoded(
     found = 0
     failure: ClipError | None = None  # raised where sound follows: else it may be a tag
     kind: tuple[int, int] | None = None
-    for frame in _frames(container, stream):
+    end = [0]  # of the last packet
+    for frame in _frames(container, stream, end):
         if isinstance(frame, _Unreadable):
             if found and frame.begins_an_mp3:
                 notes.append(JOINED)
@@ -100,10 +109,12 @@ def decoded(
     for block in resampler.resample(None) if kind else ():
         found += block.samples
         yield _interleaved(block)
-    lacking = 0.0 if JOINED in notes or not found else promised - found / rate
-    # FLAC states it to the sample, and FFmpeg leaves out what is damaged in silence
-    if lacking > (0.5 / rate if container.format.name == "flac" else _LENGTH_TOLERANCE_SECONDS):
+    lacking = 0.0 if JOINED in notes else promised - found / rate
+    exact = container.format.name in _EXACT and stream.codec_context.codec.lossless
+    if lacking > (0.5 / rate if exact else _LENGTH_TOLERANCE_SECONDS):
         raise ClipError(f"is truncated: {promised:.2f} s promised, {found / rate:.2f} s found")
+    if found:
+        _nothing_follows(container, path, end[0])
     if failure and not (promised and found):
         raise failure
 
@@ -117,8 +128,20 @@ class _Unreadable:
         self.begins_an_mp3 = packet is not None and _begins_an_mp3(bytes(packet))
 
 
+def _nothing_follows(container: InputContainer, path: Path, end: int) -> None:
+    """Raise where another file of the same kind follows."""
+    if container.format.name not in _ENDING:
+        return
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(end)
+        second = file.read(_NEAR).find(magic)
+    if second >= 0:
+        raise ClipError(f"is several files in one, the second from byte {end + second}")
+
+
 def _frames(
-    container: InputContainer, stream: AudioStream
+    container: InputContainer, stream: AudioStream, end: list[int]
 ) -> Iterator[av.AudioFrame | _Unreadable]:
     packets = container.demux(stream)
     while True:
@@ -127,6 +150,7 @@ def _frames(
             packet = next(packets, None)
             if packet is None:
                 return
+            end[0] = max(end[0], (packet.pos or 0) + packet.size)
             if packet.is_corrupt:
                 yield _Unreadable("a packet is incomplete", packet)
             else:
@@ -141,7 +165,7 @@ def _interleaved(block: av.AudioFrame) -> Samples:
 
 
 def _begins_an_mp3(data: bytes) -> bool:
-    return any(mark in data[:64] for mark in _MP3_HEADERS)
+    return data[:3] == b"ID3" or any(mark in data[:64] for mark in _MP3_HEADERS)
 
 
 def _promised_seconds(container: InputContainer, stream: AudioStream, path: Path) -> float:

@@ -5,7 +5,7 @@ None names a clip or a number, so that clips with the same note are counted toge
 
 from __future__ import annotations
 
-UNTOLD = "their format does not say how long the sound is, so that a cut file would go unnoticed"
+UNTOLD = "the format does not say how long the sound is: missing or foreign parts may go unnoticed"
 NO_LAST_PAGE = "the last page of the Ogg file is not marked as its last, so that it may be cut"
 NO_LENGTH = "the header gives a length of 0; all that follows it is read"
 JOINED = "several MP3 files in one; all of them are read"

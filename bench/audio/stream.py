@@ -30,6 +30,8 @@ _UNKNOWN_FRAMES = 2**63 - 1
 _PIECE = 4096
 # No sound in floating point is 36 dB above full scale; integers below that are all but silent.
 _HIGHEST_FLOAT = 64.0
+# Of samples other than 0, more than so many are beyond ±1 where they are integers.
+_MOSTLY = 0.1
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 # Sample formats of soundfile in which each sample has its own bytes.
 _LINEAR = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
@@ -61,8 +63,9 @@ class Stream:
 def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK) -> Result:
     """Open an audio file, hand its samples to `consume` and return what that returns.
 
-    Floating-point samples in the scale of integers are divided by it: a first pass finds their
-    peak, and where it is beyond ±64 the smallest of 2^15, 2^23 and 2^31 that holds it.
+    Floating-point samples are read twice, since they may have the scale of integers: where their
+    peak is beyond ±64, and many others are beyond ±1, all are divided by the smallest of 2^15, 2^23
+    and 2^31 that holds it.
 
     Args:
         path: the file, in any format soundfile or FFmpeg reads.
@@ -83,30 +86,32 @@ def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK)
     with _opened(path, known, block) as (stream, _):
         if scale == 1.0:
             return consume(stream)
+        stream.notes.append(SCALED)
         blocks = (samples / np.float32(scale) for samples in stream.blocks)
-        return consume(Stream(stream.rate, blocks, [*stream.notes, SCALED]))
+        return consume(Stream(stream.rate, blocks, stream.notes))
 
 
 def _scale(stream: Stream) -> float:
     """What floating-point samples have to be divided by."""
-    peak = 0.0
+    peak, beyond, sounding = 0.0, 0, 0
     for samples in stream.blocks:
-        peak = max(peak, float(np.abs(samples).max(initial=0.0)))
-        if not np.isfinite(peak):
-            return 1.0  # refused by whoever looks at the samples
-    if peak <= _HIGHEST_FLOAT:
+        levels = np.abs(samples)
+        peak = max(peak, float(levels.max(initial=0.0)))
+        beyond += int((levels > 1).sum())
+        sounding += int((levels > 0).sum())
+    if peak <= _HIGHEST_FLOAT or not np.isfinite(peak):  # the latter is refused with the samples
         return 1.0
-    for scale in _INTEGER_SCALES:
-        if peak <= scale:
-            return scale
-    raise ClipError(f"holds samples up to {peak:.3g}, which no scale of sound reaches")
+    scale = next((scale for scale in _INTEGER_SCALES if peak <= scale), None)
+    if scale is None or beyond < _MOSTLY * sounding:
+        raise ClipError(f"holds damaged samples, the highest {peak:.3g}, or has no scale of sound")
+    return scale
 
 
 @contextmanager
 def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bool]]:
     """The file's samples, and whether they are in floating point, where any scale is possible."""
     with known.opened(path) as source:
-        if known.container is not None:
+        if known.container is not None and known.container.soundfile:
             try:
                 sound = _Sequential(source)
             except soundfile.LibsndfileError as error:
