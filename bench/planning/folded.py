@@ -55,8 +55,20 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     altered = task.altered(
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )
-    notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
+    notes = (*task.notes, *altered, *_about_files(clips), *_shared_sound(task, clips, recording))
     return FoldedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
+
+
+def _about_files(clips: Sequence[ScannedClip]) -> tuple[str, ...]:
+    """Say what there is to know of files that are used all the same."""
+    about: defaultdict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        for note in clip.notes:
+            about[note].append(clip.clip.id)
+    return tuple(
+        f"{len(ids)} clip{'s' if len(ids) > 1 else ''}: {note} ({shortened(ids)})"
+        for note, ids in sorted(about.items())
+    )
 
 
 def _shared_sound(

@@ -250,7 +250,7 @@ TRUE_REASONS: dict[str, Callable[[str], bool]] = {
         or "changes at 0." in reason
     ),
     "bytes appended": lambda reason: (
-        "is damaged or truncated at 0.9" in reason or "at 1.0" in reason
+        "is damaged or truncated at" in reason or "changes at" in reason or _out_of_scale(reason)
     ),
     "a file appended": lambda reason: (
         "several" in reason

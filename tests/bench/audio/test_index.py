@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench.audio import notes
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.errors import StorageError
@@ -82,6 +83,25 @@ def test_another_decode_version_forgets(clips, decoded):
     for version, files in ((1, 5), (10_000, 5), (1, 0)):
         decoded.scan(clips, decode_version=version)
         assert decoded.files == files
+
+
+def test_what_another_decoder_found_is_forgotten_refusals_too(tmp_path, clips, decoded):
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    clips.append(Clip("bad", tmp_path / "bad.wav", "a", "g"))
+    for decoders, files in (("libsndfile 1", 6), ("libsndfile 2", 6), ("libsndfile 1", 0)):
+        decoded.scan(clips, decoders=decoders)
+        assert decoded.files == files
+
+
+def test_what_there_is_to_know_of_a_file_is_found_and_remembered(tmp_path, clips, decoded):
+    path = tmp_path / "2.wav"
+    data = path.read_bytes()
+    at = data.index(b"data") + 4
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    for files in (5, 0):
+        found = decoded.scan(clips)
+        assert decoded.files == files
+        assert [clip.notes for clip in found.usable] == [(), (), (notes.NO_LENGTH,), (), ()]
 
 
 def test_duplicates_that_agree_stay_and_are_named(tmp_path, clips):
