@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from bench.audio.batch import Wave
 from bench.audio.stream import BLOCK, Samples, Stream, reading
@@ -56,35 +55,6 @@ class Audio:
     pcm_sha256: str  # see `Facts`
 
 
-class _Levels:
-    """How loud channels are, each for itself and in their mean; offsets do not count."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._first: NDArray[np.float64] | None = None
-        self._sums = self._squares = np.zeros(0)
-
-    def add(self, block: Samples, mono: Wave) -> None:
-        """Take the next samples, float32 (n, channels), and their mean, (n,)."""
-        values = np.concatenate([block, mono[:, None]], axis=1, dtype=np.float64)
-        if self._first is None:
-            self._first = values[0]
-            self._sums = self._squares = np.zeros_like(values[0])
-        values -= self._first
-        self._count += len(values)
-        self._sums = self._sums + values.sum(axis=0)
-        self._squares = self._squares + np.einsum("nc,nc->c", values, values)
-
-    def cancel(self) -> bool:
-        """Whether the mean is 20 dB below that of independent channels as loud as these."""
-        if not self._count:
-            return False
-        power = self._squares / self._count - (self._sums / self._count) ** 2
-        *channels, mean = power.tolist()
-        independent = sum(channels) / len(channels) ** 2
-        return bool(independent > 0 and mean < _CANCELLED * independent)
-
-
 class Inspection:
     """Looks at a file's own samples as they pass, and says at the end what they are."""
 
@@ -96,7 +66,8 @@ class Inspection:
         self._finite = True
         self._highest = -np.inf
         self._lowest = np.inf
-        self._levels = _Levels()
+        # power around the mean: of independent channels once mixed, and of what these give
+        self._independent = self._given = 0.0
 
     def add(self, block: Samples) -> Wave:
         """Look at the next samples, float32 (n, channels), and mix them to mono, (n,)."""
@@ -113,7 +84,9 @@ class Inspection:
         self._highest = max(self._highest, float(mono.max()))
         self._lowest = min(self._lowest, float(mono.min()))
         if self._channels > 1 and self._finite:
-            self._levels.add(block, mono)
+            own = block.var(axis=0, dtype=np.float64).sum()
+            self._independent += len(block) * float(own) / self._channels**2
+            self._given += len(block) * float(mono.var(dtype=np.float64))
         return mono
 
     def facts(self) -> Facts:
@@ -131,7 +104,7 @@ class Inspection:
         seconds = self._samples / self._rate
         if seconds < MIN_SECONDS:
             raise ClipError(f"lasts {seconds:.3f} s, less than the {MIN_SECONDS} s needed")
-        if self._levels.cancel():
+        if self._given < _CANCELLED * self._independent:
             raise ClipError(
                 f"its {self._channels} channels cancel each other (opposite phase), so that their "
                 "mean is not what was recorded: keep one of them, or turn one's sign"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +31,12 @@ _LENGTH_TOLERANCE_SECONDS = 0.25
 # Where FFmpeg stops at the end of a file, and how far behind that another may begin.
 _ENDING = ("flv", "tta", "voc", "wv")
 _NEAR = 1 << 16
-# What begins the sound of an MP3 file, and says how long it is.
-_MP3_HEADERS = (b"Xing", b"Info", b"VBRI")
+# What begins the sound of an MP3 file, and where the number of its frames stands from there.
+_MP3_HEADERS = {b"Xing": 8, b"Info": 8, b"VBRI": 14}
 
 
 @contextmanager
-def opened(source: str | io.RawIOBase) -> Iterator[tuple[InputContainer, AudioStream]]:
+def opened(source: str | mmap.mmap) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The file and its first audio stream; a `ClipError`, the reason alone, where there is none."""
     try:
         # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
@@ -78,60 +78,68 @@ def decoded(
     promised = _promised_seconds(container, stream, path)
     if not promised and UNTOLD not in notes:
         notes.append(UNTOLD)
-    found = 0
+    found, end, joined = 0, 0, False
     failure: ClipError | None = None  # raised where sound follows: else it may be a tag
     kind: tuple[int, int] | None = None
-    end = [0]  # of the last packet
-    for frame in _frames(container, stream, end):
-        if isinstance(frame, _Unreadable):
-            if found and frame.begins_an_mp3:
-                notes.append(JOINED)
-            else:
-                failure = failure or damaged(found / rate, frame.reason)
-            continue
-        if failure:
-            raise failure
-        own = frame.layout.nb_channels, frame.sample_rate
-        if kind is None:
-            # interleaved: of more than seven channels PyAV hands over too many planes
-            resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=rate)
-            kind = own
-        if own != kind:
-            raise ClipError(
-                f"changes at {found / rate:.2f} s from {kind[0]} channels at {kind[1]} Hz to "
-                f"{own[0]} at {own[1]} Hz: make a file of each part"
-            )
-        for block in resampler.resample(frame):
-            found += block.samples
-            yield _interleaved(block)
-        if frame.is_corrupt:
-            failure = damaged(found / rate, "its codec finds errors")
+    for packet, frames, reason in _packets(container, stream):
+        if packet is not None:
+            end = max(end, (packet.pos or 0) + packet.size)
+        if reason and packet is not None and found and _mp3_begins(bytes(packet)):
+            joined = True
+        elif reason:
+            failure = failure or damaged(found / rate, reason)
+        for frame in frames:
+            if failure:
+                raise failure
+            own = frame.layout.nb_channels, frame.sample_rate
+            if kind is None:
+                # interleaved: of more than seven channels PyAV hands over too many planes
+                resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=rate)
+                kind = own
+            if own != kind:
+                raise ClipError(
+                    f"changes at {found / rate:.2f} s from {kind[0]} channels at {kind[1]} Hz to "
+                    f"{own[0]} at {own[1]} Hz: make a file of each part"
+                )
+            for block in resampler.resample(frame):
+                found += block.samples
+                yield _interleaved(block)
+            if frame.is_corrupt:
+                failure = damaged(found / rate, "its codec finds errors")
     for block in resampler.resample(None) if kind else ():
         found += block.samples
         yield _interleaved(block)
-    lacking = 0.0 if JOINED in notes else promised - found / rate
+    if joined:
+        notes.append(JOINED)
     exact = container.format.name in _EXACT and stream.codec_context.codec.lossless
-    if lacking > (0.5 / rate if exact else _LENGTH_TOLERANCE_SECONDS):
+    tolerance = 0.5 / rate if exact else _LENGTH_TOLERANCE_SECONDS
+    if found / rate < promised - tolerance:
         raise ClipError(f"is truncated: {promised:.2f} s promised, {found / rate:.2f} s found")
-    if found:
-        _nothing_follows(container, path, end[0])
     if failure and not (promised and found):
         raise failure
+    if found and container.format.name in _ENDING:
+        _refuse_another(path, end)
 
 
-class _Unreadable:
-    """What a packet holds that cannot be decoded, and why."""
+def _packets(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[tuple[av.Packet | None, list[av.AudioFrame], str]]:
+    """Each packet with its frames, or with why it has none."""
+    packets = container.demux(stream)
+    while True:
+        packet = None
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            broken = "a packet is incomplete" if packet.is_corrupt else ""
+            yield packet, [] if broken else packet.decode(), broken
+        except av.error.FFmpegError as error:
+            yield packet, [], _reason(error)
 
-    def __init__(self, reason: str, packet: av.Packet | None) -> None:
-        self.reason = reason
-        # of several MP3 files in one, each begins with a frame that holds no sound
-        self.begins_an_mp3 = packet is not None and _begins_an_mp3(bytes(packet))
 
-
-def _nothing_follows(container: InputContainer, path: Path, end: int) -> None:
-    """Raise where another file of the same kind follows."""
-    if container.format.name not in _ENDING:
-        return
+def _refuse_another(path: Path, end: int) -> None:
+    """Raise where another file of the same kind follows the end of the first."""
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(end)
@@ -140,53 +148,41 @@ def _nothing_follows(container: InputContainer, path: Path, end: int) -> None:
         raise ClipError(f"is several files in one, the second from byte {end + second}")
 
 
-def _frames(
-    container: InputContainer, stream: AudioStream, end: list[int]
-) -> Iterator[av.AudioFrame | _Unreadable]:
-    packets = container.demux(stream)
-    while True:
-        packet = None
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            end[0] = max(end[0], (packet.pos or 0) + packet.size)
-            if packet.is_corrupt:
-                yield _Unreadable("a packet is incomplete", packet)
-            else:
-                yield from packet.decode()
-        except av.error.FFmpegError as error:
-            yield _Unreadable(_reason(error), packet)
-
-
 def _interleaved(block: av.AudioFrame) -> Samples:
     samples = np.asarray(block.to_ndarray(), dtype=np.float32)
     return samples.reshape(-1, block.layout.nb_channels)
 
 
-def _begins_an_mp3(data: bytes) -> bool:
-    return data[:3] == b"ID3" or any(mark in data[:64] for mark in _MP3_HEADERS)
-
-
 def _promised_seconds(container: InputContainer, stream: AudioStream, path: Path) -> float:
     """The length the header declares, 0 where it is absent or only an estimate."""
-    name = container.format.name
-    if name not in _LENGTH_STATED and not (name == "mp3" and _mp3_states_length(path)):
+    name, most = container.format.name, float("inf")
+    if name == "mp3":  # of several files in one FFmpeg makes an estimate
+        rate = stream.codec_context.sample_rate
+        most = _mp3_frames(path) * (1152 if rate >= 32000 else 576) / rate
+    elif name not in _LENGTH_STATED:
         return 0.0
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+        return min(most, float(stream.duration * stream.time_base))
     if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
+        return min(most, container.duration / av.time_base)
     return 0.0
 
 
-def _mp3_states_length(path: Path) -> bool:
-    """Whether the first frame, behind the tag that may come before it, holds the length."""
+def _mp3_begins(data: bytes) -> bool:
+    return data[:3] == b"ID3" or any(mark in data[:64] for mark in _MP3_HEADERS)
+
+
+def _mp3_frames(path: Path) -> int:
+    """How many frames the header of an MP3 promises, behind the tag it may have; 0: unknown."""
     with path.open("rb") as file:
         head = file.read(10)
         tag = int("".join(f"{byte:07b}" for byte in head[6:]) or "0", 2)
         file.seek(10 + tag if head[:3] == b"ID3" else 0)
-        return _begins_an_mp3(file.read(64))
+        data = file.read(96)
+    for mark, number in _MP3_HEADERS.items():
+        if (at := data.find(mark, 0, 64)) >= 0:
+            return int.from_bytes(data[at + number : at + number + 4], "big")
+    return 0
 
 
 def _reason(error: av.error.FFmpegError) -> str:

@@ -111,7 +111,7 @@ def _scale(stream: Stream) -> float:
 def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bool]]:
     """The file's samples, and whether they are in floating point, where any scale is possible."""
     with known.opened(path) as source:
-        if known.container is not None and known.container.soundfile:
+        if known.container.soundfile:
             try:
                 sound = _Sequential(source)
             except soundfile.LibsndfileError as error:
@@ -125,6 +125,8 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bo
                     floats = sound.subtype in ("FLOAT", "DOUBLE")
                     yield Stream(sound.samplerate, blocks, list(known.notes)), floats
                 return
+        if known.short:
+            raise ClipError(known.short)
         with known.opened(path) as anew, ffmpeg.opened(anew) as (container, audio):
             notes = list(known.notes)
             blocks = _gathered(ffmpeg.decoded(container, audio, path, notes), block)

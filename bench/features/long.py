@@ -39,8 +39,7 @@ def encode_long(
         layers: whose frames are wanted.
         decoder: has a thread to decode the next slice while one is encoded.
         slice_seconds: most audio that is encoded at a time, but for a longer single window.
-        on_progress: called with the seconds of audio that passed since the last call; with a
-            negative number where they have to pass again.
+        on_progress: called with the seconds of audio that passed since the last call.
         deadline: `time.time()` after which the clip is given up, or None.
 
     Returns:
@@ -53,13 +52,9 @@ def encode_long(
         StorageError: the frames cannot be written.
     """
     info = encoder.backbone.info
-    reported = 0.0
 
     def consume(sound: Sound) -> tuple[ClipStatistics, float] | None:
-        nonlocal reported
-        if reported:  # the decoder gave up in the middle, and another one begins anew
-            on_progress(-reported)
-            reported = 0.0
+        begun = False
         edges = window.windows(sound.length(source.seconds), sound.rate, info.max_seconds)
         longest = max(stop - start for start, stop in edges)
         at_once = max(1, int(slice_seconds * sound.rate / longest))
@@ -72,7 +67,7 @@ def encode_long(
             closing(_ahead(decoder, slices)) as decoded,
         ):
             for waves in decoded:
-                if reported and deadline is not None and time.time() > deadline:
+                if begun and deadline is not None and time.time() > deadline:
                     return None
                 encoded = encode(encoder, waves, [source.id] * len(waves), [layers] * len(waves))
                 encode_seconds += encoded.seconds
@@ -81,9 +76,8 @@ def encode_long(
                     frames.add(kept)
                 del encoded, kept
                 return_free_memory()
-                seconds = sum(len(wave) for wave in waves) / sound.rate
-                reported += seconds
-                on_progress(seconds)
+                begun = True
+                on_progress(sum(len(wave) for wave in waves) / sound.rate)
             source.check(sound.facts().pcm_sha256)
             frames.store()
         return merger.merged(), encode_seconds
