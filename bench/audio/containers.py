@@ -24,6 +24,8 @@ _UNKNOWN_LENGTH = 0x7FFFF000
 _ENDLESS = 2**63
 # Some recorders count their header, or a part of it, as sound: 44 bytes are the largest in use.
 _HEADER_COUNTED = 44
+# Others fill their files up with zeros.
+_MOST_PADDING = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ class Chunks:
 
     def unaccounted(self, file: BinaryIO, end: int, size: int) -> int:
         """Bytes behind the sound, which ends there, that are in no chunk."""
-        position = end + -end % self.aligned
+        # some writers forget to align what follows
+        return min(self._behind(file, at, size) for at in {end, end + -end % self.aligned})
+
+    def _behind(self, file: BinaryIO, position: int, size: int) -> int:
         for start, name, length, following in self._walk(file, position, size):
             known = all(32 <= byte < 127 for byte in name) and 0 <= length <= size - start
             if not known or name in self.sound or name in CONTAINERS:
@@ -122,10 +127,10 @@ class _View(mmap.mmap):
         super().seek(min(max(0, offset), len(self)))
 
 
-def _au(file: BinaryIO, _size: int) -> Data:
+def _au(file: BinaryIO, _size: int) -> Data | None:
     file.seek(4)
     start, length = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
-    return Data(start, length, length >= _UNKNOWN_LENGTH, (8, ">I"))
+    return Data(start, length, length >= _UNKNOWN_LENGTH, (8, ">I")) if start >= 24 else None
 
 
 def _sphere(file: BinaryIO, _size: int) -> Data | None:
@@ -265,7 +270,7 @@ def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Fra
         return Framing(container, (UNTOLD,))
     if data.length > found:
         reason = f"is truncated: {data.length} bytes promised, {max(0, found)} found"
-        if data.length > found + _HEADER_COUNTED:
+        if data.length > found + _HEADER_COUNTED or found < 0:
             raise ClipError(reason)
         return Framing(container, (), reason, size, data.patch(found))
     left = found - data.length
@@ -274,10 +279,12 @@ def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Fra
         inner = data.chunks.inner
     if not left:
         return Framing(container)
-    if data.length <= inner:
+    if data.length <= inner and found < _UNKNOWN_LENGTH:
         return Framing(container, (NO_LENGTH,), "", size, data.patch(found))
     file.seek(size - left)
-    if left > LEFT_BEHIND or file.read(4) in CONTAINERS:
+    behind = file.read(_MOST_PADDING)
+    foreign = left > LEFT_BEHIND and (left > _MOST_PADDING or any(behind))
+    if foreign or behind[:4] in CONTAINERS:
         raise ClipError(
             f"holds more than its header promises: {data.length} bytes of sound, and {left} "
             "behind them that belong to nothing; write its header anew, or cut them off"

@@ -6,6 +6,7 @@ other sound, without a word.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.audio import notes
 from bench.audio.decode import Inspection
@@ -301,3 +304,46 @@ def test_a_length_that_is_wrong_otherwise_is_refused(kind: Kind, folder: Path) -
     assert "holds more than its header promises" in half
     longer = read(kind, _with_length(kind, written(kind, folder), lambda n: n + 2000), folder)
     assert "is truncated" in longer
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"LIST\x04\0\0\0abcd", b"TAG" + bytes(125), bytes(40_000), b"LIST" + b"\x88\x13\0\0" * 1251],
+    ids=["a chunk", "a tag", "padding", "a chunk of 5000 bytes"],
+)
+@pytest.mark.parametrize("odd", [0, 1])
+def test_what_writers_leave_behind_the_sound_is_no_harm(
+    behind: bytes, odd: int, tmp_path: Path
+) -> None:
+    """Behind an odd number of bytes, too, though it ought to begin at an even one."""
+    wanted = signal(16000)[: 16000 - odd]
+    soundfile.write(tmp_path / "a.wav", wanted, 16000, subtype="PCM_U8")
+    data = (tmp_path / "a.wav").read_bytes()
+    end = data.index(b"data") + 8 + len(wanted)
+    found = read(Kind("soundfile", "WAV", "PCM_U8"), data[:end] + behind, tmp_path)
+    assert found.samples.shape == wanted.shape
+    assert like(found.samples, wanted) > 0.99
+    assert found.notes == []
+
+
+MAGIC = [b"RIFF", b"RIFX", b"RF64", b"FORM", b"riff", b"caff", b".snd", b"NIST", b"OggS", b"fLaC"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    magic=st.sampled_from([*MAGIC, b"\0\0\0\x20ftyp", b"ID3\x04"]),
+    parts=st.lists(
+        st.sampled_from([b"data", b"fmt ", b"ds64", b"SSND", b"WAVE", b"AIFF", b"fLaC\0\0\0\x22"])
+        | st.integers(0, 2**32 - 1).map(lambda n: struct.pack("<I", n))
+        | st.integers(0, 300).map(lambda n: struct.pack(">I", n))
+        | st.binary(max_size=40),
+        max_size=12,
+    ),
+)
+def test_any_bytes_behind_a_known_beginning_are_read_or_refused(
+    magic: bytes, parts: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(magic + b"".join(parts))
+    with contextlib.suppress(ClipError):
+        reading(path, lambda stream: list(stream.blocks))
