@@ -101,14 +101,14 @@ def decoded(
                     f"changes at {found / rate:.2f} s from {kind[0]} channels at {kind[1]} Hz to "
                     f"{own[0]} at {own[1]} Hz: make a file of each part"
                 )
-            for block in resampler.resample(frame):
-                found += block.samples
-                yield _interleaved(block)
+            for samples in _interleaved(resampler, frame, found / rate):
+                found += len(samples)
+                yield samples
             if frame.is_corrupt:
                 failure = damaged(found / rate, "its codec finds errors")
-    for block in resampler.resample(None) if kind else ():
-        found += block.samples
-        yield _interleaved(block)
+    for samples in _interleaved(resampler, None, found / rate) if kind else ():
+        found += len(samples)
+        yield samples
     if joined:
         notes.append(JOINED)
     exact = container.format.name in _EXACT and stream.codec_context.codec.lossless
@@ -148,9 +148,17 @@ def _refuse_another(path: Path, end: int) -> None:
         raise ClipError(f"is several files in one, the second from byte {end + second}")
 
 
-def _interleaved(block: av.AudioFrame) -> Samples:
-    samples = np.asarray(block.to_ndarray(), dtype=np.float32)
-    return samples.reshape(-1, block.layout.nb_channels)
+def _interleaved(
+    resampler: av.AudioResampler, frame: av.AudioFrame | None, seconds: float
+) -> list[Samples]:
+    try:
+        blocks = resampler.resample(frame)
+    except av.error.FFmpegError as error:
+        raise damaged(seconds, _reason(error)) from error
+    return [
+        np.asarray(block.to_ndarray(), dtype=np.float32).reshape(-1, block.layout.nb_channels)
+        for block in blocks
+    ]
 
 
 def _promised_seconds(container: InputContainer, stream: AudioStream, path: Path) -> float:

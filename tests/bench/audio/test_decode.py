@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
+from bench.audio import notes
 from bench.audio.decode import Audio, Inspection, load, resampled, resampled_length
+from bench.audio.stream import reading
 from bench.errors import ClipError
 
 RATE = 16000
@@ -201,6 +203,7 @@ def test_a_wav_written_to_a_pipe_is_read(tmp_path, length):
     data[at : at + 4] = length.to_bytes(4, "little")
     path.write_bytes(data)
     assert len(load(path).samples) == 8000
+    assert reading(path, lambda stream: stream.notes) == [notes.UNTOLD]
 
 
 def test_what_follows_the_data_of_a_wav_is_no_harm(tmp_path):
@@ -310,6 +313,16 @@ def test_a_video_without_sound_is_refused(tmp_path):
             out.mux(stream.encode(one))
     with pytest.raises(ClipError, match="no audio stream"):
         load(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("rate", [0.0, -5.0, 0.4, 2e9, 3e9, np.nan])
+def test_a_rate_that_no_sound_has_is_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a", _tone(), RATE, format="IRCAM", subtype="PCM_16")
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[4:8] = np.float32(rate).tobytes()
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(ClipError):
+        load(tmp_path / "a")
 
 
 def test_a_missing_file_is_no_clip_error(tmp_path):
