@@ -28,6 +28,8 @@ _LENGTH_STATED = (
 _EXACT = ("caf", "flac")
 # Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
 _LENGTH_TOLERANCE_SECONDS = 0.25
+# Some containers count in milliseconds.
+_ROUNDING_SECONDS = 0.002
 # Where FFmpeg stops at the end of a file, and how far behind that another may begin.
 _ENDING = ("flv", "tta", "voc", "wv")
 _NEAR = 1 << 16
@@ -115,7 +117,7 @@ def decoded(
     tolerance = 0.5 / rate if exact else _LENGTH_TOLERANCE_SECONDS
     if found / rate < promised - tolerance:
         raise ClipError(f"is truncated: {promised:.2f} s promised, {found / rate:.2f} s found")
-    if failure and not (promised and found):
+    if failure and not (promised and found / rate > promised - _ROUNDING_SECONDS):
         raise failure
     if found and container.format.name in _ENDING:
         _refuse_another(path, end)
