@@ -103,7 +103,9 @@ def _scale(stream: Stream) -> float:
         return 1.0
     scale = next((scale for scale in _INTEGER_SCALES if peak <= scale), None)
     if scale is None or beyond < _MOSTLY * sounding:
-        raise ClipError(f"holds damaged samples, the highest {peak:.3g}, or has no scale of sound")
+        raise ClipError(
+            f"holds damaged samples, up to {peak:.3g}: neither sound within ±1 nor in integer scale"
+        )
     return scale
 
 
