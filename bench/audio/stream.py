@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bo
     with known.opened(path) as source:
         if known.container.soundfile:
             try:
-                sound = _Sequential(source)
+                sound = _Sequential(os.fsencode(source) if isinstance(source, str) else source)
             except soundfile.LibsndfileError as error:
                 if not known.container.ffmpeg:
                     raise ffmpeg.undecodable(error.error_string) from error
