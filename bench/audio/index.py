@@ -100,7 +100,8 @@ def scan(
         if error:
             failures[place] = error
         else:
-            usable[place] = ScannedClip(clip, digest, *found, notes=tuple(json.loads(notes)))
+            found.append(tuple(json.loads(notes)))
+            usable[place] = ScannedClip(clip, digest, *found)
     return _settle_duplicates(clips, usable, failures)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,14 +37,9 @@ _MOSTLY = 0.1
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 # Sample formats of soundfile in which each sample has its own bytes.
 _LINEAR = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-# Whose versions belong to whatever is remembered of a file.
-DECODERS = " ".join(
-    [
-        f"libsndfile {soundfile.__libsndfile_version__}",
-        *(f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items())),
-        f"PyAV {av.__version__}",
-    ]
-)
+# Whose versions belong to whatever is remembered of a file, in short.
+_VERSIONS = (soundfile.__libsndfile_version__, av.__version__, *sorted(av.library_versions.items()))
+DECODERS = hashlib.sha256(repr(_VERSIONS).encode()).hexdigest()[:8]
 # About 5 s of 48 kHz mono; the channels of a file share it, and its header does not enlarge it.
 BLOCK = 1 << 18
 
