@@ -57,6 +57,8 @@ class BackboneInfo:
             `Weights.commit` then says what it was; `local` of a path.
         licence: SPDX name of the weights' licence (or of the code, where there are no weights).
         sample_rate: in Hz, what `encode` expects.
+        own_rate: True where clips keep the rate of their files, of which `encode_at` is told. Not
+            for a backbone that is trainable.
         layers: how many representations `encode` returns, the one before the first block included.
         width: features per frame of the last layer.
         frame_rate: frames per second of the last layer.
@@ -95,9 +97,15 @@ class BackboneInfo:
     parameters: int = 0
     trainable: bool = False
     small_layers: int | None = None
+    own_rate: bool = False
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     thread_safe: bool = True
     version: int = 1
+
+    @property
+    def resampled_to(self) -> int | None:
+        """Samples per second that clips are brought to; None where each keeps its own."""
+        return None if self.own_rate else self.sample_rate
 
     @property
     def needs_weights(self) -> bool:
@@ -199,6 +207,17 @@ class Backbone(ABC):
         Returns:
             Frames of every layer, in float32 or the dtype given to `load`.
         """
+
+    def encode_at(self, waves: torch.Tensor, lengths: torch.Tensor, rates: torch.Tensor) -> Frames:
+        """Encode clips of which each has a rate of its own; by default they all have the same.
+
+        Args:
+            waves: as for `encode`, but for the rate.
+            lengths: as for `encode`.
+            rates: int64 (batch,), samples per second of each clip; `info.sample_rate` unless
+                `info.own_rate`.
+        """
+        return self.encode(waves, lengths)
 
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder; 0 for hand-made features."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from backbones import STEM, Backbone
+import numpy as np
+
+from backbones import STEM, Backbone, BackboneError, Frames
 from backbones.weights import resolve
-from bench.audio.batch import Wave, batches, normalise
+from bench.audio.batch import Wave, WindowBatch, batches, normalise
 from bench.features import statistics
 from bench.features.frames import ClipFrames
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 from bench.features.statistics import ClipStatistics
 from bench.plugins import BACKBONES
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load(settings: FeatureSettings) -> Backbone:
@@ -47,78 +53,125 @@ class LoadedBackbone:
     batch: int
 
 
-@dataclass
-class Encoded:
-    """What the backbone gave for some windows, in order, and seconds inside `Backbone.encode`."""
+@dataclass(frozen=True)
+class Window:
+    """What is encoded: samples (n,), how many make a second, and the layers whose frames are kept.
 
-    statistics: list[ClipStatistics]
-    frames: list[dict[int, ClipFrames]]
-    seconds: float
+    It is no longer than the backbone accepts.
+    """
+
+    wave: Wave
+    rate: int
+    layers: Collection[int] = ()
 
 
-def encode(
-    encoder: LoadedBackbone,
-    windows: Sequence[Wave],
-    clips: Sequence[str],
-    wanted: Sequence[Collection[int]],
-) -> Encoded:
+@dataclass(frozen=True)
+class EncodedWindow:
+    """What the backbone gave for a window: statistics of every layer, and frames of some."""
+
+    statistics: ClipStatistics
+    frames: dict[int, ClipFrames]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why nothing the backbone gave for a window, or for a clip, can be used: one sentence."""
+
+    reason: str
+
+
+Made = EncodedWindow | Unusable
+
+
+def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Made], float]:
     """Pass windows through the backbone.
 
-    Args:
-        encoder: the backbone.
-        windows: float32 (samples,) each, none longer than the backbone accepts.
-        clips: the id of each window's clip, for errors.
-        wanted: layers whose frames are kept, of each window.
+    Returns:
+        What it gave for each window, in order, and seconds inside `Backbone.encode`.
 
     Raises:
-        ExtractionError: NaN or infinite features, which names the clip; or the backbone has no
-            such layer.
+        ExtractionError: the backbone has no such layer.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
     """
     import torch
 
-    backbone, device = encoder.backbone, encoder.device
-    info = backbone.info
-    prepared = [normalise(wave) for wave in windows] if info.normalised else list(windows)
-    results: dict[int, ClipStatistics] = {}
-    kept: list[dict[int, ClipFrames]] = [{} for _ in windows]
+    info = encoder.backbone.info
+    waves = [normalise(one.wave) if info.normalised else one.wave for one in windows]
+    found: dict[int, Made] = {}
     seconds = 0.0
     with torch.inference_mode():
-        for batch in batches(prepared, encoder.batch, equal_lengths=not info.attention_mask):
-            waves, lengths = batch.waves.to(device), batch.lengths.to(device)
-            began = time.perf_counter()
-            frames = backbone.encode(waves, lengths)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            seconds += time.perf_counter() - began
-            try:
-                results.update(zip(batch.rows, statistics.of_batch(frames), strict=True))
-            except FloatingPointError as error:
-                involved = ", ".join(clips[row] for row in batch.rows)
-                raise ExtractionError(
-                    f"backbone '{info.name}' returned unusable features ({error}; clips of the "
-                    f"batch: {involved}); check the clips and the weights"
-                ) from error
-            of_batch = {wanted_layer for row in batch.rows for wanted_layer in wanted[row]}
-            for layer in of_batch:
-                if layer == STEM:
-                    hidden, valid = backbone.stem(waves, lengths)
-                elif layer < len(frames.hidden):
-                    hidden, valid = frames.hidden[layer], frames.lengths[layer]
-                else:
-                    raise ExtractionError(
-                        f"backbone '{info.name}' has layers 0 to {len(frames.hidden) - 1}, and "
-                        f"none is called {layer}"
-                    )
-                for position, row in enumerate(batch.rows):
-                    if layer in wanted[row]:
-                        own = hidden[position, : int(valid[position])]
-                        try:
-                            kept[row][layer] = ClipFrames.of(own)
-                        except FloatingPointError as error:
-                            raise ExtractionError(
-                                f"backbone '{info.name}' returned unusable frames for clip "
-                                f"'{clips[row]}' at layer {layer} ({error}); check the clip and "
-                                "the weights"
-                            ) from error
-    return Encoded([results[row] for row in range(len(windows))], kept, seconds)
+        for batch in batches(waves, encoder.batch, equal_lengths=not info.attention_mask):
+            made, took = _pass(encoder, batch, windows)
+            seconds += took
+            if len(made) > 1:
+                # none is blamed for what it may have from its neighbours
+                for row in [row for row, one in made.items() if isinstance(one, Unusable)]:
+                    (alone,) = batches([waves[row]], 1, equal_lengths=True)
+                    again, took = _pass(encoder, replace(alone, rows=[row]), windows)
+                    made |= again
+                    seconds += took
+            found |= made
+    return [found[row] for row in range(len(windows))], seconds
+
+
+def _pass(
+    encoder: LoadedBackbone, batch: WindowBatch, windows: Sequence[Window]
+) -> tuple[dict[int, Made], float]:
+    """What the backbone gave for each row of a batch, and seconds inside `Backbone.encode`."""
+    import torch
+
+    backbone, device = encoder.backbone, encoder.device
+    waves, lengths = batch.waves.to(device), batch.lengths.to(device)
+    own = [windows[row] for row in batch.rows]
+    rates = torch.tensor([window.rate for window in own], device=device)
+    began = time.perf_counter()
+    refusal = None
+    try:
+        frames = backbone.encode_at(waves, lengths, rates)
+    except BackboneError as error:
+        refusal = str(error)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    if refusal is not None:
+        return {row: Unusable(refusal) for row in batch.rows}, seconds
+    wanted = {layer for window in own for layer in window.layers}
+    stem = backbone.stem(waves, lengths) if STEM in wanted else None
+    if missing := [layer for layer in wanted if layer >= len(frames.hidden)]:
+        raise ExtractionError(
+            f"backbone '{backbone.info.name}' has layers 0 to {len(frames.hidden) - 1}, and "
+            f"none is called {missing[0]}"
+        )
+    made: dict[int, Made] = {}
+    for position, (row, window) in enumerate(zip(batch.rows, own, strict=True)):
+        try:
+            made[row] = _made(frames, stem, position, window.layers)
+        except FloatingPointError as error:
+            made[row] = Unusable(
+                f"backbone '{backbone.info.name}' makes features of it that cannot be used "
+                f"({error}); its loudest sample is {_loudest(window.wave):.3g}, and full scale is 1"
+            )
+    return made, seconds
+
+
+def _made(
+    frames: Frames,
+    stem: tuple[torch.Tensor, torch.Tensor] | None,
+    position: int,
+    layers: Collection[int],
+) -> EncodedWindow:
+    kept = {}
+    for layer in layers:
+        found = stem if layer == STEM else (frames.hidden[layer], frames.lengths[layer])
+        assert found is not None
+        hidden, valid = found
+        try:
+            kept[layer] = ClipFrames.of(hidden[position, : int(valid[position])])
+        except FloatingPointError as error:
+            name = "the feature encoder" if layer == STEM else f"layer {layer}"
+            raise FloatingPointError(f"{error} in the frames of {name}") from error
+    return EncodedWindow(statistics.of_row(frames, position), kept)
+
+
+def _loudest(wave: Wave) -> float:
+    return float(np.abs(wave).max(initial=0.0))

@@ -48,6 +48,10 @@ class ShardTiming:
     peak_rss_mb: float
 
 
+# Their folder in that of the feature set.
+_UNUSABLE = "unusable"
+
+
 @contextmanager
 def storing(folder: Path) -> Iterator[None]:
     """Say what to do where the cache cannot be written, as a `StorageError`."""
@@ -71,6 +75,9 @@ class FeatureSet:
     Args:
         root: folder of the feature cache.
         settings: everything that changes the numbers.
+
+    Attributes:
+        unusable: why clips are left out of which the backbone makes nothing that can be used.
     """
 
     def __init__(self, root: Path, settings: FeatureSettings) -> None:
@@ -80,6 +87,10 @@ class FeatureSet:
         self._timings: dict[Path, ShardTiming] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             self._index(path)
+        self.unusable = {
+            path.stem: path.read_text(encoding="utf-8")
+            for path in sorted((self.folder / _UNUSABLE).glob("*.txt"))
+        }
 
     def _index(self, path: Path) -> None:
         try:
@@ -124,6 +135,16 @@ class FeatureSet:
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata)
         self._index(path)
+
+    def leave_out(self, clip: str, reason: str) -> None:
+        """Remember that the backbone makes nothing of a clip that can be used.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        with storing(self.folder), replacing(self.folder / _UNUSABLE / f"{clip}.txt") as partial:
+            partial.write_text(reason, encoding="utf-8")
+        self.unusable[clip] = reason
 
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
         """Timings of the shards that hold `clips`, oldest first."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from bench import paths
 from bench.audio import recordings
 from bench.audio.index import ScannedClip, scan
-from bench.clips import Task, shortened
+from bench.clips import Exclusion, Task, shortened
 from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.plan import FoldedTask
 from bench.progress import Reporter
 from bench.protocols import table as protocols
-from bench.protocols.fold import Split
+from bench.protocols.fold import Fold, Split
 
 
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
@@ -57,6 +60,54 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     )
     notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
     return FoldedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
+
+
+def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> FoldedTask:
+    """The same folds without the clips that a backbone cannot use.
+
+    Args:
+        folded: the task as it is folded for every backbone.
+        reasons: why a clip cannot be used, by the sha256 of its samples.
+        backbone: its name, for the note.
+    """
+    kept = np.array([clip.pcm_sha256 not in reasons for clip in folded.clips])
+    if kept.all():
+        return folded
+    clips = tuple(clip for clip, own in zip(folded.clips, kept, strict=True) if own)
+    left_out = tuple(
+        Exclusion(clip.clip.id, reasons[clip.pcm_sha256])
+        for clip, own in zip(folded.clips, kept, strict=True)
+        if not own
+    )
+    places = np.cumsum(kept) - 1
+    splits, unfit = {}, dict(folded.unfit)
+    for protocol, split in folded.splits.items():
+        folds = []
+        for fold in split.folds:
+            train, validation, test = (
+                places[part[kept[part]]] for part in (fold.train, fold.validation, fold.test)
+            )
+            groups = tuple(sorted({clips[i].clip.group for i in test.tolist()}))
+            folds.append(Fold(fold.index, train, validation, test, groups))
+        if all(len(part) for own in folds for part in (own.train, own.validation, own.test)):
+            splits[protocol] = replace(split, folds=tuple(folds))
+        else:
+            unfit[protocol] = (
+                f"without the clips that {backbone} cannot use, a fold of {protocol} has nothing "
+                f"to train on or to test; the first: {left_out[0].clip}: {left_out[0].reason}"
+            )
+    note = (
+        f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''} left out of the rows of "
+        f"{backbone}: {shortened([f'{one.clip}: {one.reason}' for one in left_out])}"
+    )
+    return replace(
+        folded,
+        clips=clips,
+        excluded=(*folded.excluded, *left_out),
+        splits=splits,
+        unfit=unfit,
+        notes=(*folded.notes, note),
+    )
 
 
 def _shared_sound(

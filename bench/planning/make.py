@@ -46,7 +46,8 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
             left_out.append(error)  # the other tasks are run all the same
             continue
         plans.append(plan_task(folded, spec, studies, reporter, download=download))
-        notes.extend(folded.notes)
+        rows = (row.folded.notes for row in plans[-1].backbones)
+        notes.extend(dict.fromkeys(note for own in (folded.notes, *rows) for note in own))
         notes.extend(note for split in folded.splits.values() for note in split.notes)
         notes.extend(f"{protocol}: {reason}" for protocol, reason in folded.unfit.items())
     if not plans:
