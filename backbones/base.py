@@ -5,6 +5,7 @@ Nothing here imports torch at import time, so that listing plugins stays instant
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +36,14 @@ class NotTrainable(BackboneError):
     """The backbone has nothing to train, or its plugin does not offer it."""
 
 
+# Escape codes with which libraries set off their advice on a terminal.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
 def first_line(error: Exception) -> str:
     """What an error of a library says, on one line, for the message of a `BackboneError`."""
-    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
+    line = _COLOURS.sub("", str(error)).strip().partition("\n")[0]
+    return line.rstrip(":") or type(error).__name__
 
 
 # What comes before layer 0: the output of the feature encoder, which fine-tuning leaves frozen.

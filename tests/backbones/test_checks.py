@@ -202,7 +202,7 @@ def test_weights_of_no_use_fail_one_backbone_and_the_others_go_on(
     names = ["xlsr", "logmel"]
     broken, right = (examine(BACKBONES.get(name), pretrained=True) for name in names)
     assert not broken.passed
-    assert "xlsr needs config.json" in str(broken.problem)
+    assert "xlsr lacks config.json" in str(broken.problem)
     assert right.passed
 
 
