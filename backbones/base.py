@@ -176,6 +176,33 @@ class Frames:
         return cls(tuple(hidden), (lengths,) * len(hidden))
 
 
+def misshapen(found: object, clips: int) -> str | None:
+    """What is wrong with the shape of what `encode` returned for so many clips, and what to do.
+
+    None where nothing is; whether valid lengths are right is another question.
+    """
+    if not isinstance(found, Frames):
+        return (
+            f"encode returns a {type(found).__name__} instead of Frames: return "
+            "Frames.same_lengths(layers, lengths), with a tensor (batch, frames, width) per layer"
+        )
+    for number, (hidden, lengths) in enumerate(zip(found.hidden, found.lengths, strict=True)):
+        shape = tuple(hidden.shape)
+        remedy = "return one vector per clip and frame"
+        if len(shape) == 3 and shape[0] == clips:
+            longest = int(lengths.max())
+            if not shape[1] < longest == shape[2]:
+                continue
+            remedy = f"return hidden.transpose(1, 2), since width comes before the {longest} frames"
+        elif len(shape) == 3 and shape[1] == clips:
+            remedy = "return hidden.transpose(0, 1), since time comes before the clips"
+        return (
+            f"layer {number} of {clips} clips is {shape} instead of (batch, frames, width): "
+            f"{remedy}"
+        )
+    return None
+
+
 class Backbone(ABC):
     """A speech encoder: waveform → frames, for every layer.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backbones import STEM, Backbone, BackboneError, Frames
+from backbones.base import misshapen
 from backbones.weights import resolve
 from bench.audio.batch import Wave, WindowBatch, batches, normalise
 from bench.features import statistics
@@ -135,6 +136,8 @@ def _pass(
     seconds = time.perf_counter() - began
     if refusal is not None:
         return {row: Unusable(refusal) for row in batch.rows}, seconds
+    if wrong := misshapen(frames, len(own)):
+        raise ExtractionError(f"backbone '{backbone.info.name}': {wrong}")
     wanted = {layer for window in own for layer in window.layers}
     stem = backbone.stem(waves, lengths) if STEM in wanted else None
     if missing := [layer for layer in wanted if layer >= len(frames.hidden)]:

@@ -12,6 +12,7 @@ from backbones import Backbone, BackboneError, BackboneInfo, Frames, Weights
 from bench.audio import window
 from bench.features.encode import EncodedWindow, LoadedBackbone, Unusable, Window, encode
 from bench.features.key import FeatureSettings
+from bench.features.source import ExtractionError
 
 RATE = 16_000
 INFO = BackboneInfo(
@@ -118,6 +119,18 @@ def test_what_is_too_loud_to_be_normalised_does_not_become_silence() -> None:
     (made,), _ = encode(LoadedBackbone(backbone, "cpu", 8), [Window(huge, RATE)])
     assert isinstance(made, Unusable)
     assert "loudest sample is 1e+20" in made.reason
+
+
+class PutsTimeFirst(ListensUnscaled):
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        return Frames.same_lengths([waves.T[..., None]], lengths)
+
+
+def test_frames_with_time_first_are_refused_and_no_clip_is_blamed() -> None:
+    backbone = PutsTimeFirst(Weights("random-init"))
+    windows = [Window(np.ones(RATE // 10, dtype=np.float32), RATE)] * 3
+    with pytest.raises(ExtractionError, match=r"\(1600, 3, 1\) instead of .* time comes before"):
+        encode(LoadedBackbone(backbone, "cpu", 8), windows)
 
 
 class KeepsRates(ListensUnscaled):
