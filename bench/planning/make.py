@@ -80,7 +80,8 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
         for head in spec.heads:
             HEADS.get(head)
     except BackboneError as error:
-        raise UserError(str(error)) from error
+        other = "; or run the preset on another one with --backbone" if spec.preset else ""
+        raise UserError(f"{error}{other}") from error
     every = {
         "tasks": tasks.names(),
         "backbones": BACKBONES.names(),
