@@ -27,8 +27,8 @@ INFO = BackboneInfo(
 WINDOW = 400
 HOP = 160
 N_FFT = 512
-# Least power of a band, above the logarithm of nothing. It does clip recordings: 13.5 % of all cells
-# of the RAVDESS clips, whose margins are near silent, are raised to it.
+# Least power of a band, above the logarithm of nothing. Recordings lie below it too: 13.5 % of all
+# cells of the RAVDESS clips, whose margins are near silent, are raised to it.
 FLOOR = 1e-10
 
 
