@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
@@ -55,7 +50,7 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     """Run every cell of a plan that is not done.
 
     Args:
-        plan: made while holding `exclusive`.
+        plan: made while holding its results folder (`files.exclusive`).
         reporter: where progress goes.
         executor: where jobs run; by default on this machine, for as long as the budget says.
 
@@ -74,34 +69,6 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
                 features = row.backbone.extraction.features()
                 run.tune(run.without_unusable(row), features, cache_hit=not extracted)
     return run.summary
-
-
-@contextmanager
-def exclusive(results: Path) -> Iterator[None]:
-    """Hold a results folder: only one run at a time writes it.
-
-    The lock ends with the process, however it ends.
-
-    Raises:
-        UserError: another run holds the folder, or it cannot be written.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(results / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another voxgrid run is writing to {results}; wait for it, or use --results"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"the results folder {results} cannot be written ({error.strerror}); make it "
-            "writable or choose another with --results"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)
