@@ -108,13 +108,8 @@ class NemoEncoder(Backbone):
             self._preprocessor = built(self.info.name, FEATURES, features).to(device)
         if path is not None:
             source = f"{self.info.name}: {path}"
-            load_strictly(
-                network,
-                tensors,
-                source=source,
-                prefix="encoder.",
-                remedy=how_to_get(self.info),
-            )
+            remedy = how_to_get(self.info)
+            load_strictly(network, tensors, source=source, prefix="encoder.", remedy=remedy)
         self._parameters = sum(parameter.numel() for parameter in network.parameters())
         self.keep(network, device, dtype)
 

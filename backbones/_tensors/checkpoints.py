@@ -45,14 +45,7 @@ def buildable(name: str, what: str, library: str) -> Iterator[None]:
 
 
 def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = False) -> Any:
-    """Read a pickle of tensors and of nothing else; `WeightsMismatch` otherwise.
-
-    Args:
-        file: as `torch.save` writes it.
-        what: the file, for the message, which ends in the remedy.
-        remedy: what to do, as a clause.
-        mmap: whether tensors stay in the file until they are read.
-    """
+    """Read a pickle of tensors and of nothing else, or say `what` it is and what to do."""
     import torch
 
     try:
@@ -63,13 +56,11 @@ def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = 
     except pickle.UnpicklingError as error:
         # the rest of what torch says is how to switch this protection off
         named = re.search(r"GLOBAL (\S+)", str(error))
-        why = "which is damaged, or whose pickle holds something else than tensors"
-        if named:
-            why = (
-                f"whose pickle holds something else than tensors (it asks to call {named[1]}, and "
-                "code in a file is never run)"
-            )
-        raise WeightsMismatch(f"cannot read {what}, {why}; {remedy}") from error
+        call = f" (it asks to call {named[1]}, and code in a file is never run)" if named else ""
+        raise WeightsMismatch(
+            f"cannot read {what}, whose pickle is damaged or holds something else than "
+            f"tensors{call}; {remedy}"
+        ) from error
     except (EOFError, OSError, RuntimeError) as error:
         raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
 

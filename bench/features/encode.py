@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backbones import STEM, Backbone, BackboneError, Frames
+from backbones import STEM, Backbone, BackboneError
 from backbones.base import misshapen
 from backbones.weights import resolve
 from bench.audio.batch import Wave, WindowBatch, batches, normalise
@@ -19,9 +18,6 @@ from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 from bench.features.statistics import ClipStatistics
 from bench.plugins import BACKBONES
-
-if TYPE_CHECKING:
-    import torch
 
 
 def load(settings: FeatureSettings) -> Backbone:
@@ -91,7 +87,7 @@ def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Mad
         What it gave for each window, in order, and seconds inside `Backbone.encode`.
 
     Raises:
-        ExtractionError: the backbone has no such layer.
+        ExtractionError: the backbone has no such layer, or returns no frames.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
     """
     import torch
@@ -103,15 +99,13 @@ def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Mad
     with torch.inference_mode():
         for batch in batches(waves, encoder.batch, equal_lengths=not info.attention_mask):
             made, took = _pass(encoder, batch, windows)
-            seconds += took
-            if len(made) > 1:
-                # none is blamed for what it may have from its neighbours
-                for row in [row for row, one in made.items() if isinstance(one, Unusable)]:
-                    (alone,) = batches([waves[row]], 1, equal_lengths=True)
-                    again, took = _pass(encoder, replace(alone, rows=[row]), windows)
-                    made |= again
-                    seconds += took
+            # none is blamed for what it may have from its neighbours
+            blamed = [row for row, one in made.items() if isinstance(one, Unusable)]
+            for row in blamed if len(made) > 1 else ():
+                (alone,) = batches([waves[row]], 1, equal_lengths=True)
+                made |= _pass(encoder, replace(alone, rows=[row]), windows)[0]
             found |= made
+            seconds += took
     return [found[row] for row in range(len(windows))], seconds
 
 
@@ -122,59 +116,41 @@ def _pass(
     import torch
 
     backbone, device = encoder.backbone, encoder.device
+    name = backbone.info.name
     waves, lengths = batch.waves.to(device), batch.lengths.to(device)
     own = [windows[row] for row in batch.rows]
     rates = torch.tensor([window.rate for window in own], device=device)
     began = time.perf_counter()
-    refusal = None
     try:
         frames = backbone.encode_at(waves, lengths, rates)
     except BackboneError as error:
-        refusal = str(error)
+        return dict.fromkeys(batch.rows, Unusable(str(error))), 0.0
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
-    if refusal is not None:
-        return {row: Unusable(refusal) for row in batch.rows}, seconds
     if wrong := misshapen(frames, len(own)):
-        raise ExtractionError(f"backbone '{backbone.info.name}': {wrong}")
+        raise ExtractionError(f"backbone '{name}': {wrong}")
+    layers = dict(enumerate(zip(frames.hidden, frames.lengths, strict=True)))
     wanted = {layer for window in own for layer in window.layers}
-    stem = backbone.stem(waves, lengths) if STEM in wanted else None
-    if missing := [layer for layer in wanted if layer >= len(frames.hidden)]:
+    if STEM in wanted:
+        layers[STEM] = backbone.stem(waves, lengths)
+    if missing := wanted - layers.keys():
         raise ExtractionError(
-            f"backbone '{backbone.info.name}' has layers 0 to {len(frames.hidden) - 1}, and "
-            f"none is called {missing[0]}"
+            f"backbone '{name}' has layers 0 to {len(frames.hidden) - 1}, and none is called "
+            f"{min(missing)}"
         )
     made: dict[int, Made] = {}
     for position, (row, window) in enumerate(zip(batch.rows, own, strict=True)):
         try:
-            made[row] = _made(frames, stem, position, window.layers)
+            kept = {}
+            for layer in window.layers:
+                hidden, valid = layers[layer]
+                kept[layer] = ClipFrames.of(hidden[position, : int(valid[position])])
+            made[row] = EncodedWindow(statistics.of_row(frames, position), kept)
         except FloatingPointError as error:
+            loudest = float(np.abs(window.wave).max())
             made[row] = Unusable(
-                f"backbone '{backbone.info.name}' makes features of it that cannot be used "
-                f"({error}); its loudest sample is {_loudest(window.wave):.3g}, and full scale is 1"
+                f"backbone '{name}' makes features of it that cannot be used ({error}); its "
+                f"loudest sample is {loudest:.3g}, and full scale is 1"
             )
     return made, seconds
-
-
-def _made(
-    frames: Frames,
-    stem: tuple[torch.Tensor, torch.Tensor] | None,
-    position: int,
-    layers: Collection[int],
-) -> EncodedWindow:
-    kept = {}
-    for layer in layers:
-        found = stem if layer == STEM else (frames.hidden[layer], frames.lengths[layer])
-        assert found is not None
-        hidden, valid = found
-        try:
-            kept[layer] = ClipFrames.of(hidden[position, : int(valid[position])])
-        except FloatingPointError as error:
-            name = "the feature encoder" if layer == STEM else f"layer {layer}"
-            raise FloatingPointError(f"{error} in the frames of {name}") from error
-    return EncodedWindow(statistics.of_row(frames, position), kept)
-
-
-def _loudest(wave: Wave) -> float:
-    return float(np.abs(wave).max(initial=0.0))

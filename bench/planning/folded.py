@@ -65,20 +65,16 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
 def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> FoldedTask:
     """The same folds without the clips that a backbone cannot use.
 
-    Args:
-        folded: the task as it is folded for every backbone.
-        reasons: why a clip cannot be used, by the sha256 of its samples.
-        backbone: its name, for the note.
+    `reasons` are why, by the sha256 of the clips' samples.
     """
     kept = np.array([clip.pcm_sha256 not in reasons for clip in folded.clips])
-    if kept.all():
-        return folded
-    clips = tuple(clip for clip, own in zip(folded.clips, kept, strict=True) if own)
+    clips = tuple(clip for clip in folded.clips if clip.pcm_sha256 not in reasons)
     left_out = tuple(
         Exclusion(clip.clip.id, reasons[clip.pcm_sha256])
-        for clip, own in zip(folded.clips, kept, strict=True)
-        if not own
+        for clip in folded.clips
+        if clip.pcm_sha256 in reasons
     )
+    named = shortened([f"{one.clip}: {one.reason}" for one in left_out])
     places = np.cumsum(kept) - 1
     splits, unfit = {}, dict(folded.unfit)
     for protocol, split in folded.splits.items():
@@ -89,25 +85,14 @@ def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> Fo
             )
             groups = tuple(sorted({clips[i].clip.group for i in test.tolist()}))
             folds.append(Fold(fold.index, train, validation, test, groups))
-        if all(len(part) for own in folds for part in (own.train, own.validation, own.test)):
-            splits[protocol] = replace(split, folds=tuple(folds))
-        else:
-            unfit[protocol] = (
-                f"without the clips that {backbone} cannot use, a fold of {protocol} has nothing "
-                f"to train on or to test; the first: {left_out[0].clip}: {left_out[0].reason}"
-            )
-    note = (
-        f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''} left out of the rows of "
-        f"{backbone}: {shortened([f'{one.clip}: {one.reason}' for one in left_out])}"
-    )
-    return replace(
-        folded,
-        clips=clips,
-        excluded=(*folded.excluded, *left_out),
-        splits=splits,
-        unfit=unfit,
-        notes=(*folded.notes, note),
-    )
+        splits[protocol] = replace(split, folds=tuple(folds))
+        if not all(len(part) for own in folds for part in (own.train, own.validation, own.test)):
+            del splits[protocol]
+            unfit[protocol] = f"too few clips are left of those that {backbone} can use ({named})"
+    count = f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''}"
+    note = f"{count} left out of the rows of {backbone}: {named}"
+    excluded, notes = (*folded.excluded, *left_out), (*folded.notes, note)
+    return replace(folded, clips=clips, excluded=excluded, splits=splits, unfit=unfit, notes=notes)
 
 
 def _shared_sound(

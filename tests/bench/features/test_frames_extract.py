@@ -291,7 +291,7 @@ def test_a_clip_whose_frames_are_not_finite_is_left_out_alone_and_for_good(
     features = job.features()
     assert [source.pcm_sha256 in features for source in sources] == [True, False, True]
     (reason,) = features.unusable.values()
-    assert "NaN or infinite values in the frames of the feature encoder" in reason
+    assert "cannot be used (NaN or infinite values)" in reason
     assert pending(features, job.sources, job.frames) == []
 
 
