@@ -56,11 +56,10 @@ def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = 
     except pickle.UnpicklingError as error:
         # the rest of what torch says is how to switch this protection off
         named = re.search(r"GLOBAL (\S+)", str(error))
-        call = f" (it asks to call {named[1]}, and code in a file is never run)" if named else ""
-        raise WeightsMismatch(
-            f"cannot read {what}, whose pickle is damaged or holds something else than "
-            f"tensors{call}; {remedy}"
-        ) from error
+        why = "is damaged or holds something else than tensors"
+        if named:
+            why = f"asks to call {named[1]}, something else than tensors, and no code in it is run"
+        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
     except (EOFError, OSError, RuntimeError) as error:
         raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
 

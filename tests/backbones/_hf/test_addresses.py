@@ -454,7 +454,7 @@ def test_a_pickle_with_code_is_not_run(name: str, saved: Saved, tmp_path: Path) 
             (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Payload()}))
         message = refusal(folder)
         assert "cannot read" in message
-        assert "whose pickle holds something else than tensors" in message
+        assert "something else than tensors" in message
         # neither what torch says of its own protection, nor how to lose what may be the only copy
         for advice in ("weights_only", "\x1b", "trust", "elete"):
             assert advice not in message
