@@ -145,7 +145,7 @@ def test_a_pickle_with_code_is_refused(tmp_path, tensors):
     config = new_style(quartznet_config("small"))
     path = write_nemo(tmp_path / "q.nemo", config, {**tensors, "code": Exploit()})
     with pytest.raises(
-        WeightsMismatch, match=r"than tensors \(it asks to call posix\.getcwd, "
+        WeightsMismatch, match=r"asks to call posix\.getcwd, something else"
     ) as caught:
         loaded(path)
     for advice in ("weights_only", "\x1b", "trust", "elete"):
