@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from bench.commands.check import check
@@ -12,7 +14,7 @@ from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.run import run
-from bench.commands.shell import fail
+from bench.commands.shell import at_home, fail, open_streams
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
@@ -36,8 +38,10 @@ def main() -> None:
     """Entry point: errors are one sentence on standard error, and code 2 is the user's mistake."""
     from backbones import BackboneError
 
+    open_streams()
+    arguments = map(at_home, sys.argv[1:])
     try:
-        app()
+        app(list(arguments))
     except (UserError, DataUnavailable, BackboneError) as error:
         fail(str(error), 2)
     except VoxgridError as error:

@@ -8,16 +8,21 @@ from pathlib import Path
 import platformdirs
 
 
+def expanded(path: Path | str) -> Path:
+    """Return a path with `~` or `~user` at its beginning replaced, where there is such a home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 pathlib raises where there is none
+
+
 def data_root() -> Path | None:
     """Return the folder named by `VOXGRID_DATA`, or None where it is unset or empty."""
     value = os.environ.get("VOXGRID_DATA", "")
-    return Path(value).expanduser() if value else None
+    return expanded(value) if value else None
 
 
 def cache_dir() -> Path:
     """Return `VOXGRID_CACHE`, or the user's cache folder for voxgrid (not created here)."""
     value = os.environ.get("VOXGRID_CACHE", "")
-    return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("voxgrid"))
+    return expanded(value) if value else Path(platformdirs.user_cache_dir("voxgrid"))
 
 
 def portable(path: Path) -> tuple[str, str]:

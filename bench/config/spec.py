@@ -16,9 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.config import presets
 from bench.config.grid import Control
 from bench.errors import UserError, nearest
+from bench.paths import expanded
 
 FILE_NAME = "grid.toml"
 _DURATION = re.compile(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?\s*", re.I)
+
+# Fields that belong to one run, and so are no keys of the file.
+_OF_ONE_RUN = ("control", "preset", "replace")
 
 # Settings by name, table by table, as TOML holds them.
 Layer = Mapping[str, Any]
@@ -62,9 +66,9 @@ class FineTuneSettings(_Settings):
 class RunSpec(_Settings):
     """What to run, and how.
 
-    Every field but `control` and `preset` is a key of `grid.toml`, and every one an option of
-    `voxgrid run` and `voxgrid plan`, whose help its description is. An empty list stands for
-    everything there is (of the task, for protocols).
+    Every field but `control`, `preset` and `replace` is a key of `grid.toml`, and every one an
+    option of `voxgrid run` and `voxgrid plan`, whose help its description is. An empty list stands
+    for everything there is (of the task, for protocols).
     """
 
     tasks: Annotated[tuple[str, ...], Field(description="Task; repeatable.")] = (
@@ -122,6 +126,10 @@ class RunSpec(_Settings):
         ),
     ] = None
 
+    replace: Annotated[
+        bool, Field(description="Replace finished records that were made with other settings.")
+    ] = False
+
     @property
     def accelerator(self) -> bool:
         """Whether backbones run on something faster than the processor."""
@@ -131,6 +139,11 @@ class RunSpec(_Settings):
     def seconds(self) -> float | None:
         """The budget in seconds; None without one."""
         return None if self.budget is None else parse_duration(self.budget)
+
+    @field_validator("results", "leaderboard")
+    @classmethod
+    def _paths_know_home(cls, value: Path) -> Path:
+        return expanded(value)
 
     @field_validator("budget")
     @classmethod
@@ -199,7 +212,7 @@ def _read(path: Path | None) -> Layer:
         found = tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{source} is no valid TOML: {error}") from error
-    for key in ("control", "preset"):
+    for key in _OF_ONE_RUN:
         if key in found:
             raise UserError(f"{source} has an unknown key '{key}'; give it as --{key}")
     return found
@@ -243,7 +256,7 @@ def _explain(error: ValidationError, source: Path) -> str:
         known = [
             name
             for name in tables.get(first["loc"][0], RunSpec).model_fields
-            if name not in ("control", "preset")
+            if name not in _OF_ONE_RUN
         ]
         return f"{source} has an unknown key '{key}'; {nearest(str(first['loc'][-1]), known)}"
     return f"{source} or the command line: '{key}' is not usable: {first['msg']}"

@@ -14,6 +14,7 @@ from bench.planning.plan import Plan, TaskPlan
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.protocols import table as protocols
+from bench.records import store as records
 from bench.tuning.storage import JournalStudies
 
 # Below the results folder.
@@ -27,9 +28,10 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
     the network, as `voxgrid plan` does.
 
     Raises:
-        UserError: a name is unknown (the message offers the nearest), or no task can be folded as
-            asked.
+        UserError: a name is unknown (the message offers the nearest), no task can be folded as
+            asked, or the results folder holds records of a newer schema.
     """
+    records.Folder.read(spec.results)  # refuses what is newer, before anything else
     spec = _filled(spec, download)
     studies = JournalStudies(spec.results / STUDIES)
     notes: list[str] = []

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
@@ -15,6 +16,7 @@ from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
+    Held,
     Plan,
     PlannedCell,
     Ready,
@@ -47,7 +49,7 @@ class Summary:
 
 
 def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) -> Summary:
-    """Run every cell of a plan that is not done.
+    """Run every cell of a plan that is not done. What its records say it replaces is named first.
 
     Args:
         plan: made while holding its results folder (`files.exclusive`).
@@ -55,8 +57,18 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
         executor: where jobs run; by default on this machine, for as long as the budget says.
 
     Raises:
+        UserError: a result that was made otherwise would be replaced; nothing was run.
         StorageError: results cannot be written; what is stored stays.
     """
+    if held := plan.by_reason(Held):
+        reason, cells = next(iter(held.items()))
+        raise UserError(
+            f"finished results would be replaced ({sum(map(len, held.values()))}), first of all "
+            f"{cells[0]}: {reason}; allow it with --replace, or keep them and name another folder "
+            "with --results"
+        )
+    for reason, cells in plan.by_reason(Ready).items():
+        reporter.say(f"results made again ({len(cells)}), first {cells[0]}: {reason}")
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
     run = _Run(plan, reporter, executor)
