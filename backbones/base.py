@@ -177,9 +177,9 @@ class Frames:
 
 
 def misshapen(found: object, clips: int) -> str | None:
-    """What is wrong with the shape of what `encode` returned for so many clips, and what to do.
+    """What is wrong with the shape of what `encode` returned, and what to do; None if nothing is.
 
-    None where nothing is; whether valid lengths are right is another question.
+    Whether valid lengths are right is another question.
     """
     if not isinstance(found, Frames):
         return (
@@ -187,19 +187,16 @@ def misshapen(found: object, clips: int) -> str | None:
             "Frames.same_lengths(layers, lengths), with a tensor (batch, frames, width) per layer"
         )
     for number, (hidden, lengths) in enumerate(zip(found.hidden, found.lengths, strict=True)):
-        shape = tuple(hidden.shape)
+        shape, longest = tuple(hidden.shape), int(lengths.max())
         remedy = "return one vector per clip and frame"
-        if len(shape) == 3 and shape[0] == clips:
-            longest = int(lengths.max())
-            if not shape[1] < longest == shape[2]:
-                continue
+        if len(shape) == 3 and shape[1] < longest == shape[2]:
             remedy = f"return hidden.transpose(1, 2), since width comes before the {longest} frames"
+        elif len(shape) == 3 and shape[0] == clips:
+            continue
         elif len(shape) == 3 and shape[1] == clips:
             remedy = "return hidden.transpose(0, 1), since time comes before the clips"
-        return (
-            f"layer {number} of {clips} clips is {shape} instead of (batch, frames, width): "
-            f"{remedy}"
-        )
+        where = f"layer {number} of {clips} clips is {shape}"
+        return f"{where} instead of (batch, frames, width): {remedy}"
     return None
 
 
