@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from backbones.lfs import HEAD, pointer
 from bench.audio.notes import NO_LENGTH, UNTOLD
 from bench.audio.ogg import LEFT_BEHIND, one_recording
 from bench.errors import ClipError
@@ -256,8 +257,10 @@ def framing(path: Path) -> Framing:
         size = path.stat().st_size
         if not size:
             raise ClipError("the file is empty (0 bytes)")
-        magic = file.read(8)
-        container = _MP4 if magic[4:] == b"ftyp" else CONTAINERS.get(magic[:4], _ANY)
+        magic = file.read(HEAD)
+        if reason := pointer(magic):
+            raise ClipError(reason)
+        container = _MP4 if magic[4:8] == b"ftyp" else CONTAINERS.get(magic[:4], _ANY)
         notes = container.check(file, size)
         data = container.find(file, size)
         return Framing(container, notes) if data is None else _settled(container, data, file, size)
