@@ -22,6 +22,8 @@ from bench.errors import ClipError
 
 SOXR_QUALITY = "HQ"
 MIN_SECONDS = 0.1
+# Of the power that independent channels would have once mixed: 20 dB below it.
+_CANCELLED = 0.01
 
 Result = TypeVar("Result")
 
@@ -64,6 +66,8 @@ class Inspection:
         self._finite = True
         self._highest = -np.inf
         self._lowest = np.inf
+        # power around the mean: of independent channels once mixed, and of what these give
+        self._independent = self._given = 0.0
 
     def add(self, block: Samples) -> Wave:
         """Look at the next samples, float32 (n, channels), and mix them to mono, (n,)."""
@@ -79,6 +83,10 @@ class Inspection:
         self._finite = self._finite and bool(np.isfinite(block).all())
         self._highest = max(self._highest, float(mono.max()))
         self._lowest = min(self._lowest, float(mono.min()))
+        if self._channels > 1 and self._finite:
+            own = block.var(axis=0, dtype=np.float64).sum()
+            self._independent += len(block) * float(own) / self._channels**2
+            self._given += len(block) * float(mono.var(dtype=np.float64))
         return mono
 
     def facts(self) -> Facts:
@@ -86,8 +94,8 @@ class Inspection:
 
         Raises:
             ClipError: the reason alone: no samples, NaN or infinite samples, shorter than
-                `MIN_SECONDS`, or silent. Silent means digital silence only: once mixed to mono,
-                every sample has the same value; quiet recordings are kept.
+                `MIN_SECONDS`, silent, or in channels that cancel each other. Silent means digital
+                silence only: every sample has the same value; quiet recordings are kept.
         """
         if not self._samples:
             raise ClipError("holds no audio samples")
@@ -96,6 +104,11 @@ class Inspection:
         seconds = self._samples / self._rate
         if seconds < MIN_SECONDS:
             raise ClipError(f"lasts {seconds:.3f} s, less than the {MIN_SECONDS} s needed")
+        if self._given < _CANCELLED * self._independent:
+            raise ClipError(
+                f"its {self._channels} channels cancel each other (opposite phase), so that their "
+                "mean is not what was recorded: keep one of them, or turn one's sign"
+            )
         if self._highest == self._lowest:
             raise ClipError("is silent: every sample has the same value")
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
@@ -114,7 +127,7 @@ class Sound:
 
     Args:
         stream: the file's own samples.
-        rate: wanted samples per second.
+        rate: wanted samples per second; None keeps those of the file.
 
     Attributes:
         rate: samples per second of the blocks.
@@ -122,12 +135,12 @@ class Sound:
             bit, however the file was cut into blocks.
     """
 
-    def __init__(self, stream: Stream, rate: int) -> None:
-        self.rate = rate
+    def __init__(self, stream: Stream, rate: int | None) -> None:
+        self.rate = rate or stream.rate
         self._native_rate = stream.rate
         self._seen = Inspection(stream.rate)
         mono = (self._seen.add(block) for block in stream.blocks)
-        self.blocks = resampled(mono, stream.rate, rate)
+        self.blocks = resampled(mono, stream.rate, self.rate)
 
     def length(self, seconds: float) -> int:
         """Samples in all blocks together, given the duration that a scan found."""
@@ -154,14 +167,14 @@ class Sound:
 
 
 def through(
-    path: Path, rate: int, consume: Callable[[Sound], Result], block: int = BLOCK
+    path: Path, rate: int | None, consume: Callable[[Sound], Result], block: int = BLOCK
 ) -> Result:
     """Decode, mix to mono (mean of the channels) and resample one file as `consume` asks for it.
 
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
-        rate: wanted samples per second.
-        consume: what becomes of it; called a second time for some damaged files, see `reading`.
+        rate: wanted samples per second; None keeps those of the file.
+        consume: what becomes of it.
         block: see `reading`.
 
     Raises:
@@ -174,13 +187,15 @@ def through(
         raise ClipError(f"{path.name}: {error}") from error
 
 
-def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
+def load(path: Path, rate: int | None = 16000, block: int = BLOCK) -> Audio:
     """Decode one file as a whole, for clips that are short enough; see `through`."""
 
     def joined(sound: Sound) -> Audio:
         blocks = list(sound.blocks)
         facts = sound.facts()
-        return Audio(np.concatenate(blocks), rate, facts.rate, facts.channels, facts.pcm_sha256)
+        return Audio(
+            np.concatenate(blocks), sound.rate, facts.rate, facts.channels, facts.pcm_sha256
+        )
 
     return through(path, rate, joined, block)
 

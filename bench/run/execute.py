@@ -15,6 +15,7 @@ from bench.features.extract import AudioDone, ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
 from bench.planning import estimate, starts
+from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
@@ -83,7 +84,8 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
             if isinstance(row.backbone, ReadyBackbone) and row.ready:
                 extracted = run.extract(row, row.backbone)
                 if extracted is not None:
-                    run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
+                    features = row.backbone.extraction.features()
+                    run.tune(run.without_unusable(row), features, cache_hit=not extracted)
                 run.over(row)
     return run.summary
 
@@ -94,6 +96,7 @@ class _Run:
 
     Attributes:
         workers: most cells at once.
+        cells: how many are to be run.
         doing, detail: what goes on, for whoever watches.
     """
 
@@ -103,6 +106,7 @@ class _Run:
     workers: int
     summary: Summary = field(default_factory=Summary)
     pace: Pace = field(default_factory=Pace)
+    cells: int = 0
     doing: str = ""
     detail: str = ""
 
@@ -110,6 +114,7 @@ class _Run:
         """Say of every part to come what the plan's estimate is."""
         known = estimate.history(self.plan.spec)
         for row in self.plan.rows():
+            self.cells += len(row.ready)
             times = estimate.times(row, known, self.workers)
             for phase, seconds in times.starts.items():
                 self.pace.add((_of(row), phase), phase, seconds)
@@ -126,11 +131,10 @@ class _Run:
 
     def standing(self) -> Standing:
         """How far the run is."""
-        cells = sum(len(row.ready) for row in self.plan.rows())
         left, guessed = self.pace.left()
         ended = self.summary.ok + self.summary.failed + self.summary.unfinished
         elapsed = self.pace.elapsed
-        return Standing(ended, cells, elapsed, left, guessed, self.doing, self.detail)
+        return Standing(ended, self.cells, elapsed, left, guessed, self.doing, self.detail)
 
     @contextmanager
     def _phase(self, row: BackbonePlan, phase: str, doing: str) -> Iterator[Callable[[], None]]:
@@ -192,6 +196,16 @@ class _Run:
             f"{time.perf_counter() - began:.0f} s ({backbone.extraction.settings.weights.kind})"
         )
         return True
+
+    def without_unusable(self, row: BackbonePlan) -> BackbonePlan:
+        """The row without the clips that its backbone could not use, each said with its reason."""
+        usable = without_unusable(row, self.plan.spec)
+        if usable is not row:
+            self.reporter.say(usable.folded.notes[-1])
+            self.cells -= len(row.ready) - len(usable.ready)
+            for cell in usable.cells:
+                self.note(usable, cell)
+        return usable
 
     def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
