@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from bench.commands.check import check
@@ -12,16 +15,37 @@ from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.run import run
-from bench.commands.shell import fail
+from bench.commands.shell import debug, fail
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
-    help="Which speech backbone, which pooling, which classifier head, and at what cost?",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"voxgrid {version('voxgrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def voxgrid(
+    debugging: Annotated[
+        bool,
+        typer.Option("--debug", "-v", help="Say more of what is done; show whole tracebacks."),
+    ] = False,
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Which speech backbone, which pooling, which classifier head, and at what cost?"""
+    debug(debugging)
+
+
 app.command()(run)
 app.command()(plan)
 app.command(name="list")(list_)
@@ -39,9 +63,9 @@ def main() -> None:
     try:
         app()
     except (UserError, DataUnavailable, BackboneError) as error:
-        fail(str(error), 2)
+        fail(str(error), 2, error)
     except VoxgridError as error:
-        fail(str(error), 1)
+        fail(str(error), 1, error)
 
 
 if __name__ == "__main__":

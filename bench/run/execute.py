@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from bench.records.schema import Record
 from bench.run import compose
 from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
 from bench.tuning.search import BudgetSpent
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -214,6 +217,7 @@ class _Run:
 
     def _fail(self, row: BackbonePlan, cell: Ready, error: Exception) -> None:
         self.summary.failed += 1
+        _log.debug("%s failed:", cell.cell, exc_info=error)
         self._store(compose.failed_record(cell, row, self.plan.spec, error))
 
     def _store(self, record: Record) -> None:

@@ -104,9 +104,10 @@ def test_a_plan_with_all_done_says_so_and_promises_no_time(
 def test_dtype_that_a_backbone_does_not_state_is_a_skipped_row(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
-    (tmp_path / "grid.toml").write_text('dtype = "bfloat16"\n')
+    backbones = 'backbones = ["whisper-base", "logmel"]'
+    (tmp_path / "grid.toml").write_text(f'dtype = "bfloat16"\n{backbones}\n')
     asked = ("--task", "sample-emotion", "--pooling", "mean", "--head", "logistic_regression")
-    done = voxgrid("plan", *asked, "--backbone", "whisper-base", "--backbone", "logmel")
+    done = voxgrid("plan", *asked)
     assert done.returncode == 0
     said = " ".join(done.stdout.split())
     assert (

@@ -87,7 +87,7 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     protocol = ("--protocol", "random-80-20")
     grid = [*TASK, *protocol, "--backbone", "counting", "--trials", "2"]
     heads = ("logistic_regression", "gradient_boosting", "mlp", "fine_tune")
-    grid += [f"--head={head}" for head in heads]
+    (tmp_path / "grid.toml").write_text(f"heads = {json.dumps(heads)}\n")
     poolings = ("mean", "max", "mean_std", "attention", "attentive_stats")
     all_poolings = [f"--pooling={pooling}" for pooling in poolings]
     first = voxgrid("run", *grid, *all_poolings, **counting_plugin)
@@ -300,11 +300,9 @@ def test_the_record_of_a_skip_says_how_to_get_the_weights(
 ) -> None:
     data = tmp_path / "data"
     ravdess_like(data / "ravdess", session_cache)
-    done = voxgrid(
-        "run", "--task", "ravdess", "--backbone", "wav2vec2", "--backbone", "logmel",
-        "--pooling", "mean", "--head", "logistic_regression", "--trials", "2",
-        VOXGRID_DATA=str(data),
-    )  # fmt: skip
+    (tmp_path / "grid.toml").write_text("backbones = ['wav2vec2', 'logmel']\n")
+    asked = ("--task", "ravdess", "--pooling", "mean", "--head", "logistic_regression")
+    done = voxgrid("run", *asked, "--trials", "2", VOXGRID_DATA=str(data))
     assert done.returncode == 0, done.stderr
     by_backbone = {}
     for path in sorted((tmp_path / "results" / "ravdess" / "speaker-6fold").glob("*.json")):
@@ -407,7 +405,8 @@ def test_results_outlive_the_weights_they_were_made_with(
     assert first.returncode == 0, first.stderr
     before = _digests(tmp_path / "results")
     second = voxgrid(*cell, VOXGRID_DATA=str(tmp_path / "data"))
-    assert "1 skipped" in second.stderr
+    assert second.returncode == 2
+    assert "backbone 'speech2text' cannot run: weights of" in second.stderr
     assert _digests(tmp_path / "results") == before
     (record,) = records.read_all(tmp_path / "results")
     assert record.status == "ok"

@@ -172,16 +172,17 @@ def test_a_preset_runs_untuned_under_its_own_name(
         assert {len(fold.curve) for r in found for fold in r.folds} == {preset.params["epochs"]}
 
 
-def test_a_preset_whose_weights_are_missing_is_a_row_that_says_how_to_get_them(
+def test_a_preset_whose_weights_are_missing_is_a_mistake_that_says_how_to_get_them(
     voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     ravdess_like(data / "ravdess", session_cache)
     done = voxgrid("run", "--preset", "w2v2-gb-ravdess", VOXGRID_DATA=str(data))
-    assert done.returncode == 0, done.stderr
-    found = _records(tmp_path)
-    assert {(r.status, r.preset) for r in found} == {("skipped", "w2v2-gb-ravdess")}
-    assert all("facebook/wav2vec2-base" in str(r.reason) for r in found)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "backbone 'wav2vec2' cannot run" in line
+    assert "hf download facebook/wav2vec2-base" in line
+    assert not _records(tmp_path)
 
 
 @pytest.mark.parametrize(
