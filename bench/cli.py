@@ -61,7 +61,7 @@ def main() -> None:
     from backbones import BackboneError
 
     try:
-        app()
+        app(prog_name="voxgrid")  # whichever way it is started: shells complete that
     except (UserError, DataUnavailable, BackboneError) as error:
         fail(str(error), 2, error)
     except VoxgridError as error:

@@ -50,6 +50,8 @@ class _Settings(BaseModel):
         """Names once each, also where commas join them; numbers and switches are not guessed."""
         kind = cls.model_fields[str(info.field_name)].annotation
         if get_origin(kind) is tuple and isinstance(value, list | tuple):
+            if not all(isinstance(each, str) for each in value):
+                return value  # which is refused
             return tuple(dict.fromkeys(name for each in value for name in _apart(each)))
         kinds: dict[Any, type | tuple[type, ...]] = {bool: bool, int: int, float: (int, float)}
         right = isinstance(value, kinds.get(kind, object))
@@ -195,11 +197,9 @@ class RunSpec(_Settings):
         return RunSpec.model_validate({**dict(self), **settings})
 
 
-def _apart(name: Any) -> list[Any]:
+def _apart(name: str) -> list[str]:
     """Names that commas join; an address keeps its own."""
-    if not isinstance(name, str) or ":" in name:
-        return [name]
-    return [each.strip() for each in name.split(",")]
+    return [name] if ":" in name else [each.strip() for each in name.split(",")]
 
 
 def parse_duration(text: str) -> float:

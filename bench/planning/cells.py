@@ -93,7 +93,8 @@ def _resolve(
         )
     sample = folded.task.sample
     pretrained = spec.control is None and not sample
-    if download and pretrained and backbone_weights.availability(info)[0] == "missing":
+    fetched = download and pretrained and not paths.offline()
+    if fetched and backbone_weights.availability(info)[0] == "missing":
         size = info.parameters * 4 / 1e9
         reporter.say(
             f"{name}: no weights on this machine; trying {info.weights_id} ({size:.1f} GB)"

@@ -38,8 +38,6 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
             asked, something that was named by an option cannot run, the device is not there, or
             `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder.
     """
-    if paths.offline():
-        spec, download = spec.altered(download=False), False
     machine.require(spec.device)
     spec = _filled(spec, download)
     named.refuse_roots(spec)
@@ -74,7 +72,7 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
         if protocol not in had
     )
     made = Plan(spec, tuple(plans), tuple(notes))
-    named.refuse(made, may_download=spec.download and not download)
+    named.refuse(made, may_download=spec.download and not (download or paths.offline()))
     return replace(made, notes=(*notes, *named.without_effect(made)))
 
 
@@ -135,13 +133,15 @@ def _resolve_task(
         return tasks.resolve(name, allow_download=False)
     except DataUnavailable as error:
         missing = error
+    may_download = spec.download and not paths.offline()
     if download and entry.download:
-        reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
+        if may_download:
+            reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
         try:
             return tasks.resolve(name, allow_download=True)
         except DataUnavailable as error:
             missing = error
-    elif spec.download and entry.download and "tasks" not in spec.named:
+    elif may_download and entry.download and "tasks" not in spec.named:
         notes.append(
             f"`voxgrid run` first tries to get {entry.download}; where that succeeds, it runs "
             f"{name} and this plan does not hold."
@@ -149,7 +149,7 @@ def _resolve_task(
     if entry.twin is None:
         raise missing
     if "tasks" in spec.named:
-        fetched = spec.download and not download and entry.download
+        fetched = may_download and not download and entry.download
         own = f"; `voxgrid run` first tries to get {entry.download}" if fetched else ""
         raise UserError(
             f"{str(missing).rstrip('.')}{own}; to see on generated clips that everything works, "

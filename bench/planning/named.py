@@ -14,11 +14,11 @@ from bench.planning.plan import BackbonePlan, Plan, PlannedCell, Skipped, Skippe
 
 # Settings that name something, and which part of a cell that is.
 _KINDS = {
-    "tasks": "task",
     "protocols": "protocol",
     "backbones": "backbone",
     "poolings": "pooling",
     "heads": "head",
+    "tasks": "task",
 }
 _TRAINS = "no head of this run trains the backbone"
 _FRAMES = "no head of this run reads frames"
@@ -59,16 +59,21 @@ def refuse(plan: Plan, *, may_download: bool) -> None:
         may_download: whether a run would first look for weights that this plan does without.
 
     Raises:
-        UserError: for the first such thing; says why, as its row would.
+        UserError: something has none; says why, as its row would.
     """
     cells = [(row, cell) for row in plan.rows() for cell in row.cells]
+    refused = []
     for setting, kind in _KINDS.items():
         for value in getattr(plan.spec, setting) if setting in plan.spec.named else ():
             own = [(row, cell) for row, cell in cells if getattr(cell.cell, kind) == value]
             if not any(_may_run(row, cell, plan.spec, may_download) for row, cell in own):
                 reasons = [cell.reason for _, cell in own if isinstance(cell, Skipped)]
-                reason = reasons[0] if reasons else _without_cells(kind, plan)
-                raise UserError(f"{kind} '{value}' cannot run: {reason.removeprefix(f'{value}: ')}")
+                refused.append((kind, value, reasons[0] if reasons else _without_cells(kind, plan)))
+    if refused:
+        # one backbone without weights takes head and pooling along: reasons begin with the culprit
+        culprits = [each for each in refused if each[2].startswith(each[1])]
+        kind, value, reason = (culprits or refused)[0]
+        raise UserError(f"{kind} '{value}' cannot run: {reason.removeprefix(f'{value}: ')}")
 
 
 def _may_run(row: BackbonePlan, cell: PlannedCell, spec: RunSpec, may_download: bool) -> bool:

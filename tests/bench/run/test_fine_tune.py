@@ -59,8 +59,10 @@ def test_learnt_pooling_trains_with_the_mlp_and_is_skipped_with_other_heads(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
     poolings = ("--pooling", "attention", "--pooling", "attentive_stats")
-    heads = [f"--head={name}" for name in ("mlp", "logistic_regression", "gradient_boosting")]
-    done = voxgrid("run", *TASK, "--backbone", "whisper-base", *poolings, *heads)
+    # heads that no option names: those that do not fit are rows
+    heads = ["mlp", "logistic_regression", "gradient_boosting"]
+    (tmp_path / "grid.toml").write_text(f"heads = {heads}\n")
+    done = voxgrid("run", *TASK, "--backbone", "whisper-base", *poolings)
     assert done.returncode == 0, done.stderr
     for record in _records(tmp_path):
         if record.head == "mlp":
