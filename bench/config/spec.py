@@ -35,8 +35,12 @@ _DURATION = re.compile(
 )
 _YEAR = 366 * 24 * 3600.0
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
-# What no file may say, and where it belongs.
-_OF_ONE_RUN = {"control": "--control", "preset": "--preset"}
+# What no file may say, and what to do with it.
+_OF_ONE_RUN = {
+    "control": "give it as --control",
+    "preset": "give it as --preset",
+    "named": "leave it out",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -273,11 +277,9 @@ def _parsed(text: str, source: Path) -> Layer:
     # a number of thousands of digits is a ValueError of its own, a thousand brackets the other
     except (ValueError, RecursionError) as error:
         raise UserError(f"{source} is no valid TOML: {error}") from error
-    for key, option in _OF_ONE_RUN.items():
+    for key, advice in _OF_ONE_RUN.items():
         if key in found:
-            raise UserError(f"{source} has an unknown key '{key}'; give it as {option}")
-    if "named" in found:
-        raise UserError(f"{source} has an unknown key 'named'; leave it out")
+            raise UserError(f"{source} has an unknown key '{key}'; {advice}")
     return found
 
 
