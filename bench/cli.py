@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.run import run
-from bench.commands.shell import debug, fail
+from bench.commands.shell import at_home, debug, fail, open_streams
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
@@ -60,8 +61,11 @@ def main() -> None:
     """Entry point: errors are one sentence on standard error, and code 2 is the user's mistake."""
     from backbones import BackboneError
 
+    open_streams()
+    arguments = map(at_home, sys.argv[1:])
     try:
-        app(prog_name="voxgrid")  # whichever way it is started: shells complete that
+        # under one name, whichever way it is started: shells complete that
+        app(list(arguments), prog_name="voxgrid")
     except (UserError, DataUnavailable, BackboneError) as error:
         fail(str(error), 2, error)
     except VoxgridError as error:

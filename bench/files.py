@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.errors import StorageError, UserError
 
 
 @contextmanager
@@ -26,3 +30,46 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # gone after the move; on a read-only disk it never came to be
             partial.unlink()
+
+
+@contextmanager
+def storing(place: Path, advice: str) -> Iterator[None]:
+    """Say what to do where a file or folder cannot be written, as a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{place} cannot be written ({reason}): {advice}") from error
+
+
+@contextmanager
+def exclusive(folder: Path, option: str = "--results", lock: str = ".lock") -> Iterator[None]:
+    """Hold a folder, which is created: only one process at a time works in it.
+
+    The lock ends with the process, however it ends.
+
+    Args:
+        folder: to hold.
+        option: that names another folder, for messages.
+        lock: name of the lock file in it.
+
+    Raises:
+        UserError: another process holds the folder, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / lock)
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another voxgrid run is writing to {folder}: wait for it, or use {option}"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"the folder {folder} cannot be written ({error.strerror}): make it writable, or "
+            f"choose another with {option}"
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()

@@ -8,10 +8,15 @@ from pathlib import Path
 import platformdirs
 
 
+def expanded(path: Path | str) -> Path:
+    """Return a path with `~` or `~user` at its beginning replaced, where there is such a home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 pathlib raises where there is none
+
+
 def data_root() -> Path | None:
     """Return the folder named by `VOXGRID_DATA`, or None where it is unset or empty."""
     value = os.environ.get("VOXGRID_DATA", "")
-    return Path(value).expanduser() if value else None
+    return expanded(value) if value else None
 
 
 def missing_folder(variable: str) -> str | None:
@@ -20,7 +25,7 @@ def missing_folder(variable: str) -> str | None:
     A typo in one must not read as if the data were nowhere.
     """
     value = os.environ.get(variable, "")
-    if not value or Path(value).expanduser().is_dir():
+    if not value or expanded(value).is_dir():
         return None
     return (
         f"{variable} names the folder {value}, which does not exist: correct it, make the folder, "
@@ -31,7 +36,7 @@ def missing_folder(variable: str) -> str | None:
 def cache_dir() -> Path:
     """Return `VOXGRID_CACHE`, or the user's cache folder for voxgrid (not created here)."""
     value = os.environ.get("VOXGRID_CACHE", "")
-    return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("voxgrid"))
+    return expanded(value) if value else Path(platformdirs.user_cache_dir("voxgrid"))
 
 
 def portable(path: Path) -> tuple[str, str]:

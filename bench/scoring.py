@@ -1,4 +1,8 @@
-"""Scores of one cell from its test predictions."""
+"""Scores of one cell from its test predictions.
+
+Every mean over classes (macro-F1, UAR) is over those that occur in the truth, in validation as in
+tests: of another there is nothing to find, and predicting it costs the true class its recall.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,12 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 
 class Scores(BaseModel):
-    """Scores over all test clips of a cell, each tested once; confusion[truth][prediction]."""
+    """Scores over all test clips of a cell, each tested once.
+
+    Attributes:
+        per_class_f1: of the classes that occur in the truth.
+        confusion: clips, [truth][prediction].
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -21,11 +30,16 @@ class Scores(BaseModel):
     per_class_f1: dict[str, float]
     confusion: list[list[int]]
 
+    def close_to(self, other: Scores) -> bool:
+        """Whether two are the same but for rounding."""
+        own, others = ((each.accuracy, each.macro_f1, each.uar) for each in (self, other))
+        return self.confusion == other.confusion and np.allclose(own, others, atol=1e-9)
 
-def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    """Unweighted mean of the classes' F1; a class never predicted counts as 0."""
+
+def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Unweighted mean of the F1 of the classes in the truth; one never predicted counts as 0."""
     return float(
-        f1_score(truth, predicted, labels=np.arange(classes), average="macro", zero_division=0)
+        f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
     )
 
 
@@ -41,12 +55,12 @@ def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequen
         Accuracy, macro-F1, UAR (unweighted average recall, i.e. balanced accuracy), F1 per
         class, and the confusion matrix in clips (rows: truth, columns: prediction).
     """
-    indices = np.arange(len(labels))
-    per_class = f1_score(truth, predicted, labels=indices, average=None, zero_division=0)
+    indices, present = np.arange(len(labels)), np.unique(truth)
+    per_class = f1_score(truth, predicted, labels=present, average=None, zero_division=0)
     return Scores(
         accuracy=float(accuracy_score(truth, predicted)),
-        macro_f1=macro_f1(truth, predicted, len(labels)),
+        macro_f1=macro_f1(truth, predicted),
         uar=float(balanced_accuracy_score(truth, predicted)),
-        per_class_f1=dict(zip(labels, map(float, per_class), strict=True)),
+        per_class_f1={labels[i]: float(f1) for i, f1 in zip(present, per_class, strict=True)},
         confusion=confusion_matrix(truth, predicted, labels=indices).tolist(),
     )

@@ -31,10 +31,10 @@ def clean(
     from bench import paths
     from bench.config import spec
     from bench.errors import UserError
+    from bench.files import exclusive
     from bench.planning.estimate import size
     from bench.report.values import plural
     from bench.run.clean import remove, unneeded
-    from bench.run.execute import exclusive
 
     folders = results or [spec.load(config, {}).results]
     with ExitStack() as held:

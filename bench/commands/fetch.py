@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from bench import paths
 from bench.commands.shell import interruptible, reporter
 from bench.errors import DataUnavailable, UserError, nearest
+from bench.files import replacing, storing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,15 +107,14 @@ def youtube(
     options = Options(
         seconds, megabytes, longest, jobs, interval, repair=repair, again=tuple(again or ())
     )
-    stop = threading.Event()
-    found = site.YouTube(cookies, options, stop)
-    damaged = sum(not links.intact(video.id) for video in read.videos)
+    found = site.YouTube(cookies, options)
+    damaged = sum(not links.intact(video.left) for video in read.videos)
     progress = reporter()
     progress.say(
         f"{len(read.videos) + len(read.excluded)} rows: {len(read.videos)} videos, {damaged} of "
         f"them with a damaged id; {len(read.excluded)} rows left out, see excluded.csv in {folder}"
     )
-    done = run.fetch_all(read, folder, found, options, progress, stop=stop)
+    done = run.fetch_all(read, folder, found, progress)
     said = (
         f"{done.fetched} videos fetched ({done.received / 1e6:.1f} MB received), "
         f"{done.refused} not to be had this time; {done.repaired} ids repaired, "
@@ -148,9 +147,9 @@ def _check_numbers(**asked: tuple[float, float]) -> None:
 
 
 def _check_again(again: Sequence[str], repair: bool) -> None:
-    from bench.tasks.youtube.manifest import NOT_TRIED, STATES
+    from bench.tasks.youtube.statuses import STATUSES
 
-    known = [state for state in STATES if state not in ("ok", NOT_TRIED)]
+    known = [status for status in STATUSES if status not in ("ok", "not tried")]
     for name in again:
         if name not in known:
             raise UserError(f"--again knows no status '{name}': {nearest(name, [*known])}")
@@ -198,10 +197,12 @@ def render(items: Sequence[Item], console: Console) -> None:
     """
     from rich.table import Table
 
-    from bench.tasks.youtube.manifest import STATES
+    from bench.tasks.youtube.statuses import STATUSES
 
     present = {item.status for item in items if item.in_table}
-    counts = _counted(items, lambda item: item.status, [name for name in STATES if name in present])
+    counts = _counted(
+        items, lambda item: item.status, [name for name in STATUSES if name in present]
+    )
     counts["all"] = counts.sum(axis=1)
     counts.loc["all"] = counts.sum()
     table = Table("status", box=None, pad_edge=False)
@@ -232,7 +233,7 @@ def draw(items: Sequence[Item], folder: Path) -> Path:
     from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
 
-    from bench.tasks.youtube.manifest import writing
+    from bench.tasks.youtube.manifest import UNWRITABLE
 
     videos = _counted(items, _group, _GROUPS).T.reset_index(names="category")
     videos = videos.melt("category", var_name="", value_name="videos")
@@ -245,7 +246,7 @@ def draw(items: Sequence[Item], folder: Path) -> Path:
     seaborn.despine(ax=axes)
     axes.set_ylabel("")
     figure.suptitle("YouTube videos by category", fontsize=10, x=0.02, ha="left")
-    with writing(folder / FIGURE) as partial:
+    with storing(folder, UNWRITABLE), replacing(folder / FIGURE) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
     return folder / FIGURE
 

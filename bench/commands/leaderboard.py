@@ -18,15 +18,22 @@ def leaderboard(
 ) -> None:
     """Regenerate leaderboard.md and its figures from the records."""
     from bench.config import spec
+    from bench.errors import UserError
     from bench.report.leaderboard import Leaderboard
 
     asked = {"results": results, "leaderboard": results / "leaderboard.md"} if results else {}
     settings = spec.load(config, asked)
+    if not settings.results.is_dir():
+        raise UserError(f"there is no results folder {settings.results}; name it with --results")
     made = Leaderboard.of(settings.results, settings.leaderboard)
     if not check:
         made.write()
         typer.echo(f"wrote {made.path}")
         return
+    if unfounded := made.unfounded():
+        mend = "`voxgrid run` makes those cells again, with --replace where a record is unreadable"
+        typer.echo("\n".join([*unfounded, mend]), err=True)
+        raise typer.Exit(1)
     difference = made.difference()
     if difference is None:
         typer.echo(f"{made.path} agrees with the records in {made.results}")

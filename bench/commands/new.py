@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 import backbones
-from bench.errors import StorageError, UserError
+from bench.errors import UserError
+from bench.files import storing
 from bench.plugins import BACKBONES
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-._][a-z0-9]+)*")
@@ -154,12 +155,7 @@ def _write(files: Mapping[Path, str | None], called: Names, module: str) -> None
         raise UserError(f"{there[0]} is there already: remove it or choose another name")
     for path, template in files.items():
         text = "" if template is None else render(template, called, module)
-        try:
+        with storing(path, "name a folder that can with --to"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written ({error.strerror or error}): "
-                "name a folder that can with --to"
-            ) from error

@@ -18,6 +18,7 @@ from bench.planning.make import make_plan
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
+    Held,
     Plan,
     Ready,
     ReadyBackbone,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NOTHING = Estimate()
-_STATES = {Ready: "todo", Finished: "done", Skipped: "skipped"}
+_STATES = {Ready: "todo", Finished: "done", Skipped: "skipped", Held: "held"}
 
 
 @interruptible
@@ -73,7 +74,7 @@ def render(plan: Plan) -> None:
         _table(console, own, workers)
         for line in _reasons(own):
             _say(console, line)
-    for line in (*_totals(rows, workers), *_downloads(rows, plan.spec)):
+    for line in (*_totals(rows, workers), *_replacing(plan), *_downloads(rows, plan.spec)):
         _say(console, line)
 
 
@@ -123,13 +124,14 @@ def _table(console: Console, rows: list[_Row], workers: int) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("backbone", overflow="fold")  # an address may be long; figures must not wrap
-    for title in ("to extract", *_STATES.values(), "extract", "tune", "disk"):
+    states = [s for s in _STATES.values() if s != "held" or any(row.cells[s] for row in rows)]
+    for title in ("to extract", *states, "extract", "tune", "disk"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         values = [
             row.backbone.info.name,
             _features(row.backbone),
-            *(str(row.cells[state]) for state in _STATES.values()),
+            *(str(row.cells[state]) for state in states),
             _time(row.extraction),
             _time(row.tuning, workers),
             size(row.disk) if row.disk else "–",
@@ -184,6 +186,16 @@ def _totals(rows: list[_Row], workers: int) -> Iterator[str]:
             if names:
                 mark = " (marked ?)" if basis == "guess" else ""
                 yield f"Time of {what}: {words}{mark}: {', '.join(names)}."
+
+
+def _replacing(plan: Plan) -> Iterator[str]:
+    """Which finished records a run replaces, and which only with `--replace`."""
+    for reason, cells in plan.by_reason(Ready).items():
+        yield f"To run, replaces {plural(len(cells), 'result')}, first {cells[0]}: {reason}."
+    for reason, cells in (held := plan.by_reason(Held)).items():
+        yield f"Would be replaced: {plural(len(cells), 'result')}, first {cells[0]}: {reason}."
+    if held:
+        yield "`voxgrid run` refuses that; add --replace, or name another folder with --results."
 
 
 def _downloads(rows: list[_Row], spec: RunSpec) -> Iterator[str]:

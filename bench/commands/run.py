@@ -13,10 +13,11 @@ from bench.config.spec import RunSpec
 @with_settings
 def run(spec: RunSpec) -> None:
     """Run every cell of the grid that is not done, then write leaderboard.md."""
+    from bench.files import exclusive
     from bench.planning.make import make_plan
     from bench.planning.plan import SkippedBackbone
     from bench.report.leaderboard import Leaderboard
-    from bench.run.execute import exclusive, execute
+    from bench.run.execute import execute
 
     progress = reporter()
     with exclusive(spec.results):

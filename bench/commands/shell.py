@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from os.path import expanduser
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from bench.progress import Reporter
@@ -19,6 +22,61 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bench")
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+
+_PLAIN = {"→": "->", "–": "-", "…": "...", "≥": ">="}
+
+
+def plain(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in characters that every one has; an error handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    written = [_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking]
+    return "".join(written), error.end
+
+
+class _Full(io.FileIO):
+    """Standard output or error in a file; what comes after its disk is full is dropped."""
+
+    lost = False
+
+    def write(self, data: Any, /) -> int:
+        """Write; output that is lost ends the command, but progress that is does not end a run."""
+        try:
+            if not self.lost:
+                return super().write(data)
+        except BrokenPipeError:
+            raise  # typer ends the command
+        except OSError as error:
+            self.lost = True
+            if self.fileno() == 1:
+                raise StorageError(
+                    f"standard output cannot be written ({error.strerror}); results and caches "
+                    "are kept, and the same command shows it again where there is room"
+                ) from error
+        return len(data)
+
+
+def open_streams() -> None:
+    """Let standard output and error take any character, and a full disk."""
+    codecs.register_error("plain", plain)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__") or not isinstance(stream, io.TextIOWrapper):
+            continue  # somebody caught it
+        stream.reconfigure(errors="plain")
+        if not stream.isatty():
+            buffer = io.BufferedWriter(_Full(stream.fileno(), "wb", closefd=False))
+            lines = stream.line_buffering
+            own = io.TextIOWrapper(buffer, stream.encoding, "plain", line_buffering=lines)
+            setattr(sys, name, own)
+
+
+def at_home(argument: str) -> str:
+    """An argument with `~` expanded, behind `--option=` too, where shells leave it."""
+    start = argument.find("=") + 1 if argument.startswith("--") else 0
+    return argument[:start] + expanduser(argument[start:])  # noqa: PTH111 it may be no path
 
 
 def reporter() -> Reporter:

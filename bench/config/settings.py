@@ -18,6 +18,13 @@ from bench.errors import nearest
 # Settings by name, table by table, as TOML holds them.
 Layer = Mapping[str, Any]
 
+# What no file may say, and what to do with it.
+OF_ONE_RUN = {
+    "control": "give it as --control",
+    "preset": "give it as --preset",
+    "replace": "give it as --replace",
+    "named": "leave it out",
+}
 # What a switch is called where it is off, if that is not `no-` and its name.
 _OFF = {"download": "offline"}
 _NAMES = 'a list of names, as in ["one", "another"]'
@@ -153,7 +160,8 @@ def _meant(path: Sequence[str], known: Mapping[str, Setting]) -> str:
     if elsewhere:
         homes = " or ".join(f"below [{home}]" if home else "above all tables" for home in elsewhere)
         return f"it belongs {homes}"
-    return nearest(key, [s.key for s in known.values() if s.table == table])
+    every = {setting.key for setting in known.values() if setting.table == table}
+    return nearest(key, every - OF_ONE_RUN.keys())
 
 
 def _line(text: str, path: Sequence[str]) -> str:

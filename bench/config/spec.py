@@ -24,8 +24,9 @@ from pydantic_core import PydanticCustomError
 
 from bench.config import presets
 from bench.config.grid import Control
-from bench.config.settings import Layer, explain, flatten, settings_of
+from bench.config.settings import OF_ONE_RUN, Layer, explain, flatten, settings_of
 from bench.errors import UserError
+from bench.paths import expanded
 
 FILE_NAME = "grid.toml"
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -35,13 +36,6 @@ _DURATION = re.compile(
 )
 _YEAR = 366 * 24 * 3600.0
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
-# What no file may say, and what to do with it.
-_OF_ONE_RUN = {
-    "control": "give it as --control",
-    "preset": "give it as --preset",
-    "named": "leave it out",
-}
-
 _log = logging.getLogger(__name__)
 
 
@@ -98,9 +92,9 @@ class FineTuneSettings(_Settings):
 class RunSpec(_Settings):
     """What to run, and how.
 
-    Every field but `control`, `preset` and `named` is a key of `grid.toml`, and every one but
-    `named` an option of `voxgrid run` and `voxgrid plan`, whose help its description is. An empty
-    list stands for everything there is (of the task, for protocols).
+    Every field but `control`, `preset`, `replace` and `named` is a key of `grid.toml`, and every
+    one but `named` an option of `voxgrid run` and `voxgrid plan`, whose help its description is. An
+    empty list stands for everything there is (of the task, for protocols).
 
     Attributes:
         named: settings that somebody asked for by an option, as in `fine_tune.trials`. What is
@@ -164,6 +158,9 @@ class RunSpec(_Settings):
             description="Reproduce a published system; --backbone or --task swap another one in."
         ),
     ] = None
+    replace: Annotated[
+        bool, Field(description="Replace finished records that were made with other settings.")
+    ] = False
     named: tuple[str, ...] = ()
 
     @property
@@ -175,6 +172,11 @@ class RunSpec(_Settings):
     def seconds(self) -> float | None:
         """The budget in seconds; None without one."""
         return None if self.budget is None else parse_duration(self.budget)
+
+    @field_validator("results", "leaderboard")
+    @classmethod
+    def _paths_know_home(cls, value: Path) -> Path:
+        return expanded(value)
 
     @field_validator("budget")
     @classmethod
@@ -277,7 +279,7 @@ def _parsed(text: str, source: Path) -> Layer:
     # a number of thousands of digits is a ValueError of its own, a thousand brackets the other
     except (ValueError, RecursionError) as error:
         raise UserError(f"{source} is no valid TOML: {error}") from error
-    for key, advice in _OF_ONE_RUN.items():
+    for key, advice in OF_ONE_RUN.items():
         if key in found:
             raise UserError(f"{source} has an unknown key '{key}'; {advice}")
     return found

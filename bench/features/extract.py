@@ -93,9 +93,15 @@ def pending(
     """Clips to pass through the backbone, one per distinct recording, shortest first.
 
     Those without statistics come first, then those that lack nothing but frames, at the layers
-    where they are wanted as well.
+    where they are wanted as well. What is stored is read: `features` forgets what is damaged.
+
+    Raises:
+        StorageError: the cache cannot be read.
     """
     stored = FrameSet(features.folder)
+    clips = {source.pcm_sha256 for source in sources}
+    features.forget_damaged(clips)
+    stored.forget_damaged(clips, frames)
     wanted = {
         s.pcm_sha256: s
         for s in sources
@@ -144,6 +150,7 @@ def extract_with(
     """`extract` with a backbone that is loaded already."""
     features = job.features()
     frame_set = job.frame_set()
+    frame_set.forget_damaged({source.pcm_sha256 for source in job.sources}, job.frames)
     encoder = LoadedBackbone(backbone, job.settings.device, job.batch)
     todo = pending(features, job.sources, job.frames)
     new = [source for source in todo if source.pcm_sha256 not in features]

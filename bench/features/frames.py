@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from safetensors.numpy import save_file
 
 from backbones import STEM, BackboneInfo
 from bench.errors import StorageError
+from bench.features.checksum import UNSEALED, damaged, seal
 from bench.features.spool import HEADER_LENGTH, Spool
-from bench.features.store import shard_name, storing
+from bench.features.store import newest_last, shard_name, storing
 from bench.files import replacing
 
 if TYPE_CHECKING:
@@ -123,6 +124,17 @@ class FrameSet:
         """Those of `layers` at which the frames of a clip are not there."""
         return tuple(layer for layer in layers if not self.has(clip, layer))
 
+    def forget_damaged(self, clips: Collection[str], layers: Iterable[int]) -> None:
+        """Read the files of `clips` at `layers`; what is in a damaged one counts as missing.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        for layer in layers:
+            places = self._places(layer)
+            bad = damaged({places[clip].path for clip in clips if clip in places})
+            self._layers[layer] = {c: at for c, at in places.items() if at.path not in bad}
+
     def layers_of(self, clips: Iterable[str]) -> tuple[int, ...]:
         """Layers, `STEM` included, at which the frames of all of these clips are there."""
         wanted = set(clips)
@@ -166,6 +178,7 @@ class FrameSet:
         places = self._places(layer)
         with storing(self.folder), replacing(path) as partial:
             yield partial
+            seal(partial)
         places.update(_index(path))
 
     def view(self, clips: Sequence[str], layers: int | Sequence[int]) -> FrameView:
@@ -190,7 +203,7 @@ class FrameSet:
     def _places(self, layer: int) -> dict[str, _Place]:
         if layer not in self._layers:
             places: dict[str, _Place] = {}
-            for path in sorted((self.folder / _name(layer)).glob("*.safetensors")):
+            for path in newest_last(self.folder / _name(layer)):
                 places.update(_index(path))
             self._layers[layer] = places
         return self._layers[layer]
@@ -297,7 +310,7 @@ def _metadata(
     clips: Iterable[str], frames: Sequence[int], exponents: Sequence[int]
 ) -> dict[str, str]:
     values = {"clips": list(clips), "frames": frames, "exponents": exponents}
-    return {key: json.dumps(value) for key, value in values.items()}
+    return {key: json.dumps(value) for key, value in values.items()} | UNSEALED
 
 
 def _name(layer: int) -> str:

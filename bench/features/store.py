@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bench.errors import StorageError
+from bench.features.checksum import UNSEALED, damaged, seal
 from bench.features.key import FeatureSettings
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
@@ -65,6 +66,12 @@ def shard_name(clips: Sequence[str]) -> str:
     return f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
 
 
+def newest_last(folder: Path) -> list[Path]:
+    """The shards in a folder: of a clip that was computed again, the later one counts."""
+    shards = folder.glob("*.safetensors")
+    return sorted(shards, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
 class FeatureSet:
     """Statistics of many clips under one key. Shards are only ever added, each atomically.
 
@@ -78,7 +85,7 @@ class FeatureSet:
         self.folder = settings.folder(root)
         self._where: dict[str, tuple[Path, int]] = {}
         self._timings: dict[Path, ShardTiming] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in newest_last(self.folder):
             self._index(path)
 
     def _index(self, path: Path) -> None:
@@ -95,6 +102,15 @@ class FeatureSet:
         for row, clip in enumerate(json.loads(metadata["clips"])):
             self._where[clip] = (path, row)
         self._timings[path] = ShardTiming(**json.loads(metadata["timing"]))
+
+    def forget_damaged(self, clips: Iterable[str]) -> None:
+        """Read the shards of `clips`; what lies in one that is damaged counts as missing.
+
+        Raises:
+            StorageError: a shard cannot be read.
+        """
+        bad = damaged({self._where[clip][0] for clip in clips if clip in self._where})
+        self._where = {clip: at for clip, at in self._where.items() if at[0] not in bad}
 
     def __contains__(self, clip: str) -> bool:
         return clip in self._where
@@ -117,12 +133,13 @@ class FeatureSet:
                 tensors[f"{layer}.{name}"] = np.stack([getattr(row, name) for row in rows])
             tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
         path = self.folder / shard_name(clips)
-        metadata = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
+        about = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
         with storing(self.folder):
             with replacing(self.folder / "settings.json") as partial:
                 partial.write_text(json.dumps(self.settings.values(), indent=1) + "\n")
             with replacing(path) as partial:
-                save_file(tensors, partial, metadata)
+                save_file(tensors, partial, about | UNSEALED)
+                seal(partial)
         self._index(path)
 
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:

@@ -20,8 +20,8 @@ from bench.planning import frames, pairs
 from bench.planning.fingerprint import fingerprint
 from bench.planning.plan import (
     BackbonePlan,
-    Finished,
     FoldedTask,
+    Held,
     PlannedCell,
     Ready,
     ReadyBackbone,
@@ -29,9 +29,9 @@ from bench.planning.plan import (
     SkippedBackbone,
     TaskPlan,
 )
+from bench.planning.standing import standing
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
-from bench.records import store as records
 from bench.tuning.cell import CellJob
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fits
@@ -173,23 +173,26 @@ class _Maker:
                 f"the frames of a single layer of {backbone.info.name} take more disk than "
                 f"frames_gb allows ({self.spec.frames_gb:g}): raise --frames-gb",
             )
-        recipe = None
+        recipe, settings = None, backbone.extraction.settings
         if self.preset is not None:
-            last = backbone.info.layers_of(backbone.extraction.settings.weights.size) - 1
+            last = backbone.info.layers_of(settings.weights.size) - 1
             recipe = Draw(last, dict(self.preset.params))
         mark = fingerprint(
             cell,
             self.folded,
             self.spec,
-            feature_key=backbone.extraction.settings.key,
+            feature_key=settings.key,
             reads=reads,
             head_version=HEADS.reading(cell.head, reads).version,
             layers=backbone.kept,
             recipe=recipe,
         )
         trials = self._trials(reads)
-        if records.is_final(self.spec.results, cell, mark, trials):
-            return Finished(cell)
+        stands = standing(cell, mark, trials, self.folded, self.spec, settings)
+        if isinstance(stands, Held) and self.spec.replace:
+            stands = stands.reason
+        if not isinstance(stands, str):
+            return stands
         job = CellJob(
             cell=cell,
             name=f"{cell.relative_path.as_posix()}.{mark[:16]}.{STUDY_VERSION}",
@@ -202,7 +205,7 @@ class _Maker:
             studies=self.studies,
             recipe=recipe,
         )
-        return Ready(job, reads, mark)
+        return Ready(job, reads, mark, stands)
 
     def _trials(self, reads: Reads) -> int:
         if self.preset is not None:

@@ -18,6 +18,7 @@ from bench.planning.plan import Plan, TaskPlan
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.protocols import table as protocols
+from bench.records import store as records
 from bench.tasks.entry import Entry
 from bench.tuning.storage import JournalStudies
 
@@ -35,10 +36,12 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
 
     Raises:
         UserError: a name is unknown (the message offers the nearest), no task can be folded as
-            asked, something that was named by an option cannot run, the device is not there, or
-            `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder.
+            asked, something that was named by an option cannot run, the device is not there,
+            `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder, or the results folder holds records
+            of a newer schema.
     """
     machine.require(spec.device)
+    records.Folder.read(spec.results)  # refuses what is newer, before anything else
     spec = _filled(spec, download)
     named.refuse_roots(spec)
     studies = JournalStudies(spec.results / STUDIES)

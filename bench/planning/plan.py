@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -72,11 +73,18 @@ class SkippedBackbone:
 
 @dataclass(frozen=True)
 class Ready:
-    """A cell to be run: its job, what its head is fitted on, and what decides its scores."""
+    """A cell to be run.
+
+    Attributes:
+        reads: what its head is fitted on.
+        fingerprint: of what decides its scores.
+        reason: why its finished record is made again; empty where there is none.
+    """
 
     job: CellJob
     reads: Reads
     fingerprint: str
+    reason: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -92,6 +100,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A cell whose record is a result made otherwise, or may be: only `--replace` runs it."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A cell that cannot run, and why."""
 
@@ -99,7 +115,7 @@ class Skipped:
     reason: str
 
 
-PlannedCell = Ready | Finished | Skipped
+PlannedCell = Ready | Finished | Held | Skipped
 
 
 @dataclass(frozen=True)
@@ -137,3 +153,12 @@ class Plan:
         """Task by task, backbone by backbone: a run cut short leaves whole rows behind."""
         for task in self.tasks:
             yield from task.backbones
+
+    def by_reason(self, kind: type[Ready | Held | Skipped]) -> dict[str, list[Cell]]:
+        """The cells of a kind that say why they are of it."""
+        found: defaultdict[str, list[Cell]] = defaultdict(list)
+        for row in self.rows():
+            for cell in row.cells:
+                if isinstance(cell, kind) and cell.reason:
+                    found[cell.reason].append(cell.cell)
+        return dict(found)

@@ -1,8 +1,8 @@
 """The schema of a record: strict models, so that a field that nobody knows is refused.
 
 A record says all that the report needs. What a field meant when it was written is not asked of
-today's code. Raise `schema_version` when a field changes; records of another version are read as
-damaged and run again.
+today's code. Raise `SCHEMA_VERSION` when a field changes: records of an older version are no longer
+read, and a code of an older version refuses to work beside them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.config.grid import Cell
 from bench.scoring import Scores
+
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class _Strict(BaseModel):
@@ -211,7 +213,7 @@ class Record(_Strict):
         published: the system that `preset` repeats; None without a preset.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2] = SCHEMA_VERSION
     status: Literal["ok", "skipped", "failed"]
     reason: str | None = None
     task: str

@@ -24,6 +24,7 @@ from bench.features.key import FOLDER_DIGITS
 from bench.planning.cells import STUDY_VERSION
 from bench.planning.make import STUDIES
 from bench.records import store as records
+from bench.records.schema import Record
 
 Kind = Literal["studies", "features", "frames"]
 
@@ -123,7 +124,7 @@ def _why(
     if version != STUDY_VERSION:
         return "studies are no longer kept like this"
     record = records.read(file) if file.exists() else None
-    if record is not None and record.status == "ok":
+    if isinstance(record, Record) and record.status == "ok":
         same = (record.provenance.fingerprint or "").startswith(fingerprint)
         written = file.stat().st_mtime
         # a run with more trials goes on with the study of a finished record

@@ -114,7 +114,7 @@ def finished_record(
         ),
     )
     buffer = io.BytesIO()
-    predictions.to_parquet(buffer, index=False)
+    predictions.to_parquet(buffer, index=False, write_page_checksum=True)
     return record, buffer.getvalue()
 
 
@@ -236,7 +236,7 @@ def _fold(
         val_accuracy=validated.accuracy,
         val_macro_f1=validated.macro_f1,
         test_accuracy=float(np.mean(truth == predicted)),
-        test_macro_f1=macro_f1(truth, predicted, cell.job.n_classes),
+        test_macro_f1=macro_f1(truth, predicted),
         trials=TrialCounts.model_validate(result.states),
         trial_errors=result.errors,
         best_epoch=validated.best_epoch,

@@ -5,11 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from bench.errors import UserError
 from bench.executors.base import Executor
@@ -20,6 +16,7 @@ from bench.machine import usable_cores
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
+    Held,
     Plan,
     PlannedCell,
     Ready,
@@ -54,16 +51,26 @@ class Summary:
 
 
 def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) -> Summary:
-    """Run every cell of a plan that is not done.
+    """Run every cell of a plan that is not done. What its records say it replaces is named first.
 
     Args:
-        plan: made while holding `exclusive`.
+        plan: made while holding its results folder (`files.exclusive`).
         reporter: where progress goes.
         executor: where jobs run; by default on this machine, for as long as the budget says.
 
     Raises:
+        UserError: a result that was made otherwise would be replaced; nothing was run.
         StorageError: results cannot be written; what is stored stays.
     """
+    if held := plan.by_reason(Held):
+        reason, cells = next(iter(held.items()))
+        raise UserError(
+            f"finished results would be replaced ({sum(map(len, held.values()))}), first of all "
+            f"{cells[0]}: {reason}; allow it with --replace, or keep them and name another folder "
+            "with --results"
+        )
+    for reason, cells in plan.by_reason(Ready).items():
+        reporter.say(f"results made again ({len(cells)}), first {cells[0]}: {reason}")
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
     run = _Run(plan, reporter, executor)
@@ -75,34 +82,6 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
             if extracted is not None:
                 run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
     return run.summary
-
-
-@contextmanager
-def exclusive(results: Path) -> Iterator[None]:
-    """Hold a results folder: only one run at a time writes it.
-
-    The lock ends with the process, however it ends.
-
-    Raises:
-        UserError: another run holds the folder, or it cannot be written.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(results / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another voxgrid run is writing to {results}; wait for it, or use --results"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"the results folder {results} cannot be written ({error.strerror}); make it "
-            "writable or choose another with --results"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)

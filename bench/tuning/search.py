@@ -212,7 +212,7 @@ def _validate(
     truth = labels.classes[fold.validation]
     return Validated(
         accuracy=float(np.mean(predicted == truth)),
-        macro_f1=macro_f1(truth, predicted, labels.number),
+        macro_f1=macro_f1(truth, predicted),
         refit=fitted.refit,
         best_epoch=fitted.best_epoch,
         curve=fitted.curve,

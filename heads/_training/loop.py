@@ -250,8 +250,8 @@ class _Fit:
         together = torch.cat(logits)
         predicted = together.argmax(dim=1).numpy()
         known = codes < self._job.classes
-        labels = np.arange(max(self._job.classes, codes.max() + 1))
-        f1 = f1_score(codes, predicted, labels=labels, average="macro", zero_division=0)
+        occurring = np.unique(codes)
+        f1 = f1_score(codes, predicted, labels=occurring, average="macro", zero_division=0)
         scores = {
             "validation_accuracy": float(np.mean(predicted == codes)),
             "validation_macro_f1": float(f1),

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.tasks.sample.topic import Channel, synthesize
+from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.links import CATEGORIES
-from bench.tasks.youtube.manifest import State
 from bench.tasks.youtube.statuses import ItemError, Status
 from tests.loopback.media import SUFFIXES, Kind, encoded, picture
 from tests.loopback.server import Answer, Server
@@ -48,7 +48,7 @@ class Collection:
     server: Server
     site: LoopbackSite
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
-    expected: dict[str, State] = field(default_factory=dict)
+    expected: dict[str, Status] = field(default_factory=dict)
     twins: list[tuple[str, str]] = field(default_factory=list)
     ways: Counter[str] = field(default_factory=Counter)
 
@@ -112,7 +112,7 @@ class _Maker:
     def row(
         self,
         video: LoopbackVideo,
-        status: State | None,
+        status: Status | None,
         *,
         id: str | None = None,
         link: str | None = None,
@@ -140,9 +140,9 @@ class _Maker:
             yield self.video()
 
 
-def make(server: Server) -> Collection:
+def make(server: Server, options: Options) -> Collection:
     """Return the collection; the sound is generated here."""
-    made = Collection(server, LoopbackSite(server))
+    made = Collection(server, LoopbackSite(server, options=options))
     maker = _Maker(made)
     _rows_that_contradict(maker)
     _damaged_ids(maker)
@@ -284,7 +284,7 @@ def _faults_of_the_server(maker: _Maker) -> None:
     def in_a_circle(answer: Answer) -> None:
         answer.location = "/circle"
 
-    faults: tuple[tuple[str, Callable[[Answer], None], int, State], ...] = (
+    faults: tuple[tuple[str, Callable[[Answer], None], int, Status], ...] = (
         ("404", gone, 2, "unavailable"),
         ("410", gone_for_good, 1, "unavailable"),
         ("always 500", always_500, 2, "failed"),

@@ -41,7 +41,7 @@ OPTIONS = Options(
 @pytest.fixture(scope="module")
 def collection() -> Iterator[Collection]:
     with Server() as server:
-        yield make(server)
+        yield make(server, OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,6 @@ def run_fetch(collection: Collection, root: Path) -> FetchSummary:
         parse(collection.csv(), "table.csv"),
         root / "youtube",
         collection.site,
-        OPTIONS,
         Reporter(Console(stderr=True)),
     )
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.tasks.youtube.client import Hosts
-from bench.tasks.youtube.links import Candidate
-from bench.tasks.youtube.site import SoundFormat, YouTube, candidates, described
+from bench.tasks.youtube.client import Hosts, Options
+from bench.tasks.youtube.links import Found
+from bench.tasks.youtube.site import YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError
 from tests.loopback.server import Server
 
@@ -56,6 +56,8 @@ class LoopbackSite(YouTube):
         results: what searches find instead, by title, as `entry` makes it.
         errors: by id or title, what `describe` and `search` raise: an error always, a sequence
             one after the other and then no more.
+        options: how to fetch.
+        stop: ends what is under way.
 
     Attributes:
         asked: how often each id and title was asked for.
@@ -69,8 +71,10 @@ class LoopbackSite(YouTube):
         videos: Sequence[LoopbackVideo] = (),
         results: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         errors: Mapping[str, ItemError | Sequence[ItemError]] | None = None,
+        options: Options | None = None,
+        stop: threading.Event | None = None,
     ):
-        super().__init__()
+        super().__init__(options=options, stop=stop)
         self.server = server
         self.videos = {video.id: video for video in videos}
         self.results = dict(results or {})
@@ -78,14 +82,14 @@ class LoopbackSite(YouTube):
         self.asked: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def search(self, title: str) -> Sequence[Candidate]:
+    def search(self, title: str) -> Sequence[Found]:
         self._count(title)
         found = self.results.get(title)
         if found is None:
             found = [entry(video) for video in self.videos.values() if video.title == title]
         return candidates({"_type": "playlist", "id": title, "entries": list(found)})
 
-    def describe(self, id: str) -> SoundFormat:
+    def describe(self, id: str) -> Found:
         self._count(id)
         if id not in self.videos:
             raise ItemError("unavailable", "Video unavailable")

@@ -12,9 +12,7 @@ other kept, to be shut when the time is up.
 
 from __future__ import annotations
 
-import email.utils
 import logging
-import re
 import socket
 import sys
 import threading
@@ -32,13 +30,27 @@ import yt_dlp.globals
 from yt_dlp import YoutubeDL
 from yt_dlp.networking import RequestDirector, RequestHandler, Response
 from yt_dlp.networking.exceptions import HTTPError, RequestError
-from yt_dlp.utils import ExtractorError, GeoRestrictedError, YoutubeDLError
+from yt_dlp.utils import (
+    ExtractorError,
+    GeoRestrictedError,
+    YoutubeDLError,
+    int_or_none,
+    timeconvert,
+)
 
 from bench.tasks.youtube.statuses import ItemError, Stopped, status_of
 
 SOCKET_TIMEOUT = 20.0  # seconds to connect, and between two pieces
 _LOOK = 0.1  # seconds between two looks at the clock and at the stop
 _RETRIED = ("http", "fragment", "extractor")
+BLOCK = 1 << 14  # bytes between two looks at what has come
+
+# Sound alone in one piece; or the smallest of what has sound. Formats in fragments come last:
+# of those nothing can be asked for by bytes. Other protocols would run other programs.
+_FORMAT = "/".join(
+    f"bestaudio[protocol~='{protocol}']/worst*[acodec!=?none][protocol~='{protocol}']"
+    for protocol in ("^https?$", "^(m3u8_native|http_dash_segments)$")
+)
 _local = threading.local()
 
 
@@ -87,37 +99,22 @@ class Options:
 class Client(YoutubeDL):
     """A `YoutubeDL` for one thread, whose requests lead to a site's hosts alone.
 
-    Once `stop` is set, everything under way ends. `auto_init` (load the extractors) and `params`
-    are those of `YoutubeDL`.
+    Once `stop` is set, everything under way ends.
     """
 
-    def __init__(
-        self,
-        hosts: Hosts,
-        options: Options,
-        stop: threading.Event | None = None,
-        auto_init: bool = False,
-        **params: Any,
-    ):
+    def __init__(self, hosts: Hosts, options: Options, stop: threading.Event | None = None):
         self.hosts, self.options = hosts, options
         self._stop = stop or threading.Event()
         self._ends = float("inf")
-        self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
-        _listen()
+        self.opened: list[socket.socket] = []  # what connected, to be shut
+        _listen_once()
         # plugins are code that other packages and the user's configuration bring along
         yt_dlp.globals.plugin_dirs.value = []
         again = options.attempts - 1
         super().__init__(
             {
-                "quiet": True,
-                "no_warnings": True,
-                "noprogress": True,
-                "color": "never",
                 "logger": logging.Logger("silent", logging.CRITICAL),  # errors are raised too
                 "cachedir": False,
-                "noplaylist": True,
-                "updatetime": False,
                 "retries": again,
                 "fragment_retries": again,
                 "extractor_retries": again,
@@ -127,9 +124,15 @@ class Client(YoutubeDL):
                 "socket_timeout": SOCKET_TIMEOUT,
                 # FFmpeg's program would make connections of its own
                 "ffmpeg_location": "/nonexistent/voxgrid-never-runs-ffmpeg",
-                **params,
-            },
-            auto_init,
+                "allowed_extractors": ["^youtube$", "^youtube:search$"],
+                "extract_flat": "in_playlist",
+                "format": _FORMAT,
+                "nopart": True,
+                "continuedl": True,
+                # small blocks of one size, as limits are looked at in between
+                "buffersize": BLOCK,
+                "noresizebuffer": True,
+            }
         )
 
     def build_request_director(
@@ -152,8 +155,7 @@ class Client(YoutubeDL):
     def limited(self) -> Iterator[None]:
         """Bound the time of what is done within this block: then its connections are shut.
 
-        A socket's own time-out only bounds the wait for the next byte: a server that sends one
-        byte a second, in the body or in the headers, never meets it.
+        A server that sends one byte a second never meets a socket's own time-out.
         """
         self._ends = time.monotonic() + self.options.timeout
         over = threading.Event()
@@ -165,16 +167,15 @@ class Client(YoutubeDL):
             over.set()
             watcher.join()
             self._shut()  # a server may have more to send, to nobody
-            while self._open:
-                self._open.pop().close()
+            while self.opened:
+                self.opened.pop().close()
 
     @contextmanager
     def named(self) -> Iterator[None]:
         """Turn what yt-dlp raises within this block into an `ItemError`, or `Stopped`.
 
-        A site changes, and an extractor finds None where a text was: that is an AttributeError,
-        a LookupError, a TypeError or a ValueError, which yt-dlp lets through. What code of ours
-        raises when yt-dlp calls it back is a bug of ours, and stays what it is.
+        Where a site changed, an extractor finds None where a text was, and yt-dlp lets the
+        AttributeError or the like through. What code of ours raises when called back stays.
         """
         self.look()
         try:
@@ -204,13 +205,6 @@ class Client(YoutubeDL):
             self._stop.wait(min(_LOOK, left))
             self.look()
 
-    def keep(self, connecting: socket.socket) -> None:
-        """Shut a socket that is about to connect once the time is up."""
-        # a second handle: TLS takes the first one over, and closes it
-        handle = connecting.dup()
-        with self._lock:
-            self._open.append(handle)
-
     def _rest(self, n: int) -> float:
         """Wait before yt-dlp's next try, in place of its own sleep, which hears no stop."""
         self.wait(self.options.backoff * 2**n)
@@ -222,34 +216,27 @@ class Client(YoutubeDL):
                 self._shut()
 
     def _shut(self) -> None:
-        with self._lock:
-            for handle in self._open:
-                with suppress(OSError):  # closed by the other side, or not connected yet
-                    handle.shutdown(socket.SHUT_RDWR)
-
-
-@cache
-def _listen() -> None:
-    sys.addaudithook(_on_event)
+        for handle in tuple(self.opened):  # a thread may be adding to it
+            with suppress(OSError):  # closed by the other side, or not connected yet
+                handle.shutdown(socket.SHUT_RDWR)
 
 
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in ("urllib.Request", "socket.connect"):
-        return
     client: Client | None = getattr(_local, "client", None)
-    if client is None:
-        return
-    if event == "urllib.Request":
+    if client is not None and event == "urllib.Request":
         client.hosts.check(arguments[0])
-    else:
-        client.keep(arguments[0])
+    elif client is not None and event == "socket.connect":
+        # a second handle: TLS takes the first one over, and closes it
+        client.opened.append(arguments[0].dup())
+
+
+_listen_once = cache(lambda: sys.addaudithook(_on_event))
 
 
 def classify(error: YoutubeDLError) -> ItemError:
     """Say what an error of yt-dlp means for the video it happened with.
 
-    Texts of YouTube come first, then what HTTP says. A media address answered by 403 has usually
-    expired: that passes when the video is described anew. A 404 or 410 of the media itself is
+    A media address answered by 403 has usually expired. A 404 or 410 of the media itself is
     final, one of a page in between is not: YouTube's interface gives some that go away.
     """
     chain = tuple(_chain(error))
@@ -280,11 +267,8 @@ def classify(error: YoutubeDLError) -> ItemError:
 
 def _retry_after(value: str) -> float | None:
     """The seconds that a Retry-After header names, as a number or as a date."""
-    if re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
-        return float(value)
-    with suppress(ValueError):
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    return None
+    seconds, date = int_or_none(value), timeconvert(value)
+    return date - time.time() if seconds is None and date is not None else seconds
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,28 +17,14 @@ from yt_dlp.utils import DownloadError
 from bench.audio.decode import inspected
 from bench.audio.stream import reading
 from bench.errors import ClipError
-from bench.tasks.youtube.client import Client, Hosts, Options
-from bench.tasks.youtube.manifest import unwritable
-from bench.tasks.youtube.site import SoundFormat, positive
+from bench.files import storing
+from bench.tasks.youtube.client import BLOCK, Client
+from bench.tasks.youtube.links import Found
+from bench.tasks.youtube.manifest import UNWRITABLE
+from bench.tasks.youtube.site import positive
 from bench.tasks.youtube.sound import Beginning, NotSound, beginning
 from bench.tasks.youtube.statuses import FINAL, ItemError
 
-_BLOCK = 1 << 14  # bytes between two looks at what has come
-
-# Sound alone in one piece; or the smallest of what has sound. Formats in fragments come last:
-# of those nothing can be asked for by bytes. Other protocols would run other programs.
-_PLAIN = "[protocol~='^https?$']"
-_FRAGMENTS = "[protocol~='^(m3u8_native|http_dash_segments)$']"
-_PARAMS: dict[str, Any] = {
-    "format": "/".join(
-        f"bestaudio{protocol}/worst*[acodec!=?none]{protocol}" for protocol in (_PLAIN, _FRAGMENTS)
-    ),
-    "nopart": True,
-    "continuedl": True,
-    # small blocks of one size: yt-dlp's grow with the speed, and limits are looked at in between
-    "buffersize": _BLOCK,
-    "noresizebuffer": True,
-}
 _NEEDED = ("title", "duration", "http_headers", "_format_sort_fields")
 
 _HEAD = 1 << 16  # bytes of a container's header, generously
@@ -62,47 +47,34 @@ class Stored:
     received: int
 
 
-def download(
-    sound: SoundFormat,
-    target: Path,
-    options: Options,
-    hosts: Hosts,
-    stop: threading.Event | None = None,
-) -> Stored:
+def download(sound: Found, target: Path, client: Client) -> Stored:
     """Get the first seconds of a video's sound, as they are, in a Matroska file.
 
     What has come is kept beside the target, in files named `<stem of target>.part-…`, until the
     sound is stored or final reasons speak against it; the next call goes on from there where the
     site still offers the same format in the same size.
 
-    Args:
-        sound: as described by its site, not long ago: addresses of media expire.
-        target: the file to write, with the suffix `.mka`; its folder is created.
-        options: how much to keep, and what it may take.
-        hosts: where requests may lead.
-        stop: once it is set, the download ends within moments.
+    The site has described the sound not long ago: addresses of media expire. The target's
+    suffix is `.mka`; its folder is created. The client's options say how much to keep.
 
     Raises:
         ItemError: the sound cannot be had, now or ever.
         StorageError: the folder cannot be written.
-        Stopped: `stop` was set.
+        Stopped: the client's stop was set.
     """
-    try:
+    with storing(target.parent, UNWRITABLE), client.limited():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Client(hosts, options, stop, **_PARAMS) as client, client.limited():
-            item = _Item(sound, target, client)
-            resumed = item.part.exists()
-            try:
-                return item.get()
-            except ItemError as error:
-                if error.status in FINAL:
-                    item.clear()
-                if resumed and error.status in ("not audio", "no sound"):
-                    reason = "what an earlier fetch left is not the beginning of it"
-                    raise ItemError("failed", reason, passing=True) from error
-                raise
-    except OSError as error:
-        raise unwritable(target.parent, error) from error
+        item = _Item(sound, target, client)
+        resumed = item.part.exists()
+        try:
+            return item.get()
+        except ItemError as error:
+            if error.status in FINAL:
+                item.clear()
+            if resumed and error.status in ("not audio", "no sound"):
+                reason = "what an earlier fetch left is not the beginning of it"
+                raise ItemError("failed", reason, passing=True) from error
+            raise
 
 
 class _Enough(Exception):
@@ -112,7 +84,7 @@ class _Enough(Exception):
 class _Item:
     """One download under way."""
 
-    def __init__(self, sound: SoundFormat, target: Path, client: Client):
+    def __init__(self, sound: Found, target: Path, client: Client):
         self.sound, self.target, self.client = sound, target, client
         self.options = client.options
         self.received = 0  # bytes over the network
@@ -164,10 +136,8 @@ class _Item:
             heard = self._listen(last=not more)
         if heard is None:
             raise ItemError("failed", "the server sent nothing")
-        promised, tolerance = heard.promised, _HEADER_TOLERANCE
-        if promised is None:
-            promised, tolerance = self.sound.duration or 0.0, _SITE_TOLERANCE
-        expected = min(promised, self.options.seconds)
+        tolerance = _SITE_TOLERANCE if heard.promised is None else _HEADER_TOLERANCE
+        expected = min(heard.promised or self.sound.duration or 0.0, self.options.seconds)
         if heard.seconds < expected - tolerance:
             raise ItemError(
                 "failed", f"the server sent {heard.seconds:.1f} of {expected:.1f} seconds"
@@ -209,7 +179,7 @@ class _Item:
             if heard is None or heard.seconds < 1.0:
                 self.listen_at = have * 2
             elif heard.seconds < self.options.seconds:
-                self.listen_at = int(have * self.options.seconds / heard.seconds) + _BLOCK
+                self.listen_at = int(have * self.options.seconds / heard.seconds) + BLOCK
             else:
                 raise _Enough
         if max(have, self.received) >= self.options.megabytes * 1e6:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench.tasks.youtube.statuses import ItemError
 
@@ -27,36 +28,28 @@ _IN_URL = re.compile(
 _BELOW_CHANNEL = re.compile(r"(?:[\d.,]+\s*[KMB]? subscribers?|SUBSCRIBE|JOIN)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Video:
     """One row of the table."""
 
     row: int  # as a spreadsheet shows it; the header is row 1
-    link: str  # as written
-    id: str  # what the link says it is; it may have lost characters
-    title: str  # as written, trimmed
+    left: str  # what the link has of the id; it may have lost characters
     category: str  # one of `CATEGORIES`; in an excluded row also anything else
-    channel: str | None  # first line of the description; None where that names no channel
-
-    @property
-    def link_key(self) -> str:
-        """What the links of one video have in common, be they damaged or whole."""
-        return stripped(self.id) or self.id
-
-    @property
-    def title_key(self) -> str:
-        """What the titles of one video have in common; empty where it has none."""
-        return plain_title(self.title)
+    title: str
+    channel: str | None = None  # first line of the description; None where that names no channel
+    link: str = ""  # as written
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A video that a search found; None is what the search does not say."""
+class Found:
+    """A video on the site; None is what the site does not say."""
 
     id: str
     title: str | None = None
     channel: str | None = None
     duration: float | None = None  # in seconds; a live stream has none
+    channel_id: str | None = None
+    info: Mapping[str, Any] = field(default_factory=dict, compare=False)  # all that yt-dlp says
 
 
 def from_link(link: str) -> str:
@@ -83,8 +76,7 @@ def intact(id: str) -> bool:
 def repairable(left: str) -> bool:
     """Whether a text is what stripping may leave of an id, and some of the id is left.
 
-    It is not where the id is intact or empty (nothing says which video it was), or begins or
-    ends with a character that the scraper cannot have left there.
+    Not so where it begins or ends with a character that the scraper cannot have left there.
     """
     return 0 < len(left) < LENGTH and _ID.fullmatch(left) is not None and stripped(left) == left
 
@@ -94,32 +86,26 @@ def could_be(candidate: str, left: str) -> bool:
     return intact(candidate) and stripped(candidate) == left
 
 
-def repair(left: str, candidates: Iterable[Candidate]) -> Candidate:
+def repair(left: str, candidates: Iterable[Found]) -> Found:
     """Return the only candidate that can be the video whose id lost characters.
 
     Only the id decides. Of `n` characters left, one id in 64^11 / ((12 - n) * 14^(11 - n)) fits
     by chance: one in 20 million for a single character, one in 9 * 10^10 for four. Titles and
     channels are shared, translated and changed.
 
-    Args:
-        left: the id as the table has it.
-        candidates: what a search for the title found; the same id twice counts once.
-
     Raises:
         ItemError: none fits, or several different ids do; or what is left is empty, or cannot be
             left by stripping.
     """
-    by_id: dict[str, Candidate] = {}
-    for candidate in candidates:
-        by_id.setdefault(candidate.id, candidate)
+    by_id = {candidate.id: candidate for candidate in candidates}
     fitting = [id for id in by_id if repairable(left) and could_be(id, left)]
     if len(fitting) == 1:
         return by_id[fitting[0]]
     if fitting:
         reason = f"the ids {' and '.join(fitting)} both fit what is left of it"
-        raise ItemError("not repaired", reason)
-    found = "1 video" if len(by_id) == 1 else f"{len(by_id)} videos"
-    reason = f"no id fits what is left of it; a search for the title found {found}"
+    else:
+        found = "1 video" if len(by_id) == 1 else f"{len(by_id)} videos"
+        reason = f"no id fits what is left of it; a search for the title found {found}"
     raise ItemError("not repaired", reason)
 
 
@@ -139,8 +125,7 @@ def category_of(text: str) -> str:
 def channel_of(description: str) -> str | None:
     """Return the first line of a description, which names the channel; None where it does not.
 
-    Any other text on that line counts as a channel too: rows that share it are then kept on one
-    side, which is the safe mistake.
+    Any other text there counts as a channel too: rows that share it stay on one side.
     """
     lines = (line.strip() for line in description.replace("\r", "\n").split("\n"))
     first = next((line for line in lines if line), "")

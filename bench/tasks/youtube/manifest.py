@@ -6,44 +6,38 @@ import csv
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from bench.errors import StorageError, UserError
-from bench.files import replacing
-from bench.tasks.youtube.links import Video, intact
+from bench.errors import UserError
+from bench.files import replacing, storing
+from bench.tasks.youtube.links import Found, Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import LinkTable
 
 MANIFEST = "manifest.parquet"
 EXCLUDED = "excluded.csv"
+_COLUMNS = ("row", "why", "reason", "link", "title", "category")
 # A copy of the table last fetched, so that a later fetch needs no argument.
 TABLE = "table.csv"
 AUDIO = "audio"
+UNWRITABLE = (
+    "free some space, make it writable or choose another folder with --to, then run the same "
+    "command again; finished downloads are kept"
+)
 
-NOT_TRIED: Literal["not tried"] = "not tried"
-State = Status | Literal["not tried"]
-STATES: tuple[State, ...] = (*get_args(Status), NOT_TRIED)
 
+@dataclass(frozen=True, kw_only=True)
+class Item(Video):
+    """A video of the table and what became of it; None is what is not known."""
 
-@dataclass(frozen=True)
-class Item:
-    """One video of the table; None is what is not known."""
-
-    left: str  # the id as the table has it, which may have lost characters; unique
-    row: int  # in the table, as a spreadsheet counts
     id: str | None  # the one to use; None where it is damaged and not repaired
-    category: str  # in the table, as title and channel
-    title: str
-    channel: str | None
-    status: State = NOT_TRIED  # `ok` where the sound is here, else why not
+    status: Status = "not tried"  # `ok` where the sound is here, else why not
     reason: str = ""  # in words; empty where there is nothing to add
     file: str | None = None  # its name in `audio/`
     sha256: str | None = None  # of that file
@@ -63,22 +57,25 @@ class Item:
         """Whether a further fetch would leave it as it is."""
         return self.status in FINAL
 
-    @classmethod
-    def of(cls, video: Video) -> Item:
-        """A video nobody has tried yet."""
-        id = video.id if intact(video.id) else None
-        return cls(video.id, video.row, id, video.category, video.title, video.channel)
-
     def untried(self) -> Item:
         """The same video as if nobody had tried it; a repaired id is kept."""
-        told = (self.left, self.row, self.id, self.category, self.title, self.channel)
-        return Item(*told, in_table=self.in_table)
+        told = {field.name: getattr(self, field.name) for field in fields(Video)}
+        return Item(**told, id=self.id, in_table=self.in_table)
+
+    def identified(self, found: Found) -> Item:
+        """The same video with what the site says of it."""
+        return replace(
+            self,
+            id=found.id,
+            duration=found.duration,
+            found_title=found.title,
+            found_channel=found.channel,
+            channel_id=found.channel_id,
+        )
 
     def target(self, folder: Path) -> Path:
         """Where its sound belongs; named by a digest, as some disks ignore the case of letters."""
-        if self.id is None:
-            raise ValueError(f"video '{self.left}' has no id")
-        return folder / AUDIO / f"{hashlib.sha256(self.id.encode()).hexdigest()[:20]}.mka"
+        return folder / AUDIO / f"{hashlib.sha256(str(self.id).encode()).hexdigest()[:20]}.mka"
 
 
 class Ledger:
@@ -87,11 +84,8 @@ class Ledger:
     The manifest is written after every change: it is small, downloads are slow, and so a kill
     loses no more than what was under way.
 
-    Args:
-        folder: of the task.
-        table: of links.
-        seconds: wanted of the beginning of each video.
-        again: statuses to try again although they are final.
+    `seconds` of the beginning of each video are wanted, and those with a status of `again` are
+    tried again although it is final.
 
     Raises:
         UserError: the folder holds clips of another length, or its manifest cannot be read.
@@ -108,46 +102,38 @@ class Ledger:
         # those of earlier tables are kept, and marked
         self._items = {left: replace(item, in_table=False) for left, item in known.items()}
         for video in table.videos:
-            self._items[video.id] = replace(
-                known.get(video.id, Item.of(video)),
-                row=video.row,
-                category=video.category,
-                title=video.title,
-                channel=video.channel,
-                in_table=True,
-            )
+            told = {**asdict(video), "in_table": True}
+            item = known.get(video.left)
+            fresh = Item(**told, id=video.left if intact(video.left) else None)
+            self._items[video.left] = fresh if item is None else replace(item, **told)
         again = set(again)
         for left, item in self._items.items():
-            file = folder / AUDIO / str(item.file)
+            file = item.target(folder)
             there = file.is_file() and file.stat().st_size == item.bytes  # nor cut by somebody
             gone = item.status == "ok" and not there
             if gone or (item.status in again and item.in_table):
                 self._items[left] = item.untried()
-        with writing(folder / TABLE) as partial:
-            partial.write_bytes(table.data)
-        _write_excluded(folder, table)
+        with storing(folder, UNWRITABLE):
+            with replacing(folder / TABLE) as partial:
+                partial.write_bytes(table.data)
+            with (
+                replacing(folder / EXCLUDED) as partial,
+                partial.open("w", newline="", encoding="utf-8") as listed,
+            ):
+                writer = csv.DictWriter(listed, _COLUMNS, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(asdict(entry) | asdict(entry.video) for entry in table.excluded)
         write(folder, self._items.values())
 
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """All items, those of earlier tables included."""
-        with self._lock:
-            return tuple(self._items.values())
+    def to_do(self, repair: bool = True) -> tuple[Item, ...]:
+        """Videos to be fetched, those without an id among them where that is to be repaired.
 
-    def to_repair(self) -> tuple[Item, ...]:
-        """Videos whose id is to be searched for."""
-        return self._open(lambda item: item.id is None)
-
-    def to_fetch(self) -> tuple[Item, ...]:
-        """Videos whose sound is to be fetched."""
-        return self._open(lambda item: item.id is not None)
-
-    def _open(self, wanted: Callable[[Item], bool]) -> tuple[Item, ...]:
-        """The categories in turn: the table is sorted by them; half a fetch should be of use."""
+        The categories take turns: the table is sorted by them; half a fetch should be of use.
+        """
         before: Counter[str] = Counter()
         turns = []
-        for item in self.items:
-            if item.in_table and not item.is_final and wanted(item):
+        for item in self._items.values():
+            if item.in_table and not item.is_final and (repair or item.id):
                 turns.append((before[item.category], item))
                 before[item.category] += 1
         return tuple(item for _, item in sorted(turns, key=lambda turn: turn[0]))
@@ -179,61 +165,18 @@ def read(folder: Path) -> tuple[Item, ...]:
 def write(folder: Path, items: Iterable[Item]) -> None:
     """Write the manifest, whole or not at all; a `StorageError` where it cannot be."""
     rows = sorted(items, key=lambda item: (not item.in_table, item.row, item.left))
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-    with writing(folder / MANIFEST) as partial:
+    table = pa.Table.from_pylist([asdict(row) for row in rows])
+    path = folder / MANIFEST
+    with storing(path, UNWRITABLE), replacing(path) as partial:
         pq.write_table(table, partial)
 
 
 def _refuse_other_length(folder: Path, items: Iterable[Item], seconds: float) -> None:
     """Raise where clips of several lengths would be mixed: length tells where a clip is from."""
-    lengths = {item.asked_seconds for item in items if item.status == "ok"}
-    if others := lengths - {seconds, None}:
-        held = " and ".join(f"{other:g}" for other in sorted(filter(None, others)))
+    lengths = {item.asked_seconds or seconds for item in items if item.status == "ok"}
+    if others := lengths - {seconds}:
+        held = " and ".join(f"{other:g}" for other in sorted(others))
         raise UserError(
             f"{folder} holds the first {held} s of each video, and {seconds:g} s are asked for: "
             f"use --seconds {held}, or another folder with --to"
         )
-
-
-def _write_excluded(folder: Path, table: LinkTable) -> None:
-    """List the rows of the table that are left out, each with its reason."""
-    with (
-        writing(folder / EXCLUDED) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(("row", "why", "reason", "link", "title", "category"))
-        for entry in table.excluded:
-            video = entry.video
-            told = (video.row, entry.why, entry.reason, video.link, video.title, video.category)
-            writer.writerow(told)
-
-
-def _schema() -> pa.Schema:
-    """Columns as `Item` declares them, so that one without values has its type too."""
-    arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    columns = []
-    for name, hint in get_type_hints(Item).items():
-        kinds = {hint, *get_args(hint)}
-        kind = next((type for key, type in arrow.items() if key in kinds), pa.string())
-        columns.append(pa.field(name, kind, nullable=type(None) in kinds))
-    return pa.schema(columns)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Write a file of the folder whole or not at all; a `StorageError` where it cannot be."""
-    try:
-        with replacing(path) as partial:
-            yield partial
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> StorageError:
-    """Return what to say where a file or folder of the fetch cannot be written."""
-    return StorageError(
-        f"{path} cannot be written ({error.strerror or error}): free some space, make it writable "
-        "or choose another folder with --to, then run the same command again; finished downloads "
-        "are kept"
-    )

@@ -7,7 +7,6 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass, field
 from http.cookiejar import LoadError
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from yt_dlp.cookies import YoutubeDLCookieJar
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Client, Hosts, Options
-from bench.tasks.youtube.links import Candidate, intact, short
+from bench.tasks.youtube.links import Found, intact, short
 from bench.tasks.youtube.statuses import ItemError
 
 _NAMES = ("youtube.com", "youtube-nocookie.com", "googlevideo.com", "ytimg.com")
@@ -26,24 +25,12 @@ _FOUND = 5  # videos that a search looks at
 _NOT_YET = ("is_live", "is_upcoming", "post_live")
 
 
-@dataclass(frozen=True)
-class SoundFormat(Candidate):
-    """A video of which enough is known to download its sound."""
-
-    channel_id: str | None = None
-    info: Mapping[str, Any] = field(default_factory=dict)  # yt-dlp's, formats included
-
-
 class YouTube:
     """YouTube by yt-dlp: finds videos by title and describes them by id.
 
-    Either raises an `ItemError` where that fails, and `Stopped` once the stop is set.
-
-    Args:
-        cookies: a file of cookies in Netscape's format, only read; for videos that YouTube shows
-            to people who are signed in, or where it takes the machine for a bot.
-        options: time and number of attempts.
-        stop: ends them earlier once it is set.
+    Either raises an `ItemError` where that fails, and `Stopped` once the stop is set. `cookies`
+    is a file in Netscape's format, only read: for videos that YouTube shows to people who are
+    signed in, or where it takes the machine for a bot.
 
     Raises:
         UserError: the file of cookies cannot be read, or is none.
@@ -57,18 +44,18 @@ class YouTube:
         options: Options | None = None,
         stop: threading.Event | None = None,
     ):
-        self._options = options or Options()
-        self._stop = stop
+        self.options = options or Options()
+        self.stop = stop or threading.Event()
         self._cookies = None if cookies is None else _read(cookies)
         # yt-dlp's object belongs to one thread; it keeps YouTube's player from video to video
         self._of_thread = threading.local()
 
-    def search(self, title: str) -> Sequence[Candidate]:
+    def search(self, title: str) -> Sequence[Found]:
         """Return what its page finds, best first, without looking at the videos found."""
         query = " ".join(title.split())
         return candidates(self._ask(f"ytsearch{_FOUND}:{query}", process=True)) if query else ()
 
-    def describe(self, id: str) -> SoundFormat:
+    def describe(self, id: str) -> Found:
         """Return what is known of one video that has sound to download."""
         if not intact(id):
             raise ItemError("unavailable", f"{short(id)} is not the id of a video")
@@ -83,25 +70,16 @@ class YouTube:
         """Return this thread's yt-dlp."""
         client: Client | None = getattr(self._of_thread, "client", None)
         if client is None:
-            # a copy of the cookies: yt-dlp writes back to a file it is given by name
-            cookies = {} if self._cookies is None else {"cookiefile": io.StringIO(self._cookies)}
-            client = self._of_thread.client = Client(
-                self.hosts,
-                self._options,
-                self._stop,
-                auto_init=True,
-                extract_flat="in_playlist",
-                allowed_extractors=["^youtube$", "^youtube:search$"],
-                **cookies,
-            )
+            client = self._of_thread.client = Client(self.hosts, self.options, self.stop)
+            if self._cookies is not None:
+                client.cookiejar = self._cookies  # and no file that it would write back to
         return client
 
 
-def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
+def candidates(result: Mapping[str, object]) -> tuple[Found, ...]:
     """Read the videos out of a flat search result of yt-dlp, in its order.
 
-    Entries without a video's id (channels, playlists, what could not be read) are left out; of
-    an entry with one, all else may be missing.
+    Entries without a video's id (channels, playlists, what could not be read) are left out.
 
     Raises:
         ItemError: there is no list: YouTube was not understood. One that finds nothing has one.
@@ -110,13 +88,13 @@ def candidates(result: Mapping[str, object]) -> tuple[Candidate, ...]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise ItemError("failed", "the search came back without a list")
     return tuple(
-        Candidate(id, *_told(entry))
+        _found(id, entry)
         for entry in entries
         if isinstance(entry, Mapping) and (id := _text(entry, "id")) and intact(id)
     )
 
 
-def described(id: str, info: Mapping[str, Any]) -> SoundFormat:
+def described(id: str, info: Mapping[str, Any]) -> Found:
     """Read yt-dlp's unprocessed info dict of the video asked for.
 
     Raises:
@@ -142,7 +120,7 @@ def described(id: str, info: Mapping[str, Any]) -> SoundFormat:
     # yt-dlp says 'maybe' where it is worth a try
     if all(one.get("has_drm") and one.get("has_drm") != "maybe" for one in sounds):
         raise ItemError("unavailable", "its sound is encrypted (DRM)")
-    return SoundFormat(id, *_told(info), _text(info, "channel_id"), info)
+    return _found(id, info)
 
 
 def positive(value: object) -> float | None:
@@ -158,22 +136,20 @@ def _text(entry: Mapping[str, object], key: str) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _told(entry: Mapping[str, object]) -> tuple[str | None, str | None, float | None]:
-    """Title, channel and duration."""
-    channel = _text(entry, "channel") or _text(entry, "uploader")
-    return _text(entry, "title"), channel, positive(entry.get("duration"))
+def _found(id: str, info: Mapping[str, Any]) -> Found:
+    title, channel_id = _text(info, "title"), _text(info, "channel_id")
+    channel = _text(info, "channel") or _text(info, "uploader")
+    return Found(id, title, channel, positive(info.get("duration")), channel_id, info)
 
 
-def _read(cookies: Path) -> str:
-    """Return the cookies of a file as yt-dlp writes them, those it cannot read left out."""
-    readable = io.StringIO()
+def _read(cookies: Path) -> YoutubeDLCookieJar:
+    """Return the cookies of a file, those that yt-dlp cannot read left out."""
     try:
         jar = YoutubeDLCookieJar(io.StringIO(cookies.read_text(encoding="utf-8-sig")))
         # of a line it cannot read it prints every word, and those are secrets
         with redirect_stderr(io.StringIO()):
             jar.load()
         why = "" if len(jar) else "holds no cookie"
-        jar.save(readable)
     except LoadError:
         why = "is not in Netscape's format"
     except (OSError, UnicodeDecodeError) as error:
@@ -183,4 +159,4 @@ def _read(cookies: Path) -> str:
             f"the file of cookies {cookies} {why}: export it once more from a browser that is "
             "signed in, as 'cookies.txt' in Netscape's format, and give that with --cookies"
         )
-    return readable.getvalue()
+    return jar

@@ -43,11 +43,8 @@ def beginning(path: Path, most: float) -> Beginning:
     """Copy the first packets into a file of their own, without decoding them, gaps closed.
 
     The same packets give the same bytes: no time of day, random id or program version goes in,
-    and no text of the source (titles, comments) either.
-
-    Args:
-        path: the file, which may lack its end; what it is is told by its content.
-        most: seconds; packets that begin later are left out.
+    and no text of the source (titles, comments) either. The file may lack its end; packets that
+    begin after `most` seconds are left out.
 
     Raises:
         NotSound: nothing can be read from it (so far).

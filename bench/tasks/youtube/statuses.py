@@ -28,12 +28,13 @@ Status = Literal[
     "refused",
     "blocked",
     "failed",
+    "not tried",
 ]
 
-# Tried again by the next run: what the network, the site's mood of the hour or this machine's
-# means brought about. A download that was too slow goes on from what it has received, where the
-# sound is one file; a format in fragments begins anew.
-FINAL: frozenset[Status] = frozenset(get_args(Status)) - {"failed", "blocked", "too slow"}
+# The others are tried again by the next run: the network, the site's mood of the hour or this
+# machine's means brought them about.
+STATUSES: tuple[Status, ...] = get_args(Status)
+FINAL = frozenset(STATUSES) - {"not tried", "failed", "blocked", "too slow"}
 
 _MOST = 200  # characters of a reason
 
@@ -58,23 +59,16 @@ _REASONS: dict[Status, re.Pattern[str]] = {
 
 
 class ItemError(VoxgridError):
-    """One video's sound is not to be had, now or ever; its message is the reason alone.
-
-    Args:
-        status: what to note for the video, unless asking again helps.
-        reason: as yt-dlp says it.
-        passing: whether to ask for the video anew (an expired address, too many questions); what
-            else may pass, such as broken connections, yt-dlp has tried again by itself.
-        retry_after: seconds that the server asks to wait first, if it does.
-    """
+    """One video's sound is not to be had, now or ever; its message is the reason alone."""
 
     def __init__(
         self, status: Status, reason: str, passing: bool = False, retry_after: float | None = None
     ):
         super().__init__(cleaned(reason))
-        self.status: Status = status
+        self.status: Status = status  # to note for the video, unless asking again helps
+        # whether to ask anew; broken connections and the like yt-dlp has tried again by itself
         self.passing = passing
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds that the server asks to wait first
 
 
 class Stopped(VoxgridError):
@@ -87,13 +81,8 @@ def status_of(text: str) -> Status | None:
 
 
 def cleaned(text: str) -> str:
-    """Return a message of yt-dlp as one short line that only says what happened.
-
-    Colours, control characters, the `ERROR: [youtube] <id>:` in front and the advice to users of
-    the yt-dlp command behind are left out.
-    """
+    """Return a message of yt-dlp as one short line that only says what happened."""
     line = _PREFIX.sub("", _ANSI.sub("", text), count=1)
     line = " ".join(_CONTROL.sub(" ", _ADVICE.sub("", line)).split()).rstrip(" .;,:")
-    if not line:
-        line = "no reason given"
+    line = line or "no reason given"
     return line if len(line) <= _MOST else line[: _MOST - 1] + "…"

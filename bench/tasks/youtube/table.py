@@ -19,8 +19,10 @@ from bench.tasks.youtube.links import (
     channel_of,
     from_link,
     intact,
+    plain_title,
     repairable,
     short,
+    stripped,
 )
 
 # the author's header, and the one of the copy on Kaggle
@@ -30,26 +32,21 @@ _COLUMNS = {
     "description": ("description",),
     "category": ("category",),
 }
-_SPREADSHEET_ERROR = re.compile(r"#(?:NAME\?|VALUE!|REF!|N/A|DIV/0!|NUM!|NULL!)")
 _WANTED = "a CSV file with the columns link (or Videourl), title, description, category is wanted"
 
 
 @dataclass(frozen=True)
 class ExcludedRow:
-    """A row left out: the kind of reason, to be counted, and the reason in one sentence."""
+    """A row left out."""
 
     video: Video
-    why: str
-    reason: str
+    why: str  # the kind of reason, to be counted
+    reason: str  # in one sentence
 
 
 @dataclass(frozen=True)
 class LinkTable:
-    """A table of links as read, in its order; every row is either a video or excluded.
-
-    Of each link and each title there is one video, with a known category and an id that is
-    intact or can be repaired.
-    """
+    """A table of links as read, in its order; of each link and each title there is one video."""
 
     videos: tuple[Video, ...]
     excluded: tuple[ExcludedRow, ...]
@@ -62,12 +59,8 @@ def parse(data: bytes, source: str) -> LinkTable:
     Damaged UTF-8 is replaced by `�`: in a title or a channel that harms nothing, and a link
     holding it is excluded as unreadable.
 
-    Args:
-        data: with a link (or Videourl), a title, a description and a category, in any order.
-        source: name of the file, for messages.
-
     Raises:
-        UserError: it is no such table, or holds no usable video.
+        UserError: it is no such table, or holds no usable video; messages call it `source`.
     """
     lines = _cells(data, source)
     if not lines:
@@ -95,7 +88,8 @@ def parse(data: bytes, source: str) -> LinkTable:
             usable.append(video)
     # a category that is not used here still tells that a link or a title is not of one kind
     whole = [entry.video for entry in excluded if entry.why != "wrong number of cells"]
-    videos = _one_of_each(_without_conflicts(usable, [*usable, *whole], excluded), excluded)
+    agreeing = _without_conflicts(usable, [*usable, *whole], excluded)
+    videos = _one_of_each(agreeing, excluded)
     if not videos:
         reasons = Counter(entry.why for entry in excluded).most_common()
         listed = ", ".join(f"{number} × {why}" for why, number in reasons) or "no rows"
@@ -128,19 +122,13 @@ def _columns(header: Sequence[str], source: str) -> dict[str, int]:
         column: [place for place, name in enumerate(names) if name in spellings]
         for column, spellings in _COLUMNS.items()
     }
-    if missing := [column for column, places in found.items() if not places]:
-        there = shortened([f"'{short(name)}'" for name in header], most=12)
-        raise UserError(
-            f"the table {source} has no column {' and no column '.join(missing)}; "
-            f"its first row is {there}: {_WANTED}"
-        )
-    if double := {column: places for column, places in found.items() if len(places) > 1}:
-        column, places = next(iter(double.items()))
-        named = " and ".join(f"'{short(header[place])}'" for place in places)
-        raise UserError(
-            f"the table {source} has {len(places)} columns that may be the {column}: {named}; "
-            "rename or remove all but one"
-        )
+    for column, places in found.items():
+        if len(places) != 1:
+            there = shortened([f"'{short(name)}'" for name in header], most=12)
+            raise UserError(
+                f"the table {source} has {len(places) or 'no'} columns that may be the {column} in "
+                f"its first row, {there}: {_WANTED}"
+            )
     return {column: places[0] for column, places in found.items()}
 
 
@@ -149,7 +137,7 @@ def _video(row: int, cells: Sequence[str], columns: Mapping[str, int]) -> Video:
     return Video(
         row=row,
         link=cell["link"],
-        id=from_link(cell["link"]),
+        left=from_link(cell["link"]),
         title=cell["title"].strip(),
         category=category_of(cell["category"]),
         channel=channel_of(cell["description"]),
@@ -161,16 +149,23 @@ def _unreadable(video: Video) -> str | None:
     written = short(video.link)
     if not video.link.strip():
         return "the link is empty"
-    if _SPREADSHEET_ERROR.fullmatch(video.link.strip()):
-        # an id that begins with '-' was taken for a formula, and nothing of it is left
-        return f"a spreadsheet replaced the link by its error '{written}'"
-    if intact(video.id):
+    if intact(video.left):
         return None
-    if not repairable(video.id):
+    if not repairable(video.left):
         return f"'{written}' holds no id, nor what stripping leaves of one"
     if not video.title:
         return f"'{written}' lost characters, and there is no title to search it by"
     return None
+
+
+def _link_key(video: Video) -> str:
+    """What the links of one video have in common, be they damaged or whole."""
+    return stripped(video.left) or video.left
+
+
+def _title_key(video: Video) -> str:
+    """What the titles of one video have in common; empty where it has none."""
+    return plain_title(video.title)
 
 
 def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str, str]:
@@ -191,49 +186,40 @@ def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str
 
 def _without_conflicts(
     videos: Sequence[Video], evidence: Sequence[Video], excluded: list[ExcludedRow]
-) -> list[Video]:
+) -> Sequence[Video]:
     """Drop links and titles with several categories: nobody can say which one is right.
 
-    Both are looked for in all rows that are evidence, so that dropping a link does not hide that
-    its title, kept under another link, has a second category too.
+    Rows left out are evidence too: a title of theirs may stand here with another category.
     """
-    links = _conflicts(evidence, lambda video: video.link_key)
-    titles = _conflicts(evidence, lambda video: video.title_key)
-    kept = []
-    for video in videos:
-        if rows := links.get(video.link_key):
-            reason = f"the link is {rows}"
-            excluded.append(ExcludedRow(video, "link with several categories", reason))
-        elif rows := titles.get(video.title_key):
-            reason = f"the title is {rows}"
-            excluded.append(ExcludedRow(video, "title with several categories", reason))
-        else:
-            kept.append(video)
-    return kept
+    for what, key in (("link", _link_key), ("title", _title_key)):
+        conflicts = _conflicts(evidence, key)
+        for video in videos:
+            if rows := conflicts.get(key(video)):
+                why = f"{what} with several categories"
+                excluded.append(ExcludedRow(video, why, f"the {what} is {rows}"))
+        videos = [video for video in videos if key(video) not in conflicts]
+    return videos
 
 
 def _one_of_each(videos: Sequence[Video], excluded: list[ExcludedRow]) -> list[Video]:
     """Keep one video of those tied by links and titles: best the one that needs no repair.
 
-    Ties are followed from row to row (two links share a title that only a second row of one of
-    them has), so that how many are kept does not depend on the order of the table.
+    Ties are followed from row to row, so that their order in the table changes nothing.
     """
     # videos without a title do not share one
-    titles = [video.title_key or video.row for video in videos]
+    titles = [_title_key(video) or video.row for video in videos]
     kept = []
-    for members in components([video.link_key for video in videos], titles):
+    for members in components([_link_key(video) for video in videos], titles):
         first, *others = sorted(
             (videos[index] for index in members),
-            key=lambda video: (not intact(video.id), video.channel is None, video.row),
+            key=lambda video: (not intact(video.left), video.channel is None, video.row),
         )
         kept.append(first)
         for video in others:
-            why = "repeated title"
-            if video.link_key == first.link_key:
+            why, same = "repeated title", "titles and links in between lead to"
+            if _link_key(video) == _link_key(first):
                 why, same = "repeated link", "the same link as"
-            elif video.title_key == first.title_key:
+            elif _title_key(video) == _title_key(first):
                 same = "the same title as"
-            else:
-                same = "titles and links in between lead to"
             excluded.append(ExcludedRow(video, why, f"{same} row {first.row}"))
     return kept

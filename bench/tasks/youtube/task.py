@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.clips import Clip, Exclusion, Task
-from bench.errors import DataUnavailable, UserError
+from bench.errors import DataUnavailable
 from bench.protocols.grouping import components
 from bench.tasks.entry import Entry
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES, plain_title
-from bench.tasks.youtube.manifest import AUDIO, MANIFEST, NOT_TRIED, STATES, Item
+from bench.tasks.youtube.manifest import MANIFEST, Item
+from bench.tasks.youtube.statuses import STATUSES
 
 ENTRY = Entry(
     "youtube",
@@ -56,12 +57,13 @@ def read(place: Path) -> Task:
         DataUnavailable: it names no clip.
     """
     items = [item for item in manifest.read(place) if item.in_table]
-    fetched = [item for item in items if item.status == "ok" and item.id and item.file]
-    groups = _groups(fetched)
+    fetched = [item for item in items if item.status == "ok" and item.id]
+    groups = channels(fetched)
     clips: list[Clip] = []
     excluded: list[Exclusion] = []
     for item, group in zip(fetched, groups, strict=True):
-        path = _path(place, item)
+        # a manifest from elsewhere must not lead out of the folder: its file names are not used
+        path = item.target(place)
         if path.is_file():
             clips.append(Clip(str(item.id), path, item.category, group))
         else:
@@ -84,27 +86,11 @@ def read(place: Path) -> Task:
     )
 
 
-def _path(place: Path, item: Item) -> Path:
-    """Where a clip lies; a manifest from elsewhere must not lead out of the folder.
-
-    Raises:
-        UserError: the manifest names another place.
-    """
-    wanted = item.target(place)
-    if item.file != wanted.name:
-        raise UserError(
-            f"{place / MANIFEST} names the file '{item.file}' where {wanted.name} belongs: fetch "
-            "the video again, or restore the manifest"
-        )
-    return place / AUDIO / wanted.name
-
-
-def _groups(items: Sequence[Item]) -> list[str]:
+def channels(items: Sequence[Item]) -> list[str]:
     """Each video's group: its channel, as the table or the site names it.
 
-    The table's channel is the first line of a description, which may be wrong or missing; the
-    site's may have been renamed since. Videos that share either are one group: merging two
-    channels costs a little data, splitting one leaks.
+    Either may be wrong, missing or renamed since. Videos that share one are in one group:
+    merging two channels costs a little data, splitting one leaks.
     """
     names = [
         f"channel:{plain_title(item.channel)}" if item.channel else f"video:{item.id}"
@@ -122,21 +108,15 @@ def _notes(items: Sequence[Item], fetched: Sequence[Item]) -> tuple[str, ...]:
     counts = Counter(item.status for item in items)
     absent = ", ".join(
         f"{counts[status]} {status}"
-        for status in STATES
-        if counts[status] and status not in ("ok", NOT_TRIED)
+        for status in STATUSES
+        if counts[status] and status not in ("ok", "not tried")
     )
     notes = [
         f"{len(fetched)} of the {len(items)} videos of the table have sound here"
         + (f"; not to be had: {absent}" if absent else "")
     ]
-    if counts[NOT_TRIED]:
-        notes.append(
-            f"{counts[NOT_TRIED]} videos are not fetched yet: 'voxgrid fetch youtube' goes on"
-        )
-    lengths = sorted({item.asked_seconds for item in fetched if item.asked_seconds is not None})
-    if lengths:
-        notes.append(
-            f"of each video the first {' or '.join(f'{length:g}' for length in lengths)} s, or all "
-            "of a shorter one"
-        )
+    if open := counts["not tried"]:
+        notes.append(f"{open} videos are not fetched yet: 'voxgrid fetch youtube' goes on")
+    if seconds := fetched[0].asked_seconds:
+        notes.append(f"of each video the first {seconds:g} s, or all of a shorter one")
     return tuple(notes)

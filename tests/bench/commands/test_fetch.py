@@ -39,7 +39,9 @@ def server() -> Iterator[Server]:
 def command(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The command against the site on this machine, with its folder."""
     videos = [LoopbackVideo(id, f"/{id}", f"about {id}", duration=3.0, suffix="mp3") for id in IDS]
-    monkeypatch.setattr(site, "YouTube", lambda *_: LoopbackSite(server, videos))
+    monkeypatch.setattr(
+        site, "YouTube", lambda _, options: LoopbackSite(server, videos, options=options)
+    )
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("VOXGRID_OFFLINE", raising=False)
     monkeypatch.setenv("COLUMNS", "160")
@@ -79,6 +81,7 @@ def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
     assert "0 videos fetched" in text
     code, text = said(*command, "--status")
     assert code == 0
+    assert "note: --status fetches nothing: no effect of --seconds, --interval" in text
     assert "ok" in text
 
 
@@ -163,7 +166,7 @@ def test_a_refused_fetch_leaves_the_table_alone(
 
 
 def test_the_status_counts_every_video_once(tmp_path: Path) -> None:
-    item = Item("a", 2, "a" * 11, "travel", "Alps", None, status="ok")
+    item = Item(left="a", row=2, id="a" * 11, category="travel", title="Alps", status="ok")
     items = [
         item,
         replace(item, left="b", category="food", status="private", reason="Private video"),

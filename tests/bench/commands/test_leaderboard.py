@@ -12,14 +12,15 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import app
 from bench.records import store as records
-from tests.bench.records.make_records import make_record, right_of_ten
+from tests.bench.records.make_records import make_record, right_of_ten, store
+from tests.conftest import Voxgrid
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the command runs, with records in it."""
     monkeypatch.chdir(tmp_path)
-    records.write(Path("results"), make_record())
+    store(Path("results"), make_record())
     return tmp_path
 
 
@@ -47,11 +48,11 @@ def advice(printed: str) -> list[str]:
 def test_what_a_failed_check_tells_to_run_mends_it(asked: list[str], state: str) -> None:
     Path("own.toml").write_text('leaderboard = "board.md"\n')
     results = Path(asked[-1] if "--results" in asked else "results")
-    records.write(results, make_record())
+    store(results, make_record())
     if state != "missing":
         assert call(*asked).exit_code == 0
     if state == "outdated":
-        records.write(results, make_record(confusion=right_of_ten(9, 9)))
+        store(results, make_record(confusion=right_of_ten(9, 9)))
     if state == "without figures":
         next((results / "figures").iterdir()).unlink()
     failed = call(*asked, "--check")
@@ -76,6 +77,68 @@ def test_a_damaged_record_is_named_on_the_page() -> None:
     path.write_text("{")
     call()
     assert f"`{path.as_posix()}`" in Path("leaderboard.md").read_text(encoding="utf-8")
+
+    checked = call("--check")
+    assert checked.exit_code == 1
+    assert f"{path} cannot be read (it is no JSON)" in checked.output
+    assert "--replace" in checked.output
+
+
+def test_a_check_looks_at_the_predictions_that_scores_stand_on() -> None:
+    assert call().exit_code == 0
+    assert call("--check").exit_code == 0
+    path = records.predictions_path(Path("results"), make_record().cell)
+    path.write_bytes(b"garbage")
+    checked = call("--check")
+    assert checked.exit_code == 1
+    assert f"ravdess / speaker-6fold / xlsr / mean / mlp: its predictions {path}" in checked.output
+
+
+@pytest.mark.parametrize("copy", ["xlsr__mean__mlp copy.json", "backup/xlsr__mean__mlp.json"])
+def test_a_copy_is_not_ranked_but_named(copy: str) -> None:
+    page = Path("leaderboard.md")
+    call()
+    before = page.read_text(encoding="utf-8")
+    path = Path("results") / "ravdess" / "speaker-6fold"
+    (path / copy).parent.mkdir(exist_ok=True)
+    (path / copy).write_bytes((path / "xlsr__mean__mlp.json").read_bytes())
+    call()
+    after = page.read_text(encoding="utf-8")
+    assert [line for line in after.splitlines() if "|" in line] == [
+        line for line in before.splitlines() if "|" in line
+    ]
+    assert f"`{(path / copy).as_posix()}`" in after
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_results_folder_that_is_not_there_is_the_users_mistake(
+    voxgrid: Voxgrid, tmp_path: Path, check: tuple[str, ...]
+) -> None:
+    done = voxgrid("leaderboard", "--results", "typo", *check)
+    assert done.returncode == 2
+    assert "there is no results folder typo; name it with --results" in done.stderr
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_newer_record_is_refused_and_no_page_is_written(voxgrid: Voxgrid) -> None:
+    path = next(Path("results").rglob("*__*.json"))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    done = voxgrid("leaderboard")
+    assert done.returncode == 2
+    assert f"{path} is a record of schema 3" in done.stderr
+    assert not Path("leaderboard.md").exists()
+
+
+def test_home_is_known_behind_options_and_in_the_file(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text('results = "~/results"\nleaderboard = "~/other.md"\n')
+    for options, page in (
+        ((), "other.md"),
+        (("--results=~/results",), "results/leaderboard.md"),
+        (("--config", "~/grid.toml", "--results", "~/results"), "results/leaderboard.md"),
+    ):
+        done = voxgrid("leaderboard", *options, HOME=str(tmp_path))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"wrote {tmp_path / page}\n"
 
 
 def test_records_are_printed_without_plugins_or_networks(

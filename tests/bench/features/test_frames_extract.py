@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.numpy import load
 
 from backbones import STEM, Backbone, BackboneInfo, Frames, Weights
 from backbones.weights import resolve
@@ -265,6 +266,30 @@ def test_only_the_clips_of_a_damaged_shard_of_frames_pass_again(
     _run(job)
     assert counting.encoded == 1 + 2
     assert not pending(job.features(), sources, job.frames)
+
+
+@pytest.mark.parametrize("place", ["statistics", "frames"])
+def test_a_flipped_bit_is_computed_again_and_comes_out_as_it_was(
+    counting: type[Counting], tmp_path: Path, place: str
+) -> None:
+    sources = _clips(tmp_path, (0.5, 0.6, 0.7, 0.8))
+    job = _job(sources, tmp_path / "cache", (0, 1), shard_seconds=1.0)
+    _run(job)
+    folder = job.features().folder / ("frames/1" if place == "frames" else "")
+    before = {path: path.read_bytes() for path in folder.glob("*.safetensors")}
+    damaged = next(iter(before))
+    content = bytearray(before[damaged])
+    content[-1] ^= 0x40
+    damaged.write_bytes(content)
+    todo = [source.id for source in pending(job.features(), job.sources, job.frames)]
+    assert todo in (["clip0", "clip1"], ["clip2", "clip3"])
+    counting.encoded = 0
+    _run(job)
+    assert counting.encoded == 1 + 2
+    assert not pending(job.features(), sources, job.frames)
+    now, then = load(damaged.read_bytes()), load(before[damaged])
+    assert now.keys() == then.keys()
+    assert all(now[name].tobytes() == then[name].tobytes() for name in then)
 
 
 def test_a_layer_that_does_not_exist_is_refused_before_any_clip(

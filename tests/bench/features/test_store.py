@@ -18,7 +18,7 @@ TIMING = ShardTiming(10.0, 1.0, 1.2, 8, 2, "a machine", 5, 100.0)
 SETTINGS = FeatureSettings(BACKBONES.get("logmel").info, Weights("none"))
 
 
-def _clip(rng: np.random.Generator, frames: int, widths: tuple[int, ...]) -> ClipStatistics:
+def make_clip(rng: np.random.Generator, frames: int, widths: tuple[int, ...]) -> ClipStatistics:
     layers = []
     for width in widths:
         values = rng.normal(size=(frames, width)).astype(np.float32)
@@ -30,7 +30,7 @@ def _clip(rng: np.random.Generator, frames: int, widths: tuple[int, ...]) -> Cli
 
 def test_vectors_come_back_in_the_order_asked_for_across_shards(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    clips = {name: _clip(rng, 3 + i, (4, 6)) for i, name in enumerate("abcde")}
+    clips = {name: make_clip(rng, 3 + i, (4, 6)) for i, name in enumerate("abcde")}
     features = FeatureSet(tmp_path, SETTINGS)
     features.add(["a", "b"], [clips["a"], clips["b"]], TIMING)
     features.add(["c", "d", "e"], [clips[n] for n in "cde"], TIMING)
@@ -54,7 +54,7 @@ def test_vectors_come_back_in_the_order_asked_for_across_shards(tmp_path: Path) 
 
 def test_other_settings_are_another_feature_set(tmp_path: Path) -> None:
     features = FeatureSet(tmp_path, SETTINGS)
-    features.add(["a"], [_clip(np.random.default_rng(0), 3, (4,))], TIMING)
+    features.add(["a"], [make_clip(np.random.default_rng(0), 3, (4,))], TIMING)
     other = FeatureSet(tmp_path, replace(SETTINGS, dtype="bfloat16"))
     assert "a" in features
     assert "a" not in other
@@ -64,20 +64,43 @@ def test_other_settings_are_another_feature_set(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_computed_again_and_the_others_stay(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     features = FeatureSet(tmp_path, SETTINGS)
-    features.add(["a"], [_clip(rng, 3, (4,))], TIMING)
-    features.add(["b"], [_clip(rng, 3, (4,))], TIMING)
+    features.add(["a"], [make_clip(rng, 3, (4,))], TIMING)
+    features.add(["b"], [make_clip(rng, 3, (4,))], TIMING)
     shard = next(iter(features.folder.glob("*.safetensors")))
     shard.write_bytes(shard.read_bytes()[:40])
     reopened = FeatureSet(tmp_path, SETTINGS)
     assert len(reopened) == 1
     rng = np.random.default_rng(0)
-    reopened.add(["a"], [_clip(rng, 3, (4,))], TIMING)
-    reopened.add(["b"], [_clip(rng, 3, (4,))], TIMING)
+    reopened.add(["a"], [make_clip(rng, 3, (4,))], TIMING)
+    reopened.add(["b"], [make_clip(rng, 3, (4,))], TIMING)
     assert len(FeatureSet(tmp_path, SETTINGS)) == 2
+
+
+def test_a_clip_of_a_shard_with_a_flipped_bit_counts_as_missing_until_it_is_computed_again(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    clips = {name: make_clip(rng, 3, (4,)) for name in "abc"}
+    features = FeatureSet(tmp_path, SETTINGS)
+    features.add(["a", "b"], [clips["a"], clips["b"]], TIMING)
+    shard = next(iter(features.folder.glob("*.safetensors")))
+    features.add(["c"], [clips["c"]], TIMING)
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 0x40  # in a tensor, so that the file stays readable
+    shard.write_bytes(content)
+    reopened = FeatureSet(tmp_path, SETTINGS)
+    reopened.forget_damaged(["b", "c", "elsewhere"])
+    assert [clip in reopened for clip in "abc"] == [False, False, True]
+    # in shards of another cut, so that the damaged one stays where it is
+    reopened.add(["a"], [clips["a"]], TIMING)
+    reopened.add(["b"], [clips["b"]], TIMING)
+    for found in (reopened, FeatureSet(tmp_path, SETTINGS)):
+        vectors = found.view(list("abc")).vectors(0, "mean")
+        np.testing.assert_array_equal(vectors, np.stack([clips[c][0].mean for c in "abc"]))
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "logmel").write_text("a file where a folder should be")
     features = FeatureSet(tmp_path, SETTINGS)
     with pytest.raises(StorageError, match="VOXGRID_CACHE"):
-        features.add(["a"], [_clip(np.random.default_rng(0), 3, (4,))], TIMING)
+        features.add(["a"], [make_clip(np.random.default_rng(0), 3, (4,))], TIMING)

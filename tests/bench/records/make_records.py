@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from bench.records import store as records
 from bench.records.schema import Record
 from bench.scoring import score
 
@@ -113,6 +116,19 @@ def make_record(
         },
     }
     return Record.model_validate(record | changes)
+
+
+def store(results: Path, record: Record) -> Path:
+    """Write a record with predictions that give its scores, as a run does; return its path."""
+    counts = np.array(record.scored.confusion)
+    rows, columns = np.indices(counts.shape)
+    truth, predicted = (
+        np.array(record.labels)[np.repeat(i.ravel(), counts.ravel())] for i in (rows, columns)
+    )
+    path = records.predictions_path(results, record.cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"label": truth, "predicted": predicted}).to_parquet(path)
+    return records.write(results, record)
 
 
 def curve(*validation: float) -> list[dict[str, float]]:

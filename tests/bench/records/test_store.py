@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config.grid import Cell
-from bench.errors import StorageError
+from bench.errors import StorageError, UserError
 from bench.records import store as records
 from bench.records.schema import Record
 from tests.bench.records import make_records
@@ -61,7 +62,7 @@ def test_a_damaged_file_and_one_of_another_schema_wait_for_a_result_to_take_thei
     older = json.loads(path.read_text()) | {"schema_version": 1}
     for text in (content, json.dumps(older)):
         path.write_text(text)
-        assert records.read(path) is None
+        assert isinstance(records.read(path), records.Unreadable)
         # it may hold what was measured under another schema
         records.write(tmp_path, make_records.unfinished("no weights"))
         assert path.read_text() == text
@@ -88,6 +89,74 @@ def test_a_skip_or_a_failure_never_takes_the_place_of_a_result(tmp_path: Path) -
     again = make_records.make_record(seed=7)
     records.write(tmp_path, again)
     assert records.read(path) == again
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema_version": 1}, "it is of schema 1, and this voxgrid reads 2"),
+        ({"trials": "many"}, "'trials' is not what a record holds there"),
+        ({"surprise": 1}, "'surprise' is not what a record holds there"),
+    ],
+)
+def test_an_unreadable_record_says_why_in_words(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    path = records.write(tmp_path, make_records.make_record())
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert str(records.read(path)) == f"{path} cannot be read ({reason})"
+    path.write_bytes(b"\xff\xfe garbage")
+    assert str(records.read(path)) == f"{path} cannot be read (it is no JSON)"
+
+
+def test_a_record_of_a_newer_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = records.write(tmp_path, make_records.make_record())
+    newer = json.dumps(json.loads(path.read_text()) | {"schema_version": 3, "more": 1})
+    path.write_text(newer)
+    for refused in (
+        lambda: records.read(path),
+        lambda: list(records.read_all(tmp_path)),
+        lambda: records.write(tmp_path, make_records.unfinished("no weights")),
+    ):
+        with pytest.raises(UserError, match=r"xlsr__mean__mlp\.json is a record of schema 3.*upgr"):
+            refused()
+    assert path.read_text() == newer
+
+
+@pytest.mark.parametrize(
+    "copy", ["xlsr__mean__mlp copy.json", "backup/xlsr__mean__mlp.json", "../xlsr__mean__mlp.json"]
+)
+def test_a_record_counts_only_at_its_own_address(tmp_path: Path, copy: str) -> None:
+    record = make_records.make_record()
+    path = records.write(tmp_path, record)
+    second = path.parent / copy
+    second.parent.mkdir(exist_ok=True)
+    second.write_bytes(path.read_bytes())
+    found = records.Folder.read(tmp_path)
+    assert found.records == (record,)
+    assert [each.resolve() for each in found.copies] == [second.resolve()]
+    path.unlink()
+    assert list(records.read_all(tmp_path)) == []
+
+
+def test_predictions_that_do_not_give_the_scores_are_named(tmp_path: Path) -> None:
+    record = make_records.make_record(confusion=[[6, 4], [3, 7]])
+    make_records.store(tmp_path, record)
+    path = records.predictions_path(tmp_path, record.cell)
+    assert records.flaw(tmp_path, record) is None
+    whole = path.read_bytes()
+    other = make_records.make_record(confusion=[[7, 3], [3, 7]])
+    assert records.flaw(tmp_path, other) == f"its predictions {path} do not give its scores"
+    label = make_records.make_record(confusion=[[6, 4], [3, 7]], labels=["class0", "else"])
+    for content, wanted in ((b"garbage", record), (whole[:-20], record), (b"", record)):
+        path.write_bytes(content)
+        assert f"its predictions {path} cannot be read" in str(records.flaw(tmp_path, wanted))
+    pd.DataFrame({"label": ["class0"]}).to_parquet(path)
+    assert "cannot be read" in str(records.flaw(tmp_path, record))
+    path.write_bytes(whole)
+    assert "cannot be read" in str(records.flaw(tmp_path, label))
+    path.unlink()
+    assert records.flaw(tmp_path, record) == f"its predictions {path} are not there"
 
 
 def test_controls_and_pretrained_rows_of_one_cell_have_files_of_their_own(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import UserError
+from bench.files import exclusive
 from bench.planning.cells import STUDY_VERSION
 from bench.planning.make import STUDIES
 from bench.records import store as records
 from bench.records.schema import TrainingRecord
 from bench.run.clean import remove, unneeded
-from bench.run.execute import exclusive
 from tests.bench.records.make_records import make_record
 
 FINGERPRINT = "0123456789abcdef" * 4

@@ -481,7 +481,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
 
 def test_a_read_only_results_folder_is_said_before_any_work(tmp_path: Path) -> None:
     from bench.errors import UserError
-    from bench.run.execute import exclusive
+    from bench.files import exclusive
 
     results = tmp_path / "results"
     results.mkdir()

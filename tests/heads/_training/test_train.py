@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from heads import FitDiverged, Training
 from heads._conformance.in_memory import MemoryClips, backbone
@@ -80,6 +81,18 @@ def test_every_epoch_is_reported_with_its_scores():
         assert 0 <= epoch.validation_macro_f1 <= 1
         assert epoch.validation_loss > 0
         assert epoch.seconds > 0
+
+
+def test_a_class_without_validation_clips_does_not_lower_their_macro_f1():
+    X = clips()
+    some = VALIDATION[LABELS[VALIDATION] != LABELS[0]]
+    training = Training(validation=(X.take(some), LABELS[some]))
+    fit = head().fit(X.take(TRAIN), LABELS[TRAIN], training)
+    predicted = fit.predict(X.take(some))
+    expected = f1_score(
+        LABELS[some], predicted, labels=np.unique(LABELS[some]), average="macro", zero_division=0
+    )
+    assert max(epoch.validation_macro_f1 for epoch in fit.curve_) == pytest.approx(expected)
 
 
 def test_without_validation_all_epochs_are_trained_and_the_last_is_kept():

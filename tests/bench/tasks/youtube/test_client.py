@@ -172,7 +172,7 @@ def test_clients_neither_speak_nor_keep_nor_load_plugins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with Client(HERE, Options(), auto_init=True) as client:
+    with Client(HERE, Options()) as client:
         client.report_warning("a warning")
         client.to_screen("something")
         client.report_error("an error", is_error=False)

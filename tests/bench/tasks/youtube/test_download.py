@@ -19,9 +19,10 @@ import pytest
 
 from bench.audio.decode import load
 from bench.errors import StorageError
-from bench.tasks.youtube.client import Options
+from bench.tasks.youtube.client import Client, Options
 from bench.tasks.youtube.download import Stored, download
-from bench.tasks.youtube.site import SoundFormat, described
+from bench.tasks.youtube.links import Found
+from bench.tasks.youtube.site import described
 from bench.tasks.youtube.statuses import FINAL, ItemError, Stopped
 from tests.loopback.media import SUFFIXES, Kind, encoded, picture, shifted
 from tests.loopback.server import Answer, Server
@@ -52,8 +53,8 @@ def fetch(
     video: LoopbackVideo,
     stop: threading.Event | None = None,
 ) -> Stored:
-    site = LoopbackSite(server, [video])
-    return download(site.describe(ID), folder / f"{ID}.mka", options, site.hosts, stop)
+    site = LoopbackSite(server, [video], options=options, stop=stop)
+    return download(site.describe(ID), folder / f"{ID}.mka", site.client())
 
 
 def stored(
@@ -262,13 +263,13 @@ def test_packets_that_hold_less_than_they_say_are_not_audio(server: Server, tmp_
 
 
 def test_what_yt_dlp_stumbles_over_ends_one_video(server: Server, tmp_path: Path) -> None:
-    here = LoopbackSite(server).hosts
+    here = Client(LoopbackSite.hosts, Options(seconds=3))
     long_label = f"http://{'a' * 70}.127.0.0.1/x"
     for odd in ({"acodec": 3}, {"url": 5}, {"url": long_label}):
         sound = offered(server, {"url": "/x"})
         sound.info["formats"][0].update(odd)
         with pytest.raises(ItemError, match="Error: ") as caught:
-            download(sound, tmp_path / "x.mka", Options(seconds=3), here)
+            download(sound, tmp_path / "x.mka", here)
         assert (caught.value.status, caught.value.passing) == ("failed", False)
 
 
@@ -365,10 +366,11 @@ def test_a_redirect_in_a_circle_fails(server: Server, tmp_path: Path) -> None:
 def test_nobody_at_the_address_fails_for_this_time(tmp_path: Path) -> None:
     with Server() as server:
         server.answers["/sound"] = Answer(SHORT)
-        site = LoopbackSite(server, [LoopbackVideo(ID, "/sound")])
+        options = Options(attempts=2, backoff=0.01)
+        site = LoopbackSite(server, [LoopbackVideo(ID, "/sound")], options=options)
         sound = site.describe(ID)
     with pytest.raises(ItemError, match="refused") as caught:
-        download(sound, tmp_path / "x.mka", Options(attempts=2, backoff=0.01), site.hosts)
+        download(sound, tmp_path / "x.mka", site.client())
     assert caught.value.status == "failed"
 
 
@@ -452,15 +454,15 @@ def test_a_folder_that_is_a_file_is_a_storage_error(server: Server, tmp_path: Pa
 CHILD = """
 import sys
 from pathlib import Path
-from bench.tasks.youtube.client import Hosts, Options
+from bench.tasks.youtube.client import Client, Hosts, Options
 from bench.tasks.youtube.download import download
 from bench.tasks.youtube.site import described
 url, target = sys.argv[1:]
 sound = {"format_id": "251", "url": url, "ext": "webm", "protocol": "http", "acodec": "opus",
          "vcodec": "none", "abr": 32.0}
 info = {"id": "abcdefghijk", "title": "x", "duration": 40.0, "formats": [sound]}
-download(described("abcdefghijk", info), Path(target), Options(seconds=30),
-         Hosts(frozenset({"127.0.0.1"}), frozenset({"http"})))
+here = Hosts(frozenset({"127.0.0.1"}), frozenset({"http"}))
+download(described("abcdefghijk", info), Path(target), Client(here, Options(seconds=30)))
 """
 
 
@@ -511,7 +513,7 @@ def test_a_full_disk_is_a_storage_error_and_finished_files_stay(
     assert not (tmp_path / f"{ID}.mka").exists()
 
 
-def offered(server: Server, *formats: dict[str, object], duration: float = 20.0) -> SoundFormat:
+def offered(server: Server, *formats: dict[str, object], duration: float = 20.0) -> Found:
     common = {"ext": "webm", "protocol": "http", "acodec": "opus", "vcodec": "none"}
     return described(
         ID,
@@ -530,7 +532,7 @@ def offered(server: Server, *formats: dict[str, object], duration: float = 20.0)
 def test_the_best_sound_alone_is_chosen_else_the_smallest_with_sound(
     server: Server, tmp_path: Path
 ) -> None:
-    here = LoopbackSite(server).hosts
+    here = Client(LoopbackSite.hosts, Options(seconds=3))
     for path in ("/low", "/high", "/small", "/big", "/playlist"):
         server.answers[path] = Answer(SHORT)
     pictured = {"vcodec": "vp9", "ext": "webm"}
@@ -538,16 +540,15 @@ def test_the_best_sound_alone_is_chosen_else_the_smallest_with_sound(
     big = {"url": "/big", "tbr": 900.0, "height": 720, **pictured}
     low, high = {"url": "/low", "abr": 48.0}, {"url": "/high", "abr": 130.0}
     playlist = {"url": "/playlist", "abr": 200.0, "protocol": "m3u8_native"}
-    options = Options(seconds=3)
-    download(offered(server, big, low, playlist, high), tmp_path / "a.mka", options, here)
-    download(offered(server, playlist, small, big), tmp_path / "b.mka", options, here)
+    download(offered(server, big, low, playlist, high), tmp_path / "a.mka", here)
+    download(offered(server, playlist, small, big), tmp_path / "b.mka", here)
     assert [one.path for one in server.seen] == ["/high", "/small"]
 
 
 def test_protocols_that_run_other_programs_are_never_chosen(server: Server, tmp_path: Path) -> None:
     sound = offered(server, {"url": "/x", "protocol": "rtmp"}, {"url": "/y", "protocol": "m3u8"})
     with pytest.raises(ItemError) as caught:
-        download(sound, tmp_path / "x.mka", Options(), LoopbackSite(server).hosts)
+        download(sound, tmp_path / "x.mka", Client(LoopbackSite.hosts, Options()))
     # with another program there might be sound
     assert caught.value.status == "failed"
 
@@ -571,8 +572,8 @@ def test_sound_in_fragments_is_put_together(server: Server, tmp_path: Path) -> N
         server, {"url": "/list.m3u8", "protocol": "m3u8_native", "ext": "mp4", "abr": 8.0}
     )
     folder = tmp_path / "audio"
-    here = LoopbackSite(server).hosts
-    kept = download(sound, folder / f"{ID}.mka", Options(seconds=5), here)
+    here = Client(LoopbackSite.hosts, Options(seconds=5))
+    kept = download(sound, folder / f"{ID}.mka", here)
     assert (kept.codec, kept.seconds) == ("aac", pytest.approx(5.0, abs=0.07))
     assert "/list9.ts" in server.answers
     assert not server.requests("/list9.ts")

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from bench.errors import StorageError, UserError
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
-from bench.tasks.youtube.manifest import STATES, Item, Ledger
+from bench.tasks.youtube.manifest import Item, Ledger
+from bench.tasks.youtube.statuses import STATUSES
 from bench.tasks.youtube.table import LinkTable, parse
 
 HEADER = "link,title,description,category\n"
@@ -66,7 +67,7 @@ ITEMS = st.lists(
         category=st.sampled_from(CATEGORIES),
         title=TEXT,
         channel=st.none() | TEXT,
-        status=st.sampled_from(STATES),
+        status=st.sampled_from(STATUSES),
         reason=TEXT,
         seconds=st.none() | st.floats(0, 1e5),
         bytes=st.none() | st.integers(0, 2**40),
@@ -113,10 +114,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_file_names_hold_nothing_of_the_id_and_differ_by_its_case(tmp_path: Path) -> None:
     lower, upper = (
-        Item(id, 2, id, "food", "t", None).target(tmp_path) for id in ("abcdefghijk", "ABCDEFGHIJK")
+        Item(left=id, row=2, id=id, category="food", title="t").target(tmp_path)
+        for id in ("abcdefghijk", "ABCDEFGHIJK")
     )
     assert lower.name.lower() != upper.name.lower()
-    evil = Item("x", 2, "../../../etc", "food", "t", None).target(tmp_path)
+    evil = Item(left="x", row=2, id="../../../etc", category="food", title="t").target(tmp_path)
     assert evil.parent == tmp_path / "audio"
     assert evil.name.removesuffix(".mka").isalnum()
 
@@ -125,14 +127,14 @@ def test_a_finished_video_stays_finished_and_a_removed_file_is_fetched_again(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
-    assert [item.left for item in ledger.to_fetch()] == ["Zbcdefghij1", "Zbcdefghij2"]
-    assert [item.left for item in ledger.to_repair()] == ["ZbcdefgX"]
-    first, second = (finished(ledger, item) for item in ledger.to_fetch())
+    assert [item.left for item in ledger.to_do(repair=False)] == ["Zbcdefghij1", "Zbcdefghij2"]
+    assert [item.left for item in ledger.to_do()] == ["Zbcdefghij1", "Zbcdefghij2", "ZbcdefgX"]
+    first, second = (finished(ledger, item) for item in ledger.to_do(repair=False))
 
-    assert Ledger(tmp_path, THREE, 60.0).to_fetch() == ()
+    assert Ledger(tmp_path, THREE, 60.0).to_do(repair=False) == ()
     first.target(tmp_path).unlink()
     second.target(tmp_path).write_bytes(b"cut")  # another size than was stored
-    assert [item.left for item in Ledger(tmp_path, THREE, 60.0).to_fetch()] == [
+    assert [item.left for item in Ledger(tmp_path, THREE, 60.0).to_do(repair=False)] == [
         "Zbcdefghij1",
         "Zbcdefghij2",
     ]
@@ -142,11 +144,11 @@ def test_final_statuses_are_left_alone_unless_asked_for_and_passing_ones_tried_a
     tmp_path: Path,
 ) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
-    alps, soup = ledger.to_fetch()
+    alps, soup = ledger.to_do(repair=False)
     ledger.settle(replace(alps, status="private", reason="Private video"))
     ledger.settle(replace(soup, status="failed", reason="timed out"))
-    assert [i.left for i in Ledger(tmp_path, THREE, 60.0).to_fetch()] == ["Zbcdefghij2"]
-    again = Ledger(tmp_path, THREE, 60.0, again=("private",)).to_fetch()
+    assert [i.left for i in Ledger(tmp_path, THREE, 60.0).to_do(repair=False)] == ["Zbcdefghij2"]
+    again = Ledger(tmp_path, THREE, 60.0, again=("private",)).to_do(repair=False)
     assert [(i.left, i.status) for i in again] == [
         ("Zbcdefghij1", "not tried"),
         ("Zbcdefghij2", "failed"),
@@ -155,33 +157,34 @@ def test_final_statuses_are_left_alone_unless_asked_for_and_passing_ones_tried_a
 
 def test_ids_that_nothing_fits_are_not_searched_for_again_unless_asked(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
-    (item,) = ledger.to_repair()
+    (item,) = (item for item in ledger.to_do() if item.id is None)
     ledger.settle(replace(item, status="not repaired", reason="no id fits"))
     again = Ledger(tmp_path, THREE, 60.0)
-    assert again.to_repair() == ()
-    assert len(Ledger(tmp_path, THREE, 60.0, again=("not repaired",)).to_repair()) == 1
+    assert all(item.id for item in again.to_do())
+    asked = Ledger(tmp_path, THREE, 60.0, again=("not repaired",))
+    assert [item.id for item in asked.to_do()].count(None) == 1
 
 
 def test_clips_of_two_lengths_are_never_mixed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
-    finished(ledger, ledger.to_fetch()[0])
+    finished(ledger, ledger.to_do(repair=False)[0])
     with pytest.raises(UserError, match=r"holds the first 60 s .* 30 s are asked for"):
         Ledger(tmp_path, THREE, 30.0)
 
 
 def test_another_table_takes_over_what_it_shares_and_keeps_the_rest_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, THREE, 60.0)
-    for item in ledger.to_fetch():
+    for item in ledger.to_do(repair=False):
         finished(ledger, item)
     other = table(("Zbcdefghij2", "Soup", "travel"), ("Zbcdefghij9", "War", "history"))
     changed = Ledger(tmp_path, other, 60.0)
-    by_id = {item.left: item for item in changed.items}
+    by_id = {item.left: item for item in manifest.read(tmp_path)}
     assert by_id["Zbcdefghij2"].status == "ok"
     assert by_id["Zbcdefghij2"].category == "travel"
     assert not by_id["Zbcdefghij1"].in_table
-    assert [item.left for item in changed.to_fetch()] == ["Zbcdefghij9"]
+    assert [item.left for item in changed.to_do(repair=False)] == ["Zbcdefghij9"]
     # the first table again: nothing of it was lost
-    assert [i.left for i in Ledger(tmp_path, THREE, 60.0).to_fetch()] == []
+    assert [i.left for i in Ledger(tmp_path, THREE, 60.0).to_do(repair=False)] == []
 
 
 def test_rows_left_out_are_listed_with_their_reasons(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import DataUnavailable
 from bench.tasks.youtube.client import Options
-from bench.tasks.youtube.patience import Patience
+from bench.tasks.youtube.run import Patience
 from bench.tasks.youtube.statuses import ItemError, Stopped
 
 PASSING = ItemError("failed", "timed out", passing=True)

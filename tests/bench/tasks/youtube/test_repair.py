@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tasks.youtube.links import STRIPPED, Candidate, could_be, intact, repair, repairable
+from bench.tasks.youtube.links import STRIPPED, Found, could_be, intact, repair, repairable
 from bench.tasks.youtube.statuses import ItemError
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
@@ -33,7 +33,7 @@ def _scraped(id: str) -> str:
 def repaired(left, *ids):
     """The id given back, or None."""
     try:
-        return repair(left, map(Candidate, ids)).id
+        return repair(left, map(Found, ids)).id
     except ItemError:
         return None
 
@@ -114,20 +114,20 @@ def test_only_what_stripping_leaves_can_be_repaired(left, can):
 
 
 def test_one_fitting_candidate_is_the_repair():
-    wrong, right = Candidate(OTHER, "Off to Arunachal", "Tanya"), Candidate(WHOLE)
+    wrong, right = Found(OTHER, "Off to Arunachal", "Tanya"), Found(WHOLE)
     assert repair(LEFT, [wrong, right, right]) == right
 
 
 def test_the_same_title_and_channel_do_not_make_a_wrong_id_fit():
     why = "no id fits what is left of it; a search for the title found 1 video"
     with pytest.raises(ItemError, match=why) as refused:
-        repair(LEFT, [Candidate(OTHER, "Off to Arunachal", "Tanya", 60.0)])
+        repair(LEFT, [Found(OTHER, "Off to Arunachal", "Tanya", 60.0)])
     assert refused.value.status == "not repaired"
 
 
 def test_two_different_fitting_candidates_repair_nothing():
     with pytest.raises(ItemError, match=f"the ids {WHOLE} and {SECOND} both fit"):
-        repair(LEFT, [Candidate(WHOLE, "Off to Arunachal", "Tanya"), Candidate(SECOND)])
+        repair(LEFT, [Found(WHOLE, "Off to Arunachal", "Tanya"), Found(SECOND)])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.errors import DataUnavailable, StorageError, UserError
+from bench.errors import DataUnavailable, UserError
 from bench.progress import Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.client import Options
@@ -52,9 +52,10 @@ class Elsewhere:
 folder, rows, most = Path(sys.argv[1]), sys.argv[3].encode(), int(sys.argv[5])
 if most:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-site = LoopbackSite(Elsewhere(), [LoopbackVideo(**v) for v in json.loads(sys.argv[4])])
 options = Options(2.0, 5.0, 20.0, jobs=1, interval=0.001, attempts=2, backoff=0.01)
-fetch_all(parse(rows, "table"), folder, site, options, Reporter(Console()))
+videos = [LoopbackVideo(**v) for v in json.loads(sys.argv[4])]
+site = LoopbackSite(Elsewhere(), videos, options=options)
+fetch_all(parse(rows, "table"), folder, site, Reporter(Console()))
 """
 
 
@@ -75,10 +76,10 @@ def videos() -> list[LoopbackVideo]:
     ]
 
 
-def site(server: Server, **errors: ItemError) -> LoopbackSite:
+def site(server: Server, options: Options = OPTIONS, **errors: ItemError) -> LoopbackSite:
     for id in IDS:
         server.answers.setdefault(f"/{id}", Answer(SOUND, "audio/mpeg"))
-    return LoopbackSite(server, videos(), errors=errors)
+    return LoopbackSite(server, videos(), errors=errors, options=options)
 
 
 def rows() -> bytes:
@@ -86,9 +87,9 @@ def rows() -> bytes:
     return "\n".join(["link,title,description,category", *lines]).encode()
 
 
-def fetch(folder: Path, site: LoopbackSite, options: Options = OPTIONS) -> FetchSummary:
+def fetch(folder: Path, site: LoopbackSite) -> FetchSummary:
     reporter = Reporter(Console(file=io.StringIO()))
-    return fetch_all(parse(rows(), "table"), folder, site, options, reporter)
+    return fetch_all(parse(rows(), "table"), folder, site, reporter)
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -161,9 +162,9 @@ def test_a_full_disk_stops_the_fetch_and_keeps_what_came(server: Server, tmp_pat
 
 def test_a_site_that_takes_us_for_a_robot_ends_the_fetch(server: Server, tmp_path: Path) -> None:
     blocked = ItemError("blocked", "Sign in to confirm you're not a bot")
-    refusing = site(server, **dict.fromkeys(IDS[1:], blocked))
+    refusing = site(server, replace(OPTIONS, jobs=1), **dict.fromkeys(IDS[1:], blocked))
     with pytest.raises(DataUnavailable, match=r"--cookies FILE"):
-        fetch(tmp_path, refusing, replace(OPTIONS, jobs=1))
+        fetch(tmp_path, refusing)
     found = statuses(tmp_path)
     assert found[IDS[0]] == "ok"
     assert [found[id] for id in IDS[1:]] == ["blocked"] * 3 + ["not tried"]
@@ -188,7 +189,7 @@ def test_only_one_fetch_works_in_a_folder(server: Server, tmp_path: Path) -> Non
             if server.requests(f"/{IDS[0]}"):
                 break
             time.sleep(0.05)
-        with pytest.raises(UserError, match="another fetch is writing to"):
+        with pytest.raises(UserError, match="another voxgrid run is writing to"):
             fetch(tmp_path, site(server))
     finally:
         running.kill()
@@ -197,7 +198,7 @@ def test_only_one_fetch_works_in_a_folder(server: Server, tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="choose another folder with --to"):
+    with pytest.raises(UserError, match="choose another with --to"):
         fetch(tmp_path / "file" / "youtube", site(server))
 
 
@@ -205,7 +206,7 @@ def test_what_a_site_says_is_not_read_as_markup(server: Server, tmp_path: Path) 
     odd = ItemError("geo-blocked", "blocked by [SME/UMG] [/SME] in your country")
     known = site(server, **{IDS[0]: odd})
     terminal = Reporter(Console(file=io.StringIO(), force_terminal=True))
-    fetch_all(parse(rows(), "table"), tmp_path, known, OPTIONS, terminal)
+    fetch_all(parse(rows(), "table"), tmp_path, known, terminal)
     assert statuses(tmp_path)[IDS[0]] == "geo-blocked"
     assert list(statuses(tmp_path).values()).count("ok") == 4
 
@@ -218,7 +219,8 @@ def test_a_repair_is_kept_with_its_evidence(server: Server, tmp_path: Path) -> N
     server.answers["/rome"] = Answer(SOUND, "audio/mpeg")
     reporter = Reporter(Console(file=io.StringIO()))
     links = parse("\n".join(lines).encode(), "table")
-    summary = fetch_all(links, tmp_path, LoopbackSite(server, [found]), OPTIONS, reporter)
+    known = LoopbackSite(server, [found], options=OPTIONS)
+    summary = fetch_all(links, tmp_path, known, reporter)
     assert (summary.repaired, summary.not_repaired, summary.refused) == (1, 1, 0)
     rome, oslo = manifest.read(tmp_path)
     assert (rome.id, rome.found_title, rome.duration) == ("wwwZbcdefgX", "Rome", 3.0)
@@ -233,7 +235,7 @@ def test_categories_take_turns(tmp_path: Path) -> None:
     for category in ("food", "history", "travel"):
         lines += [f"https://youtu.be/Z{category:_>9}{n},t{category}{n},c,{category}" for n in "XYZ"]
     ledger = Ledger(tmp_path, parse("\n".join(lines).encode(), "table"), 60.0)
-    order = [item.category for item in ledger.to_fetch()]
+    order = [item.category for item in ledger.to_do(repair=False)]
     assert order == ["food", "history", "travel"] * 3
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.tasks.youtube.client import Options
-from bench.tasks.youtube.links import Candidate, intact
+from bench.tasks.youtube.links import Found, intact
 from bench.tasks.youtube.site import YouTube, candidates, described
 from bench.tasks.youtube.statuses import ItemError, Stopped
 from tests.loopback.server import Answer, Server
@@ -206,7 +206,7 @@ def test_the_site_of_tests_searches_as_youtube_does() -> None:
             results={"Gone": [], "Other": [entry(LoopbackVideo("zzzzzzzzzzz", "/4"))]},
             errors={"Later": [ItemError("failed", "timed out", passing=True)]},
         )
-        assert site.search("Whole") == (Candidate("hDFGIJKLwvh", "Whole", "A channel", 20.0),)
+        assert site.search("Whole") == (Found("hDFGIJKLwvh", "Whole", "A channel", 20.0),)
         assert site.search("Gone") == ()
         assert [found.id for found in site.search("Other")] == ["zzzzzzzzzzz"]
         assert [found.id for found in site.search("Twins")] == ["DFGIJKLwwww", "wwwDFGIJKLw"]
@@ -277,7 +277,13 @@ def test_a_search_without_a_list_is_not_one_that_found_nothing(result: dict[str,
 def test_what_is_found_is_read():
     found = candidates(_result([_entry(OTHER)]))
     assert found == (
-        Candidate(OTHER, "Off To Arunachal | The Journey Begins", "Tanya Khanijow", 754.0),
+        Found(
+            OTHER,
+            "Off To Arunachal | The Journey Begins",
+            "Tanya Khanijow",
+            754.0,
+            "UC0000000000000000000000",
+        ),
     )
 
 
@@ -293,9 +299,9 @@ def test_missing_and_empty_fields_are_none_and_an_older_uploader_is_the_channel(
         {"id": WHOLE, "title": " ", "channel": "", "uploader": "Tanya", "duration": 75},
     ]
     assert candidates(_result(entries)) == (
-        Candidate(WHOLE),
-        Candidate(WHOLE),
-        Candidate(WHOLE, None, "Tanya", 75.0),
+        Found(WHOLE),
+        Found(WHOLE),
+        Found(WHOLE, None, "Tanya", 75.0),
     )
 
 
@@ -307,7 +313,13 @@ def test_a_duration_that_is_none_is_none(duration):
 @pytest.mark.parametrize("id", [None, "", 12345678901, "UC0000000000000000000000", "PL123"])
 def test_channels_playlists_and_entries_without_an_id_are_left_out(id):
     assert candidates(_result([_entry(WHOLE) | {"id": id}, _entry(WHOLE)])) == (
-        Candidate(WHOLE, "Off To Arunachal | The Journey Begins", "Tanya Khanijow", 754.0),
+        Found(
+            WHOLE,
+            "Off To Arunachal | The Journey Begins",
+            "Tanya Khanijow",
+            754.0,
+            "UC0000000000000000000000",
+        ),
     )
 
 

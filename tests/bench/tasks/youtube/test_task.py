@@ -12,14 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import tasks
-from bench.errors import DataUnavailable, UserError
+from bench.errors import DataUnavailable
 from bench.tasks.youtube import manifest, task
 from bench.tasks.youtube.manifest import Item
 
 
+def video(id: str, **known: object) -> Item:
+    return Item(**{"left": id, "row": 2, "id": id, "category": "food", "title": "t", **known})
+
+
 def fetched(folder: Path, id: str, **known: object) -> Item:
     """An item with a real sound file, WAV in place of Matroska."""
-    item = Item(id, 2, id, "food", f"about {id}", None, status="ok", asked_seconds=60.0)
+    item = video(id, status="ok", asked_seconds=60.0)
     item = replace(item, **known)  # type: ignore[arg-type]
     target = item.target(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,8 +43,8 @@ def test_clips_are_the_fetched_videos_with_category_and_channel(tmp_path: Path) 
         [
             fetched(tmp_path / "youtube", "bbbbbbbbbbb", channel="Kitchen TV", category="food"),
             fetched(tmp_path / "youtube", "aaaaaaaaaaa", channel="Roads", category="travel"),
-            Item("ccccccccccc", 4, "ccccccccccc", "history", "t", None, status="private"),
-            Item("ddddddddddd", 5, "ddddddddddd", "history", "t", None),
+            video("ccccccccccc", category="history", status="private"),
+            video("ddddddddddd", category="history"),
             replace(fetched(tmp_path / "youtube", "eeeeeeeeeee"), in_table=False),
         ],
     )
@@ -92,12 +96,11 @@ def test_videos_that_share_a_channel_share_a_group_in_any_order(
     channels: list[tuple[str | None, str | None]], data: st.DataObject
 ) -> None:
     items = [
-        Item(f"{n:011}", n, f"{n:011}", "food", "t", name, channel_id=id)
-        for n, (name, id) in enumerate(channels)
+        video(f"{n:011}", channel=name, channel_id=id) for n, (name, id) in enumerate(channels)
     ]
-    group = dict(zip((i.left for i in items), task._groups(items), strict=True))
+    group = dict(zip((i.left for i in items), task.channels(items), strict=True))
     shuffled = data.draw(st.permutations(items))
-    again = dict(zip((i.left for i in shuffled), task._groups(shuffled), strict=True))
+    again = dict(zip((i.left for i in shuffled), task.channels(shuffled), strict=True))
     assert again == group
     for one in items:
         for other in items:
@@ -114,7 +117,7 @@ def test_where_nothing_is_fetched_the_message_says_how(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_every_video_is_refused_says_where_to_look(tmp_path: Path) -> None:
-    manifest.write(tmp_path, [Item("a", 2, "aaaaaaaaaaa", "food", "t", None, status="private")])
+    manifest.write(tmp_path, [video("aaaaaaaaaaa", status="private")])
     with pytest.raises(DataUnavailable, match="sound of none of its 1 videos"):
         task.read(tmp_path)
 
@@ -130,9 +133,11 @@ def test_a_file_that_is_gone_is_an_excluded_clip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["../../secret.wav", "/etc/passwd", "other.mka"])
 def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path, file: str) -> None:
-    manifest.write(tmp_path, [replace(fetched(tmp_path, "aaaaaaaaaaa"), file=file)])
-    with pytest.raises(UserError, match="belongs: fetch the video again"):
-        task.read(tmp_path)
+    item = fetched(tmp_path, "aaaaaaaaaaa")
+    manifest.write(tmp_path, [replace(item, file=file)])
+    (clip,) = task.read(tmp_path).clips
+    assert clip.path == item.target(tmp_path)
+    assert clip.path.parent == tmp_path / "audio"
 
 
 def test_files_that_were_replaced_since_are_noticed(tmp_path: Path) -> None:

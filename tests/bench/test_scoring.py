@@ -1,0 +1,36 @@
+"""One rule for the classes of a mean: those that occur in the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.scoring import macro_f1, score
+
+LABELS = ("a", "b", "c", "d")
+PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=30)
+
+
+def test_a_class_that_occurs_nowhere_counts_in_neither_mean() -> None:
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    found = score(truth, predicted, ("a", "b", "c"))
+    assert found.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
+    assert found.uar == pytest.approx(0.75)
+    assert found.per_class_f1.keys() == {"a", "b"}
+
+
+def test_a_class_that_is_predicted_but_never_true_costs_the_others_their_recall() -> None:
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
+    assert macro_f1(truth, predicted) == pytest.approx((2 / 3 + 1) / 2)
+    assert score(truth, predicted, ("a", "b", "c")).uar == pytest.approx(0.75)
+
+
+@given(PAIRS)
+def test_labels_that_no_clip_has_change_no_score(pairs: list[tuple[int, int]]) -> None:
+    truth, predicted = np.array(pairs).T
+    few, many = (score(truth, predicted, LABELS[:count]) for count in (3, 4))
+    assert (few.accuracy, few.macro_f1, few.uar) == (many.accuracy, many.macro_f1, many.uar)
+    assert few.per_class_f1 == many.per_class_f1
+    assert few.macro_f1 == pytest.approx(np.mean(list(few.per_class_f1.values())))
