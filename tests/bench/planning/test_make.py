@@ -55,7 +55,8 @@ def plan(tmp_path: Path, *tasks: str, protocols: tuple[str, ...] = ()) -> Plan:
 
 
 def fetch(folder: Path, id: str, category: str, content: bytes, channel: str) -> Item:
-    item = Item(id, 2, id, category, f"about {id}", channel, status="ok", asked_seconds=60.0)
+    told = {"left": id, "row": 2, "id": id, "title": f"about {id}", "asked_seconds": 60.0}
+    item = Item(**told, category=category, channel=channel, status="ok")
     target = item.target(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
