@@ -124,6 +124,19 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     assert {r.provenance.cache_hit for r in ok} == {False}
 
 
+def test_what_is_named_and_fails_on_the_way_ends_with_1_and_debug_shows_where(
+    voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
+) -> None:
+    nowhere = counting_plugin | {"COUNT_FILE": str(tmp_path)}  # a folder: the plugin cannot open it
+    cell = (*TASK, "--backbone=counting", "--pooling=mean", "--head=logistic_regression")
+    for debug in ((), ("--debug",)):
+        done = voxgrid(*debug, "run", *cell, **nowhere)
+        assert done.returncode == 1
+        assert "extract counting: failed: [Errno 21] Is a directory" in done.stderr
+        shown = f'File "{tmp_path / "counting.py"}", line' in done.stderr
+        assert shown == bool(debug)
+
+
 def test_scores_can_be_recomputed_from_the_stored_predictions(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
