@@ -15,6 +15,7 @@ with what to do about it, or `NotApplicable` where the backbone has nothing to l
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -131,11 +132,21 @@ def run_check(check: Check, subject: BackboneSubject) -> CheckResult:
     except (Exception, SystemExit) as error:  # noqa: BLE001
         found = {
             "problem": "the backbone raises an error",
-            "measured": f"{type(error).__name__}: {error}",
+            "measured": f"{type(error).__name__}: {error}{_place(error, subject.cls.__module__)}",
             "limit": "no error",
             "remedy": "see where it comes from with parametrize_with_checks of backbones.checks",
         }
     return CheckResult(check.__name__, **found, seconds=time.perf_counter() - started)
+
+
+def _place(error: BaseException, module: str) -> str:
+    """Where in a plugin's module an error came from, as ` (FILE, line N)`: its innermost line."""
+    lines = [
+        f" ({frame.f_code.co_filename}, line {number})"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == module
+    ]
+    return lines[-1] if lines else ""
 
 
 def check_backbone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ class Clip:
     Attributes:
         id: stable name inside the task, e.g. `03-01-05-01-02-01-12`; never a path.
         path: the audio file.
-        label: its class.
+        label: its class; empty where nobody has said, which no task may leave so.
         group: what must never straddle train and test (speaker, channel).
     """
 
@@ -24,12 +25,16 @@ class Clip:
     group: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Exclusion:
-    """A clip (or file) left out, and why, in one sentence."""
+    """A clip (or file) left out, and why, in one sentence; both are kept as `printable`."""
 
     clip: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("clip", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Task:
     Attributes:
         name: e.g. `ravdess`, or `sample-emotion` for its generated twin.
         labels: class names in their fixed order.
-        clips: usable clips, sorted by id.
+        clips: usable clips, in whatever order.
         protocols: names of the protocols that fit it, default first.
         sample: True for generated data, which never shares a table with real data.
         excluded: files found but not used, each with its reason.
@@ -86,6 +91,15 @@ class Task:
 
 def _differing(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
     return [clip for clip, digest in found.items() if expected.get(clip, digest) != digest]
+
+
+def printable(text: str) -> str:
+    """A text as any file or terminal takes it: bytes that are no UTF-8 and controls as codes."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", _code, text)
+
+
+def _code(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:

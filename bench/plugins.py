@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, get_args
 
 from backbones import Backbone, BackboneError, BackboneInfo, Weights, names
 from backbones.extras import missing_extra
-from bench.errors import UserError, nearest
+from bench.errors import UserError, nearest, raised
 
 if TYPE_CHECKING:
     # importing heads takes scikit-learn, which what only encodes can do without
@@ -116,6 +116,10 @@ class Registry(Generic[T]):
         """Return a plugin's module, and the package it comes with; raises as `get`."""
         return self._plugin(name).origin
 
+    def origins(self) -> list[str]:
+        """Return the module of every plugin, and the package it comes with."""
+        return [plugin.origin for plugin in self._discovered()[0].values()]
+
     def broken(self) -> Mapping[str, str]:
         """Return why plugins were left out, by the name of an entry point or of a file here."""
         return MappingProxyType(self._discovered()[1])
@@ -177,7 +181,7 @@ class Registry(Generic[T]):
                     )
             # other people's code may raise anything, even exit, and must not take the others along
             except (Exception, SystemExit) as error:  # noqa: BLE001
-                self._leave_out(key, f"{origin}: {type(error).__name__}: {error}", broken)
+                self._leave_out(key, f"{origin}: {raised(error, origin)}", broken)
                 continue
             if all(other.value != value for other in claims[name]):  # not one found twice
                 claims[name].append(_Plugin(value, origin))

@@ -15,6 +15,7 @@ backbone, which scikit-learn has no data for, what it says of parameters.
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -95,18 +96,29 @@ def results_of(subject: HeadSubject) -> Iterator[CheckResult]:
     """Outcomes of our own checks; whatever else a head raises is a problem as well."""
     place = "" if subject.reads == "vectors" else f" ({subject.reads})"
     for check in checks_of(subject):
-        yield _result(check.__name__ + place, partial(check, subject))
+        yield _result(check.__name__ + place, partial(check, subject), subject.cls.__module__)
 
 
-def _result(name: str, check: Callable[[], object]) -> CheckResult:
+def _result(name: str, check: Callable[[], object], module: str) -> CheckResult:
     try:
         check()
     except CheckFailed as error:
         return CheckResult(name, str(error))
     # a plugin may raise anything, even exit, and the other checks have to go on
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        return CheckResult(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        raised = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return CheckResult(name, raised + _place(error, module))
     return CheckResult(name)
+
+
+def _place(error: BaseException, module: str) -> str:
+    """Where in a plugin's module an error came from, as ` (FILE, line N)`: its innermost line."""
+    lines = [
+        f" ({frame.f_code.co_filename}, line {number})"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == module
+    ]
+    return lines[-1] if lines else ""
 
 
 def checks_of(subject: HeadSubject) -> tuple[HeadCheck, ...]:
@@ -165,7 +177,7 @@ def _parameter_results(subject: HeadSubject) -> Iterator[CheckResult]:
         if expected is not None:
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
             continue
-        yield _result(name, partial(_check_parameters, subject, check))
+        yield _result(name, partial(_check_parameters, subject, check), subject.cls.__module__)
 
 
 def _check_parameters(subject: HeadSubject, check: str) -> None:

@@ -54,7 +54,8 @@ def scan(
     """Hash every clip's file, decode those not seen before, and find duplicates.
 
     Clips that share their samples but not their label are all excluded: nobody can say which
-    label is right. Duplicates that agree stay, for the protocol to keep on one side.
+    label is right. Duplicates that agree stay, for the protocol to keep on one side, and so do
+    those that nobody has given a label.
 
     Args:
         clips: clips of one task.
@@ -66,15 +67,8 @@ def scan(
     Raises:
         StorageError: the SQLite file cannot be written.
     """
-    failures: dict[str, str] = {}
-    hashes: dict[str, str] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        digests = pool.map(_hash_file, (clip.path for clip in clips))
-        for clip, (digest, failure) in zip(clips, digests, strict=True):
-            if failure:
-                failures[clip.id] = failure
-            else:
-                hashes[clip.id] = digest
+        digests = list(pool.map(_hash_file, (clip.path for clip in clips)))
     memory = Memory(
         cache_path,
         "facts",
@@ -89,16 +83,16 @@ def scan(
         },
         commit_every=commit_every,
     )
-    paths = {hashes[clip.id]: clip.path for clip in clips if clip.id in hashes}
+    paths = {digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest}
     facts = memory.complete(paths, _inspect, progress)
-    usable = []
-    for clip in clips:
-        if clip.id in hashes:
-            *found, error = facts[hashes[clip.id]]
-            if error:
-                failures[clip.id] = error
-            else:
-                usable.append(ScannedClip(clip, hashes[clip.id], *found))
+    usable: dict[int, ScannedClip] = {}  # by position: the ids of two clips may be one
+    failures: dict[int, str] = {}
+    for place, (clip, (digest, failure)) in enumerate(zip(clips, digests, strict=True)):
+        *found, error = facts[digest] if digest else (failure,)
+        if error:
+            failures[place] = error
+        else:
+            usable[place] = ScannedClip(clip, digest, *found)
     return _settle_duplicates(clips, usable, failures)
 
 
@@ -121,25 +115,23 @@ def _inspect(_: str, path: Path) -> Row:
 
 
 def _settle_duplicates(
-    clips: Sequence[Clip], usable: list[ScannedClip], failures: dict[str, str]
+    clips: Sequence[Clip], usable: dict[int, ScannedClip], failures: dict[int, str]
 ) -> ScanResult:
-    by_recording: dict[str, list[ScannedClip]] = defaultdict(list)
-    for scanned in usable:
-        by_recording[scanned.pcm_sha256].append(scanned)
+    by_recording: dict[str, list[int]] = defaultdict(list)
+    for place, scanned in usable.items():
+        by_recording[scanned.pcm_sha256].append(place)
     duplicates = []
     for same in by_recording.values():
-        if len(same) == 1:
-            continue
-        if len({scanned.clip.label for scanned in same}) == 1:
-            duplicates.append(tuple(scanned.clip.id for scanned in same))
-            continue
-        named = ", ".join(f"{scanned.clip.id} ({scanned.clip.label})" for scanned in same)
-        for scanned in same:
-            failures[scanned.clip.id] = f"the same recording carries different labels: {named}"
+        labelled = [place for place in same if clips[place].label]
+        if len({clips[place].label for place in labelled}) > 1:
+            named = ", ".join(f"{clips[place].id} ({clips[place].label})" for place in labelled)
+            reason = f"the same recording carries different labels: {named}"
+            failures |= dict.fromkeys(labelled, reason)
+            same = [place for place in same if place not in failures]
+        if len(same) > 1:
+            duplicates.append(tuple(clips[place].id for place in same))
     return ScanResult(
-        usable=tuple(scanned for scanned in usable if scanned.clip.id not in failures),
-        excluded=tuple(
-            Exclusion(clip.id, failures[clip.id]) for clip in clips if clip.id in failures
-        ),
+        usable=tuple(scanned for place, scanned in usable.items() if place not in failures),
+        excluded=tuple(Exclusion(clips[place].id, failures[place]) for place in sorted(failures)),
         duplicates=tuple(duplicates),
     )

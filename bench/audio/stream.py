@@ -6,6 +6,7 @@ suffix (an MP3 named `.wav` is common).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK)
         raise ClipError("the file is empty (0 bytes)")
     _refuse_short_wav(path)
     if magic in _SOUNDFILE_READS:
-        with suppress(soundfile.LibsndfileError), _Sequential(path) as sound:
+        with suppress(soundfile.LibsndfileError), _Sequential(os.fsencode(path)) as sound:
             return consume(Stream(sound.samplerate, _soundfile_blocks(sound, block)))
     try:
         # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip

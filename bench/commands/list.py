@@ -157,9 +157,6 @@ def _task_state(entry: TaskEntry) -> tuple[str, str]:
         return "missing", paths.missing_folder("VOXGRID_DATA") or str(error)
     except UserError as error:
         return "broken", str(error)
-    # a plugin may raise anything, even exit, and the other tasks have to be listed
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        return "broken", f"{type(error).__name__}: {error}"
     return "found", f"{len(task.clips)} clips"
 
 

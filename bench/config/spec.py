@@ -146,6 +146,9 @@ class RunSpec(_Settings):
     download: Annotated[
         bool, Field(description="Whether weights and data may be downloaded where they lack.")
     ] = True
+    strict: Annotated[bool, Field(description="Whether to fail where any clip is left out.")] = (
+        False
+    )
     sample: SampleSettings = SampleSettings()
     fine_tune: FineTuneSettings = FineTuneSettings()
     control: Annotated[

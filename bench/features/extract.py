@@ -15,6 +15,7 @@ import numpy as np
 from backbones import Backbone
 from bench.audio import decode, window
 from bench.audio.batch import Wave
+from bench.errors import crashes_of
 from bench.executors.base import Worker
 from bench.features import statistics
 from bench.features.encode import LoadedBackbone, encode, load
@@ -25,6 +26,7 @@ from bench.features.source import Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.machine import hardware, peak_rss_mb, return_free_memory
+from bench.plugins import BACKBONES
 
 # Two, since nothing else runs while the first shard is decoded.
 DECODERS = 2
@@ -83,7 +85,8 @@ class ExtractJob:
         if worker.deadline is not None and time.time() > worker.deadline:
             return False
         job = replace(self.extraction, threads=worker.threads)
-        extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
+        with crashes_of("", BACKBONES.origins):
+            extract(job, lambda seconds: worker.emit(AudioDone(seconds)), worker.deadline)
         return not pending(job.features(), job.sources, job.frames)
 
 

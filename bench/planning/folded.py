@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bench import paths
 from bench.audio import recordings
 from bench.audio.index import ScannedClip, scan
-from bench.clips import Task, shortened
+from bench.clips import Exclusion, Task, printable, shortened
 from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.plan import FoldedTask
@@ -34,18 +34,21 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:
         found = scan(task.clips, paths.cache_dir() / "audio.sqlite3", phase.at)
     clips = found.usable
+    lost = (*task.excluded, *found.excluded)
     if not clips:
-        raise UserError(f"task '{task.name}' has no usable clip: {found.excluded[0].reason}")
+        last = f"{lost[-1].clip}: {lost[-1].reason}" if lost else "it names none at all"
+        raise UserError(f"task '{task.name}' has no usable clip; {last}")
     recording = recordings.by_samples(clips)
     if task.near_duplicates:
         with reporter.phase(f"compare sounds of {task.name} (clips)", len(clips)) as phase:
             recording = recordings.by_ear(clips, paths.cache_dir() / "prints.sqlite3", phase.at)
+    why = _lost(task, found.excluded)
     splits: dict[str, Split] = {}
     unfit: dict[str, str] = {}
     for protocol in wanted:
         try:
             splits[protocol] = protocols.make_folds(
-                protocol, [c.clip for c in clips], recording, task.labels
+                protocol, [c.clip for c in clips], recording, task.labels, why
             )
         except UserError as error:
             unfit[protocol] = str(error)
@@ -56,7 +59,23 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )
     notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
-    return FoldedTask(task, clips, (*task.excluded, *found.excluded), splits, unfit, notes)
+    return FoldedTask(task, clips, lost, splits, unfit, tuple(map(printable, notes)))
+
+
+def _lost(task: Task, unusable: Sequence[Exclusion]) -> dict[str, str]:
+    """What is to be said of classes that lost clips: how many, and why the last of them went."""
+    label_of = {clip.id: clip.label for clip in task.clips}
+    of: defaultdict[str, list[Exclusion]] = defaultdict(list)
+    for each in unusable:
+        of[label_of[each.clip]].append(each)
+    # what the task itself left out may have been of a class that no clip is of
+    for label in set(task.labels) - set(label_of.values()):
+        of[label] += task.excluded
+    return {
+        label: f"{len(lost)} left out, the last {lost[-1].clip}: {lost[-1].reason}"
+        for label, lost in of.items()
+        if lost
+    }
 
 
 def _shared_sound(

@@ -14,16 +14,19 @@ from bench.features.pooling import POOLINGS, get_pooling
 from bench.planning import named
 from bench.planning.cells import plan_task
 from bench.planning.folded import fold_task
-from bench.planning.plan import Plan, TaskPlan
+from bench.planning.plan import FoldedTask, Plan, TaskPlan
 from bench.plugins import BACKBONES, HEADS
 from bench.progress import Reporter
 from bench.protocols import table as protocols
 from bench.records import store as records
+from bench.tasks import checks
 from bench.tasks.entry import Entry
 from bench.tuning.storage import JournalStudies
 
 # Below the results folder.
 STUDIES = ".studies"
+# How many clips that are left out are named.
+_FIRST_LEFT_OUT = 3
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +40,8 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
     Raises:
         UserError: a name is unknown (the message offers the nearest), no task can be folded as
             asked, something that was named by an option cannot run, the device is not there,
-            `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder, or the results folder holds records
-            of a newer schema.
+            `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder, the run is strict and a clip is
+            left out, or the results folder holds records of a newer schema.
     """
     machine.require(spec.device)
     records.Folder.read(spec.results)  # refuses what is newer, before anything else
@@ -57,10 +60,12 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
             folded = fold_task(task, spec, reporter)
             _log.debug("%s: %d clips, first %s", name, len(folded.clips), folded.clips[0].clip.path)
         except UserError as error:
-            if "tasks" in spec.named:
+            if spec.strict or "tasks" in spec.named:
                 raise
             left_out.append(error)  # the other tasks are run all the same
             continue
+        if folded.left_out:
+            notes.append(_left_out(folded, spec))
         plans.append(plan_task(folded, spec, studies, reporter, download=download))
         notes.extend(folded.notes)
         notes.extend(note for split in folded.splits.values() for note in split.notes)
@@ -109,6 +114,23 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
     )
 
 
+def _left_out(folded: FoldedTask, spec: RunSpec) -> str:
+    """Say which of a task's clips are left out: the first, and where all are told.
+
+    Raises:
+        UserError: the run is strict; all are told here.
+    """
+    name, told = folded.task.name, [f"{each.clip}: {each.reason}" for each in folded.left_out]
+    count = f"{len(told)} {'clips' if told[1:] else 'clip'} of {name} left out"
+    if spec.strict:
+        raise UserError(
+            f"{count}, and --strict allows none: {'; '.join(told)}; mend or remove what is named"
+        )
+    rest = len(told) - _FIRST_LEFT_OUT
+    more = f"; and {rest} more, all under 'excluded' in each record below {spec.results / name}"
+    return f"{count}: {'; '.join(told[:_FIRST_LEFT_OUT])}{more if rest > 0 else ''}"
+
+
 def _refuse_other_protocols(entry: Entry, spec: RunSpec) -> None:
     """Raise where a task has none of the protocols asked for.
 
@@ -133,7 +155,7 @@ def _resolve_task(
     """
     entry = tasks.find(name)
     try:
-        return tasks.resolve(name, allow_download=False)
+        return checks.resolve(name, allow_download=False)
     except DataUnavailable as error:
         missing = error
     may_download = spec.download and not paths.offline()
@@ -141,7 +163,7 @@ def _resolve_task(
         if may_download:
             reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
         try:
-            return tasks.resolve(name, allow_download=True)
+            return checks.resolve(name, allow_download=True)
         except DataUnavailable as error:
             missing = error
     elif may_download and entry.download and "tasks" not in spec.named:
@@ -163,4 +185,4 @@ def _resolve_task(
         f"{str(missing).rstrip('.')}. Until then the generated sample task '{entry.twin}' runs in "
         "its place: it shows that everything works and says nothing about any backbone."
     )
-    return tasks.resolve(entry.twin, allow_download=False)
+    return checks.resolve(entry.twin, allow_download=False)

@@ -23,7 +23,7 @@ class FoldedTask:
 
     Attributes:
         clips: usable clips in the task's order.
-        excluded: clips left out by the task, the scan or a protocol.
+        excluded: clips left out by the task or the scan.
         splits: folds by protocol.
         unfit: protocols that cannot fold these clips, with the reason.
         notes: what a reader of the results should know about the clips.
@@ -35,6 +35,11 @@ class FoldedTask:
     splits: dict[str, Split]
     unfit: dict[str, str]
     notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> list[Exclusion]:
+        """Every clip or file that some protocol does without, by name."""
+        return sorted({*self.excluded}.union(*(split.excluded for split in self.splits.values())))
 
     @property
     def seconds(self) -> float:

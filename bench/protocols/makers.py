@@ -4,6 +4,8 @@ A recording that occurs twice: `group_kfold` protocols merge the groups that sha
 speaker folds cannot be merged, so the copy of the later speaker (by clip id) is excluded;
 `random-80-20` and `random-75-25` move every copy of one that would straddle to the train part;
 `balanced-109` draws one copy at most.
+
+Makers are given clips in the order of their ids, so that folds follow from ids alone.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ DRAWN_FOR_TEST = 11
 Parts = tuple[list[int], list[int], list[int]]
 # What a maker returns: parts of each fold, excluded clips and notes.
 Made = tuple[list[Parts], list[Exclusion], list[str]]
-# Clips (n,) and the recording each is of (n,) → folds.
+# Clips (n,), sorted by id, and the recording each is of (n,) → folds.
 Maker = Callable[[Sequence[Clip], Sequence[str]], Made]
 
 
@@ -66,13 +68,13 @@ def speaker_6fold(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
     first: dict[str, Clip] = {}
     folds: list[list[int]] = [[] for _ in RAVDESS_FOLDS]
     excluded = []
-    for i in sorted(range(len(clips)), key=lambda i: clips[i].id):
-        original = first.setdefault(recordings[i], clips[i])
-        if original.group != clips[i].group:
+    for i, clip in enumerate(clips):
+        original = first.setdefault(recordings[i], clip)
+        if original.group != clip.group:
             reason = f"the same recording as {original.id}, which is of another speaker"
-            excluded.append(Exclusion(clips[i].id, reason))
+            excluded.append(Exclusion(clip.id, reason))
         else:
-            folds[fold_of[clips[i].group]].append(i)
+            folds[fold_of[clip.group]].append(i)
     present = [fold for fold in folds if fold]
     if len(present) < 3:
         raise UserError(
@@ -117,7 +119,7 @@ def random_split(held_out: float) -> Maker:
                 indices, test_size=held_out, random_state=RANDOM_STATE, stratify=labels
             )
 
-        rest, test = apart(sorted(range(len(clips)), key=lambda i: clips[i].id))
+        rest, test = apart(list(range(len(clips))))
         train, validation = apart(rest)
         parts_of = defaultdict(set)
         for name, part in (("train", train), ("validation", validation), ("test", test)):
@@ -139,8 +141,8 @@ def balanced_109(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
         return hashlib.sha256(f"{RANDOM_STATE}|{clips[i].id}".encode()).digest()
 
     first: dict[str, int] = {}
-    for i in sorted(range(len(clips)), key=lambda i: clips[i].id):
-        first.setdefault(recordings[i], i)
+    for i, recording in enumerate(recordings):
+        first.setdefault(recording, i)
     by_class: dict[str, list[int]] = defaultdict(list)
     # in the order of a hash, a clip that goes missing changes at most one place of each part
     for i in sorted(first.values(), key=lot):

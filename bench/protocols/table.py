@@ -7,7 +7,7 @@ protocol no group; `bench.protocols.fold.verify` asserts it on every fold made.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,16 +111,21 @@ def find(protocol: str) -> Protocol:
 
 
 def make_folds(
-    protocol: str, clips: Sequence[Clip], recordings: Sequence[str], classes: Sequence[str]
+    protocol: str,
+    clips: Sequence[Clip],
+    recordings: Sequence[str],
+    classes: Sequence[str],
+    lost: Mapping[str, str] | None = None,
 ) -> Split:
-    """Fold a task's usable clips.
+    """Fold a task's usable clips; which are together depends on ids, not on their order.
 
     Args:
         protocol: a name in `PROTOCOLS`.
-        clips: usable clips, (n,), in the task's order.
+        clips: usable clips, (n,), in any order, no two of one id.
         recordings: which recording each clip is, (n,), such as the hash of its decoded samples;
             clips of one recording are never on two sides.
         classes: the task's class names; each must be in every train part.
+        lost: of classes, which of their clips are not usable and why, for the error.
 
     Raises:
         UserError: unknown protocol, too few clips or recordings of a class, or too few groups.
@@ -130,14 +135,18 @@ def make_folds(
     counts = Counter(clip.label for clip in clips)
     for label in classes:
         if counts[label] < chosen.fewest_per_class:
+            why = f" ({lost[label]})" if lost and label in lost else ""
             raise UserError(
-                f"class '{label}' has {counts[label]} usable clips, and {protocol} needs "
+                f"class '{label}' has {counts[label]} usable clips{why}, and {protocol} needs "
                 f"{chosen.fewest_per_class}: add clips of it or leave the class out"
             )
-    parts, excluded, notes = chosen.make(clips, recordings)
+    order = sorted(range(len(clips)), key=lambda i: clips[i].id)
+    parts, excluded, notes = chosen.make([clips[i] for i in order], [recordings[i] for i in order])
     folds = []
     for index, made in enumerate(parts):
-        train, validation, test = (np.array(sorted(part), dtype=np.int64) for part in made)
+        train, validation, test = (
+            np.array(sorted(order[i] for i in part), dtype=np.int64) for part in made
+        )
         groups = tuple(sorted({clips[i].group for i in test}))
         fold = Fold(index, train, validation, test, groups)
         folds.append(fold)

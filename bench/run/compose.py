@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bench import machine, tasks
+from bench.clips import printable
 from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
 from bench.config.spec import RunSpec
+from bench.errors import raised
 from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
@@ -61,7 +63,7 @@ def failed_record(cell: Ready, row: BackbonePlan, spec: RunSpec, error: Exceptio
         row,
         spec,
         status="failed",
-        reason=f"{type(error).__name__}: {error}",
+        reason=printable(raised(error)),
         trials=cell.job.trials,
         provenance=_provenance(fingerprint=cell.fingerprint),
     )

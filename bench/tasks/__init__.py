@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from bench.clips import Task
+from bench.errors import crashes_of
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
 from bench.plugins import InvalidPlugin, Registry
@@ -52,14 +53,18 @@ def resolve(
 ) -> Task:
     """Find a task's clips on this machine, or download them: see `TaskModule.resolve`.
 
+    What the task's code raises besides is a `PluginCrashed`.
+
     Args:
         name: one of `names()`; another is a `UserError`, which says which was meant.
         data_root: `VOXGRID_DATA` by default.
         cache: `VOXGRID_CACHE` by default.
         allow_download: whether the network may be used.
     """
-    return TASKS.get(name).resolve(
-        data_root if data_root is not None else env_data_root(),
-        cache if cache is not None else cache_dir(),
-        allow_download,
-    )
+    find_clips = TASKS.get(name).resolve
+    with crashes_of(f"resolve of task '{name}' raised ", lambda: [find_clips.__module__]):
+        return find_clips(
+            data_root if data_root is not None else env_data_root(),
+            cache if cache is not None else cache_dir(),
+            allow_download,
+        )

@@ -2,31 +2,46 @@
 
 Run it from a shell with `voxgrid check NAME`, or in a plugin's own tests with `check_task`. Each
 check takes a `TaskSubject` and raises `CheckFailed`, an AssertionError whose message is a sentence.
+Those that need no sound also stand before every run: `resolve` refuses what they fail.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
 
 from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
-from bench.clips import Task, shortened
-from bench.errors import DataUnavailable, UserError, VoxgridError
+from bench.clips import Clip, Task, printable, shortened
+from bench.errors import (
+    DataUnavailable,
+    PluginCrashed,
+    UserError,
+    VoxgridError,
+    crashes_of,
+    nearest,
+)
 from bench.protocols import table as protocols
 from bench.tasks.entry import TaskModule
 from heads.checks import CheckFailed, CheckResult, require
 
 
 class TaskSubject:
-    """A task under test, and its clips on this machine. Nothing is downloaded."""
+    """A task under test, and its clips on this machine, where known. Nothing is downloaded."""
 
-    def __init__(self, module: TaskModule) -> None:
+    def __init__(self, module: TaskModule, task: Task | None = None) -> None:
         self.module = module
         self.entry = module.ENTRY
         self.name = self.entry.name
+        if task is not None:
+            self.task = task
 
     @cached_property
     def task(self) -> Task:
@@ -35,7 +50,9 @@ class TaskSubject:
 
     def resolve(self) -> Task:
         """Look for the clips once more."""
-        return self.module.resolve(paths.data_root(), paths.cache_dir(), False)
+        resolve = self.module.resolve
+        with crashes_of("resolve raised ", lambda: [resolve.__module__]):
+            return resolve(paths.data_root(), paths.cache_dir(), False)
 
     @cached_property
     def scanned(self) -> ScanResult:
@@ -54,11 +71,11 @@ def check_entry_is_complete(subject: TaskSubject) -> None:
     )
     require(subject.entry.summary.strip(), "summary is empty; it is a line of `voxgrid list`")
     require(subject.entry.group.strip(), "group is empty; it is what clips are grouped by")
-    require(subject.entry.protocols, "no protocol is named, so that nothing can be run")
 
 
 def check_protocols_are_known(subject: TaskSubject) -> None:
-    """Every protocol named exists, once."""
+    """There are protocols, and every one named exists, once."""
+    require(subject.entry.protocols, "no protocol is named, so that nothing can be run")
     for protocol in subject.entry.protocols:
         try:
             protocols.find(protocol)
@@ -69,14 +86,9 @@ def check_protocols_are_known(subject: TaskSubject) -> None:
 
 
 def check_a_sample_task_stands_in(subject: TaskSubject) -> None:
-    """A generated twin runs where there are no clips; only generated tasks have none."""
+    """The twin that runs where there are no clips is a generated task; one's own data has none."""
     twin = subject.entry.twin
     if twin is None:
-        require(
-            subject.entry.sample,
-            "the task names no twin; give one of the sample tasks (or one of your own, generated "
-            "in seconds), which runs where the clips are missing",
-        )
         return
     require(twin in tasks.names(), f"twin '{twin}' is no task")
     require(
@@ -86,16 +98,24 @@ def check_a_sample_task_stands_in(subject: TaskSubject) -> None:
 
 
 def check_resolving_is_repeatable(subject: TaskSubject) -> None:
-    """Resolving twice gives the same task."""
+    """Resolving twice gives the same task, whatever the order of its clips."""
     first, second = subject.task, subject.resolve()
     clips = {clip.id for clip in set(first.clips) ^ set(second.clips)}
     require(not clips, f"{len(clips)} clips differ between two calls: {shortened(sorted(clips))}")
-    require(first == second, "two calls of resolve give tasks that differ in other than clips")
+    require(
+        replace(first, clips=()) == replace(second, clips=()),
+        "two calls of resolve give tasks that differ in other than clips",
+    )
 
 
 def check_task_agrees_with_its_entry(subject: TaskSubject) -> None:
-    """Name and protocols of what is resolved are those announced."""
+    """What is resolved is a task, whose name and protocols are those announced."""
     task = subject.task
+    require(isinstance(task, Task), f"resolve gives a {type(task).__name__} and no Task")
+    for clip in task.clips:
+        require(isinstance(clip, Clip), f"among the clips is {clip!r}, which is no Clip")
+        kind = type(clip.path).__name__
+        require(isinstance(clip.path, Path), f"the path of clip '{clip.id}' is a {kind}, no Path")
     require(task.name == subject.name, f"it resolves to a task called '{task.name}'")
     require(
         task.protocols == subject.entry.protocols,
@@ -109,36 +129,51 @@ def check_task_agrees_with_its_entry(subject: TaskSubject) -> None:
 
 def check_ids_are_unique_and_no_paths(subject: TaskSubject) -> None:
     """Ids are distinct, and stay the same wherever the files lie."""
-    ids = [clip.id for clip in subject.task.clips]
-    twice = _repeated(ids)
-    require(not twice, f"{len(twice)} ids name more than one clip: {shortened(twice)}")
-    paths_ = [name for name in ids if not name.strip() or "/" in name or "\\" in name]
-    require(not paths_, f"{len(paths_)} ids are empty or hold a path: {shortened(paths_)}")
-
-
-def check_clips_are_sorted(subject: TaskSubject) -> None:
-    """Clips come in the order of their ids, as folds and caches expect."""
-    ids = [clip.id for clip in subject.task.clips]
-    wrong = [name for name, right in zip(ids, sorted(ids), strict=True) if name != right]
-    require(not wrong, f"clips are not sorted by id, from {shortened(wrong, 1)} on")
+    _require_names("id", subject.task.clips)
+    files = defaultdict(list)
+    for clip in subject.task.clips:
+        files[clip.id].append(printable(str(clip.path)))
+    twice = [name for name, own in files.items() if len(own) > 1]
+    first = f"'{twice[0]}' is {' and '.join(files[twice[0]][:3])}" if twice else ""
+    require(
+        not twice,
+        f"{len(twice)} ids name more than one clip: {first}; give each an id of its own, such as "
+        "its folder's name and its file's",
+    )
+    inside = [f"'{name}'" for name in files if "/" in name or "\\" in name]
+    require(not inside, f"{len(inside)} ids hold a path, such as {shortened(inside)}")
 
 
 def check_every_clip_has_a_group(subject: TaskSubject) -> None:
     """No clip is without the speaker or channel that keeps it on one side."""
-    without = [clip.id for clip in subject.task.clips if not clip.group.strip()]
-    require(not without, f"{len(without)} clips have no group: {shortened(without)}")
+    _require_names("group", subject.task.clips)
+    _require_unlike("groups", (clip.group for clip in subject.task.clips))
 
 
-def check_labels_are_complete(subject: TaskSubject) -> None:
-    """The labels are distinct, and are those of the clips."""
+def check_labels_are_the_tasks(subject: TaskSubject) -> None:
+    """The labels are distinct, and clips carry no other."""
     task = subject.task
+    for label in task.labels:
+        fault = _fault(label)
+        require(not fault, f"of the task's labels one {fault}")
     require(len(task.labels) >= 2, f"there are {len(task.labels)} labels, at least 2 wanted")
     twice = _repeated(task.labels)
     require(not twice, f"label {shortened(twice)} is named twice")
-    counts = Counter(clip.label for clip in task.clips)
-    unknown = sorted(set(counts) - set(task.labels))
-    require(not unknown, f"clips carry labels that the task does not name: {shortened(unknown)}")
-    empty = [label for label in task.labels if not counts[label]]
+    _require_unlike("labels", task.labels)
+    _require_names("label", task.clips)
+    for clip in task.clips:
+        _require_unlike(f"labels of the task and of clip '{clip.id}',", (*task.labels, clip.label))
+        require(
+            clip.label in task.labels,
+            f"clip '{clip.id}' carries the label '{clip.label}', which the task does not list: "
+            f"{nearest(clip.label, task.labels)}",
+        )
+
+
+def check_labels_are_complete(subject: TaskSubject) -> None:
+    """Some clip carries each label."""
+    counts = Counter(clip.label for clip in subject.task.clips)
+    empty = [label for label in subject.task.labels if not counts[label]]
     require(not empty, f"no clip carries the label {shortened(empty)}")
 
 
@@ -153,12 +188,14 @@ def check_every_protocol_folds(subject: TaskSubject) -> None:
     """Each protocol gives folds whose parts share no clip and, where grouped, no group."""
     usable = subject.scanned.usable
     clips = [scanned.clip for scanned in usable]
+    carried = {clip.label for clip in subject.task.clips}
+    labels = [label for label in subject.task.labels if label in carried]  # the rest: see above
     for name in subject.task.protocols:
         if name not in protocols.PROTOCOLS:
             continue  # that has its own check
         try:
             split = protocols.make_folds(
-                name, clips, [scanned.pcm_sha256 for scanned in usable], subject.task.labels
+                name, clips, [scanned.pcm_sha256 for scanned in usable], labels
             )
         except VoxgridError as error:
             raise CheckFailed(f"{name}: {error}") from error
@@ -173,12 +210,16 @@ def check_every_protocol_folds(subject: TaskSubject) -> None:
             )
 
 
-CLIP_CHECKS: tuple[TaskCheck, ...] = (
-    check_resolving_is_repeatable,
+# What is wrong here is wrong with the task as it is written, and no clip has to be heard for it.
+_UNHEARD: tuple[TaskCheck, ...] = (
     check_task_agrees_with_its_entry,
     check_ids_are_unique_and_no_paths,
-    check_clips_are_sorted,
     check_every_clip_has_a_group,
+    check_labels_are_the_tasks,
+)
+CLIP_CHECKS: tuple[TaskCheck, ...] = (
+    check_resolving_is_repeatable,
+    *_UNHEARD,
     check_labels_are_complete,
     check_every_clip_decodes,
     check_every_protocol_folds,
@@ -189,6 +230,25 @@ TASK_CHECKS: tuple[TaskCheck, ...] = (
     check_a_sample_task_stands_in,
     *CLIP_CHECKS,
 )
+
+
+def resolve(name: str, *, allow_download: bool) -> Task:
+    """Find a task's clips for a run: see `bench.tasks.resolve`.
+
+    Returns:
+        The task, its clips sorted by id.
+
+    Raises:
+        UserError: besides, where a check fails that needs no sound; names the first clip of those.
+    """
+    task = tasks.resolve(name, allow_download=allow_download)
+    subject = TaskSubject(tasks.TASKS.get(name), task)
+    for check in (check_protocols_are_known, *_UNHEARD):
+        try:
+            check(subject)
+        except CheckFailed as error:
+            raise UserError(f"task '{name}' cannot be run: {printable(str(error))}") from error
+    return replace(task, clips=tuple(sorted(task.clips, key=attrgetter("id"))))
 
 
 def check_task(module: TaskModule) -> Iterator[CheckResult]:
@@ -205,13 +265,47 @@ def check_task(module: TaskModule) -> Iterator[CheckResult]:
         except DataUnavailable as error:
             instead = f"; its twin is checked by 'voxgrid check {twin}'" if twin else ""
             yield CheckResult(check.__name__, skipped=f"{error}{instead}")
-        except CheckFailed as error:
-            yield CheckResult(check.__name__, str(error))
+        except (CheckFailed, PluginCrashed) as error:
+            yield CheckResult(check.__name__, printable(str(error)))
         # a plugin may raise anything, even exit, and the other checks have to go on
         except (Exception, SystemExit) as error:  # noqa: BLE001
             yield CheckResult(check.__name__, f"{type(error).__name__}: {error}")
         else:
             yield CheckResult(check.__name__)
+
+
+def _fault(name: object) -> str:
+    """Why something cannot be an id, a label or a group; empty where it can."""
+    if not isinstance(name, str):
+        return f"is {name!r}, of type {type(name).__name__} and no text: make it a str"
+    if not name.strip():
+        return "is empty"
+    if any("\ud800" <= sign <= "\udfff" for sign in name):
+        return f"is '{name}', which is no UTF-8, as the name of a file may be: rename it"
+    return ""
+
+
+def _require_names(field: Literal["id", "label", "group"], clips: Iterable[Clip]) -> None:
+    for clip in clips:
+        fault = _fault(getattr(clip, field))
+        whose = f"{clip.path}" if field == "id" else f"clip '{clip.id}'"
+        require(not fault, f"the {field} of {whose} {fault}")
+
+
+def _spelt(name: str) -> str:
+    """A name in one spelling: whatever its spaces, and however its accents are coded."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _require_unlike(what: str, names: Iterable[str]) -> None:
+    spelt: dict[str, str] = {}
+    for name in names:
+        other = spelt.setdefault(_spelt(name), name)
+        require(
+            other == name,
+            f"the {what} '{other}' and '{name}' differ in nothing but spaces or the code of their "
+            "characters: write them alike",
+        )
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -11,7 +11,9 @@ import optuna
 from threadpoolctl import threadpool_limits
 
 from bench.config.grid import Cell
+from bench.errors import crashes_of
 from bench.executors.base import Worker
+from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw, Fits, Labels
@@ -84,6 +86,10 @@ class CellJob:
             BudgetSpent: the deadline passed; finished trials are kept.
             StorageError: a finished fold cannot be kept.
         """
+        with crashes_of("", lambda: [*HEADS.origins(), *BACKBONES.origins()]):
+            return self._run(worker)
+
+    def _run(self, worker: Worker) -> CellOutcome:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         labels = Labels(np.array(self.classes, dtype=np.int64), self.n_classes)
         fit = self.fits.open(self.cell, labels, worker.threads)

@@ -16,8 +16,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
-from bench.errors import VoxgridError
+from bench.errors import VoxgridError, place
 from bench.features.key import digest
+from bench.plugins import HEADS
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watch
@@ -277,7 +278,8 @@ def _run_trial(
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except _TRIAL_ERRORS as error:
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        where = place(error, *HEADS.origins(), ours=False)
+        trial.set_user_attr("error", f"{type(error).__name__}: {error}{where}")
         study.tell(trial, state=TrialState.FAIL)
     else:
         trial.set_user_attr("validated", asdict(found))

@@ -129,7 +129,8 @@ def test_an_error_of_any_type_fails_the_check_and_names_the_type(
 
     found = run_check(check_backbone_loads, BackboneSubject(Crashes))
     assert found.outcome == "failed"
-    assert found.measured == f"{error.__name__}: no driver"
+    line = Crashes.load.__code__.co_firstlineno + 1
+    assert found.measured == f"{error.__name__}: no driver ({__file__}, line {line})"
 
 
 def test_an_interrupt_is_not_taken_for_a_failure() -> None:

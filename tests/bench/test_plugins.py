@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import backbones
 import heads
 from backbones import Backbone, BackboneError, Weights
 from backbones.extras import EXTRA_MODULES, missing_extra
-from bench.errors import UserError
+from bench.errors import PluginCrashed, UserError, crashes_of
 from bench.plugins import (
     BACKBONES,
     HEADS,
@@ -164,6 +165,40 @@ def test_whatever_a_file_raises_it_alone_is_left_out_with_its_reason(
     with pytest.warns(PluginWarning, match=f"{kind.name} plugin 'bad' left out"):
         assert found.names() == ["good"]
     assert found.broken()["bad"].startswith(f"dropins.bad: {reason}")
+    assert str(package / "bad.py") in found.broken()["bad"] or reason == "SyntaxError: "
+
+
+def test_the_line_that_is_named_is_the_plugins_own_and_not_the_librarys(
+    kind: Kind, enter: Callable[..., list[EntryPoint]], package: Path
+) -> None:
+    points = enter(("bad", "bad", "import json\n\n\nWORDS = json.loads('{')\n"))
+    with kind.registry.including(*points), pytest.warns(PluginWarning, match="left out"):
+        said = kind.registry.broken()["bad"]
+    assert said.endswith(f"(char 1) ({package.parent / 'others' / 'bad.py'}, line 4)")
+
+
+def test_a_crash_goes_to_another_process_whatever_was_raised() -> None:
+    class Odd(Exception):
+        def __init__(self, number: int, words: str) -> None:
+            super().__init__(words)
+
+    with pytest.raises(PluginCrashed) as caught, crashes_of("it raised ", lambda: [__name__]):
+        raise Odd(1, "of\na kind")
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent).startswith(f"it raised Odd: of a kind ({__file__}, line ")
+
+
+def test_errors_of_voxgrids_own_speak_for_themselves() -> None:
+    for own in (UserError("a typo"), BackboneError("no weights"), HeadError("no")):
+        with pytest.raises(type(own)) as caught, crashes_of("it raised ", lambda: [__name__]):
+            raise own
+        assert caught.value is own
+
+
+def test_a_place_that_is_missing_is_none_of_ours(kind: Kind, package: Path) -> None:
+    point = EntryPoint("bad", "no_such_module", "")
+    with kind.registry.including(point), pytest.warns(PluginWarning, match="left out"):
+        assert kind.registry.broken()["bad"].endswith("No module named 'no_such_module'")
 
 
 @pytest.mark.parametrize(("source", "reason"), BROKEN)

@@ -5,8 +5,9 @@ Livingstone & Russo 2018, PLOS ONE 13(5) e0196391; CC BY-NC-SA 4.0; Zenodo recor
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +103,8 @@ def resolve(data_root: Path | None, cache: Path, allow_download: bool) -> Task:
 def read(folder: Path) -> Task:
     """Return the task made of the RAVDESS clips below a folder.
 
-    Any depth of folders is accepted as long as each clip lies in its `Actor_NN`; hidden files
-    and the `._` files of macOS are ignored.
+    Any depth of folders is accepted as long as each clip lies in its `Actor_NN`, which may be a
+    symbolic link; hidden files and the `._` files of macOS are ignored.
 
     Raises:
         UserError: no RAVDESS clip below the folder.
@@ -140,13 +141,33 @@ def read(folder: Path) -> Task:
 def _audio_files(folder: Path) -> list[Path]:
     """Files worth judging, the preferred copy of a clip first."""
     suffixes = _READABLE + _OTHER_AUDIO
-    found = []
-    for path in folder.rglob("*"):
-        inside = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside)
-        if not hidden and path.suffix.lower() in suffixes and path.is_file():
-            found.append((suffixes.index(path.suffix.lower()), len(path.parts), path))
+    found = [
+        (suffixes.index(path.suffix.lower()), len(path.parts), path)
+        for path in _files(folder)
+        if path.suffix.lower() in suffixes and path.is_file()
+    ]
     return [path for _, _, path in sorted(found)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What is in a folder and those below, linked ones too; nothing hidden, and no link twice."""
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        below = []
+        for name in sorted(filter(_shown, folders)):
+            # by its name as well: a folder counts as the actor that the link to it is called by
+            target = (here / name).resolve(), name
+            # a link to where it is itself, or above, leads round in a circle
+            if target not in entered and not here.is_relative_to(target[0]):
+                entered.add(target)
+                below.append(name)
+        folders[:] = below
+        yield from (Path(place, name) for name in filter(_shown, names))
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
 
 
 def _clip(path: Path) -> Clip:

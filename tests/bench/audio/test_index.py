@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 import numpy as np
@@ -98,6 +99,36 @@ def test_duplicates_that_disagree_all_go(tmp_path, clips):
     assert "different labels: 3 (a), copy (b)" in result.excluded[0].reason
     assert result.duplicates == ()
     assert len(result.usable) == 4
+
+
+def test_a_copy_that_nobody_has_labelled_stays_and_is_a_duplicate(tmp_path, clips):
+    clips.append(_clip(tmp_path, "new.wav", _noise(3), label=""))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert result.excluded == ()
+    assert result.duplicates == (("3", "new"),)
+    clips.append(_clip(tmp_path, "other.wav", _noise(3), label="b"))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert [one.clip for one in result.excluded] == ["3", "other"]
+    assert result.excluded[0].reason.endswith("different labels: 3 (a), other (b)")
+    assert result.usable[-1].clip.id == "new"
+
+
+def test_clips_of_one_id_never_stand_for_one_another(tmp_path):
+    clips = [_clip(tmp_path / folder, "a.wav", _noise(i)) for i, folder in enumerate("xy")]
+    clips.append(Clip("a", tmp_path / "gone.wav", "a", "g"))
+    result = scan(clips, tmp_path / "scan.sqlite")
+    assert [found.clip for found in result.usable] == clips[:2]
+    assert len({found.pcm_sha256 for found in result.usable}) == 2
+    assert [one.reason for one in result.excluded] == ["cannot be read (No such file or directory)"]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_the_name_of_a_file_need_not_be_utf_8(tmp_path, suffix):
+    plain = _clip(tmp_path, f"plain.{suffix}", _noise(1)).path
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    plain.rename(path)
+    (found,) = scan([Clip("x", path, "a", "g")], tmp_path / "scan.sqlite").usable
+    assert found.seconds > 0
 
 
 def test_unreadable_files_are_excluded_and_never_remembered(tmp_path, clips):

@@ -208,6 +208,37 @@ def test_splits_do_not_depend_on_the_order_of_the_clips(protocol, seed):
     )
 
 
+@pytest.mark.parametrize(
+    ("protocol", "groups"),
+    [
+        ("speaker-3fold", "abcdefg"),
+        ("channel-5fold", "abcdefg"),
+        ("speaker-6fold", ["01", "04", "08", "03", "02", "06", "11"]),
+    ],
+)
+@given(data=st.data())
+def test_grouped_folds_do_not_depend_on_the_order_of_the_clips(protocol, groups, data):
+    some = st.sampled_from(groups)
+    groups = [*groups, *groups, *data.draw(st.lists(some, max_size=30))]
+    clips = _clips(groups, ["a"] * len(groups))
+    recordings = [str(data.draw(st.integers(0, 400))) for _ in clips]
+    order = data.draw(st.permutations(range(len(clips))))
+
+    def folds(order):
+        own = [clips[i] for i in order]
+        try:
+            made = make_folds(protocol, own, [recordings[i] for i in order], ["a"])
+        except UserError as error:
+            return str(error)
+        parts = [
+            [[own[i].id for i in part] for part in (fold.train, fold.validation, fold.test)]
+            for fold in made.folds
+        ]
+        return [[sorted(part) for part in fold] for fold in parts], made.excluded, made.notes
+
+    assert folds(order) == folds(range(len(clips)))
+
+
 @given(st.integers(0, 299))
 def test_a_clip_that_goes_missing_changes_one_place_of_each_part_of_balanced_109(gone):
     clips = _clips([str(i) for i in range(300)], ["a", "b"] * 150)

@@ -18,7 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.plugins import BACKBONES
+from bench.plugins import BACKBONES, HEADS
 from bench.records import store as records
 from bench.scoring import score
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like, spoil, vary
@@ -324,6 +324,76 @@ def test_the_record_of_a_skip_says_how_to_get_the_weights(
     assert by_backbone["logmel"]["status"] == "ok"
     assert by_backbone["wav2vec2"]["status"] == "skipped"
     assert "hf download facebook/wav2vec2-base" in by_backbone["wav2vec2"]["reason"]
+
+
+def _line_of(source: str, words: str) -> int:
+    return source[: source.index(words)].count("\n") + 1
+
+
+@pytest.mark.parametrize("crash", ["raise Odd(1, 'of a kind')", "raise SystemExit('no GPU')"])
+def test_what_a_backbone_raises_is_a_failed_row_with_its_file_and_line(
+    crash: str, voxgrid: Voxgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = COUNTING_PLUGIN.replace('name="counting"', 'name="crashing"').replace(
+        "        frames = lengths // 160\n", f"        {crash}\n"
+    )
+    source += """
+
+class Odd(Exception):
+    def __init__(self, number, words):
+        super().__init__(f"{number} {words}")
+"""
+    module = "odd_backbone" if "Odd" in crash else "leaving_backbone"
+    (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with BACKBONES.including(EntryPoint("crashing", module, BACKBONES.group)):
+        done = voxgrid(
+            "run", *TASK, "--backbone", "crashing", "--pooling", "mean",
+            "--head", "logistic_regression", COUNT_FILE=str(tmp_path / "seen"),
+        )  # fmt: skip
+    assert done.returncode == 1
+    told = "Odd: 1 of a kind" if "Odd" in crash else "SystemExit: no GPU"
+    told += f" ({tmp_path / module}.py, line {_line_of(source, crash)})"
+    assert f"extract crashing: failed: {told}" in done.stderr
+    assert {r.reason for r in records.read_all(tmp_path / "results")} == {told}
+
+
+HEAD_PLUGIN = """
+from heads.logistic_regression import LogisticRegressionHead
+from heads.base import HeadInfo
+
+INFO = HeadInfo(name="crashing-head", summary="fails")
+
+
+class Crashing(LogisticRegressionHead):
+    info = INFO
+
+    def fit(self, X, y):
+        raise {error}("too odd")
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("KeyError", "KeyError: 'too odd'"),
+        ("ValueError", "TuningError: all 1 trials of fold 0 failed: ValueError: too odd"),
+    ],
+)
+def test_what_a_head_raises_is_a_failed_row_with_its_file_and_line(
+    error: str, told: str, voxgrid: Voxgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"crashing_{error.lower()}"
+    (tmp_path / f"{name}.py").write_text(HEAD_PLUGIN.format(error=error))
+    monkeypatch.syspath_prepend(tmp_path)
+    with HEADS.including(EntryPoint("crashing-head", name, HEADS.group)):
+        done = voxgrid(
+            "run", *TASK, "--backbone", "logmel", "--pooling", "mean",
+            "--head", "crashing-head", "--trials", "1",
+        )  # fmt: skip
+    assert done.returncode == 1
+    told += f" ({tmp_path / name}.py, line 12)"
+    assert {r.reason for r in records.read_all(tmp_path / "results")} == {told}
 
 
 BAD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,6 +79,10 @@ def with_garbage(task: Task) -> Task:
     return replace(task, clips=(replace(task.clips[0], path=path), *task.clips[1:]))
 
 
+def shuffled(task: Task) -> Task:
+    return replace(task, clips=(*task.clips[7:], *task.clips[:7]))
+
+
 def two_groups(task: Task) -> Task:
     return clips_changed(lambda i, clip: replace(clip, group=f"g{int(clip.group[1]) % 2}"))(task)
 
@@ -91,7 +96,6 @@ BROKEN = {
         lambda task: replace(task, protocols=("speaker-3fold", "speaker-99fold")),
         {"protocols": ("speaker-3fold", "speaker-99fold")},
     ),
-    "no twin": Broken("check_a_sample_task_stands_in", entry={"twin": None}),
     "a twin that is not there": Broken("check_a_sample_task_stands_in", entry={"twin": "zzz"}),
     "a twin of real clips": Broken("check_a_sample_task_stands_in", entry={"twin": "ravdess"}),
     "another answer each time": Broken(
@@ -111,11 +115,24 @@ BROKEN = {
         "check_ids_are_unique_and_no_paths",
         clips_changed(lambda i, clip: replace(clip, id=f"data/{clip.id}")),
     ),
-    "unsorted clips": Broken(
-        "check_clips_are_sorted", lambda task: replace(task, clips=task.clips[::-1])
-    ),
     "clips without a group": Broken("check_every_clip_has_a_group", first_eight(group="")),
-    "a label that is not named": Broken("check_labels_are_complete", first_eight(label="hum2")),
+    "groups that are numbers": Broken(
+        "check_every_clip_has_a_group",
+        clips_changed(lambda i, clip: replace(clip, group=int(clip.group[1:]))),
+    ),
+    "a label that is not listed": Broken("check_labels_are_the_tasks", first_eight(label="hum2")),
+    "labels that are numbers": Broken(
+        "check_labels_are_the_tasks",
+        lambda task: clips_changed(lambda i, clip: replace(clip, label=len(clip.label)))(
+            replace(task, labels=(3, 4))
+        ),
+    ),
+    "a label listed twice": Broken(
+        "check_labels_are_the_tasks", lambda task: replace(task, labels=(*LABELS, "hum"))
+    ),
+    "a label of no clip": Broken(
+        "check_labels_are_complete", lambda task: replace(task, labels=(*LABELS, "buzz"))
+    ),
     "a file that is no sound": Broken("check_every_clip_decodes", with_garbage),
     "too few groups to fold": Broken("check_every_protocol_folds", two_groups),
 }
@@ -159,6 +176,22 @@ def test_a_broken_task_fails_its_check_and_no_other(
 ) -> None:
     found = problems(make(BROKEN[what]))
     assert list(found) == [BROKEN[what].check], found
+
+
+def test_the_twin_is_a_choice_and_so_is_the_order_of_the_clips(
+    make: Callable[[Broken], ModuleType],
+) -> None:
+    own = Broken(
+        "none", lambda task: replace(task, clips=task.clips[::-1]), {"twin": None}, later=shuffled
+    )
+    assert problems(make(own)) == {}
+
+
+def test_both_files_of_an_id_are_named(make: Callable[[Broken], ModuleType]) -> None:
+    said = problems(make(BROKEN["one id twice"]))["check_ids_are_unique_and_no_paths"]
+    assert "'hiss-0-0' is " in said
+    assert "hiss-0-0.wav and " in said
+    assert "hiss-0-1.wav" in said
 
 
 def test_every_check_can_fail() -> None:
@@ -212,7 +245,10 @@ def test_a_crash_is_a_problem_and_the_other_checks_go_on(
         raise KeyError("clips")
 
     found = problems(make(Broken("", crash)))
-    assert found["check_labels_are_complete"] == "KeyError: 'clips'"
+    assert re.fullmatch(
+        rf"resolve raised KeyError: 'clips' \({re.escape(__file__)}, line \d+\)",
+        found["check_labels_are_complete"],
+    )
     assert "check_entry_is_complete" not in found
 
 
@@ -224,7 +260,8 @@ def test_an_error_of_any_type_is_a_problem_named_by_its_type(
         raise error
 
     found = problems(make(Broken("", crash)))
-    assert found["check_labels_are_complete"] == f"{type(error).__name__}: {error}"
+    said = f"resolve raised {type(error).__name__}: {error} ({__file__}, line "
+    assert found["check_labels_are_complete"].startswith(said)
 
 
 @pytest.mark.parametrize("name", tasks.names())

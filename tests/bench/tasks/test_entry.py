@@ -91,6 +91,9 @@ def test_a_task_that_crashes_while_it_is_listed_is_broken_and_the_others_are_lis
     with install(later="task_that_crashes_later"):
         found = {entry["name"]: entry for entry in inventory.collect("tasks")["tasks"]}
     assert found["later"]["state"] == "broken"
-    assert found["later"]["detail"] == "ZeroDivisionError: division by zero"
+    assert found["later"]["detail"] == (
+        "resolve of task 'later' raised ZeroDivisionError: division by zero "
+        f"({tmp_path / 'task_that_crashes_later.py'}, line 10)"
+    )
     assert found["later"]["origin"] == "task_that_crashes_later (an unnamed package)"
     assert found["sample-emotion"]["state"] == "generated"

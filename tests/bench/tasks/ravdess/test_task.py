@@ -91,6 +91,51 @@ def test_a_wrong_name_says_why(stem, reason):
         parse(stem)
 
 
+def _linked(folder, *actors):
+    """Clips of every actor in folders of other names; linked as `Actor_NN`, or so called."""
+    for actor in range(1, 5):
+        real = f"Actor_{actor:02d}" if actor not in actors else f"../elsewhere/speaker{actor}"
+        _put(folder, f"{real}/03-01-05-01-01-01-{actor:02d}.wav")
+        if actor in actors:
+            (folder / f"Actor_{actor:02d}").symlink_to(folder / real, target_is_directory=True)
+
+
+@pytest.mark.parametrize("actors", [(1, 2, 3, 4), (2,)])
+def test_actors_may_be_links_to_folders(tmp_path, actors):
+    folder = tmp_path / "ravdess"
+    folder.mkdir()
+    _linked(folder, *actors)
+    task = read(folder)
+    assert [clip.group for clip in task.clips] == ["01", "02", "03", "04"]
+    assert task.excluded == ()
+
+
+def test_links_that_lead_round_in_a_circle_or_to_one_place_are_followed_once(tmp_path):
+    folder = tmp_path / "data" / "ravdess"
+    _put(folder, "all/speaker1/03-01-05-01-01-01-01.wav", "all/b/x.txt", "all/c/x.txt")
+    for link, target in (
+        ("Actor_01", "all/speaker1"),
+        ("all/Actor_01", "all/speaker1"),
+        ("all/speaker1/again", "all"),
+        ("all/b/c", "all/c"),
+        ("all/c/b", "all/b"),
+        ("all/up", ".."),
+        ("all/gone", "nowhere"),
+    ):
+        (folder / link).symlink_to(folder / target, target_is_directory=True)
+    task = read(folder)
+    assert [clip.id for clip in task.clips] == ["03-01-05-01-01-01-01"]
+    assert {one.reason for one in task.excluded} == {"the clip is not in an Actor_NN folder"}
+
+
+def test_a_name_that_is_no_utf_8_is_left_out_by_a_name_that_can_be_written(tmp_path):
+    _put(tmp_path, "Actor_01/03-01-05-01-01-01-01.wav", "Actor_01/a.wav")
+    (tmp_path / "Actor_01" / "a.wav").rename(tmp_path / "Actor_01" / os.fsdecode(b"caf\xe9.wav"))
+    (left_out,) = read(tmp_path).excluded
+    assert left_out.clip == r"Actor_01/caf\udce9.wav"
+    assert left_out.clip.encode()
+
+
 def test_files_are_judged_one_by_one(tmp_path):
     _put(
         tmp_path,
