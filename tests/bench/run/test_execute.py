@@ -132,9 +132,8 @@ def test_what_is_named_and_fails_on_the_way_ends_with_1_and_debug_shows_where(
     for debug in ((), ("--debug",)):
         done = voxgrid(*debug, "run", *cell, **nowhere)
         assert done.returncode == 1
-        assert "extract counting: failed: [Errno 21] Is a directory" in done.stderr
-        shown = f'File "{tmp_path / "counting.py"}", line' in done.stderr
-        assert shown == bool(debug)
+        assert "extract counting: failed: IsADirectoryError: [Errno 21]" in done.stderr
+        assert ('counting.py", line 23, in encode' in done.stderr) == bool(debug)
 
 
 def test_scores_can_be_recomputed_from_the_stored_predictions(
@@ -294,7 +293,7 @@ def test_without_data_the_sample_tasks_run_and_say_so(voxgrid: Voxgrid, tmp_path
         "run", "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean"
     )
     assert done.returncode == 0, done.stderr
-    assert "Zenodo" in done.stderr
+    assert "zenodo.org" in done.stderr
     assert "voxgrid fetch youtube" in done.stderr
     assert done.stderr.count("says nothing about any backbone") == 2
     found = list(records.read_all(tmp_path / "results"))
