@@ -5,6 +5,7 @@ Nothing here imports torch at import time, so that listing plugins stays instant
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +36,14 @@ class NotTrainable(BackboneError):
     """The backbone has nothing to train, or its plugin does not offer it."""
 
 
+# Escape codes with which libraries set off their advice on a terminal.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
 def first_line(error: Exception) -> str:
     """What an error of a library says, on one line, for the message of a `BackboneError`."""
-    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
+    line = _COLOURS.sub("", str(error)).strip().partition("\n")[0]
+    return line.rstrip(":") or type(error).__name__
 
 
 # What comes before layer 0: the output of the feature encoder, which fine-tuning leaves frozen.
@@ -57,6 +63,8 @@ class BackboneInfo:
             `Weights.commit` then says what it was; `local` of a path.
         licence: SPDX name of the weights' licence (or of the code, where there are no weights).
         sample_rate: in Hz, what `encode` expects.
+        own_rate: True where clips keep the rate of their files, of which `encode_at` is told. Not
+            for a backbone that is trainable.
         layers: how many representations `encode` returns, the one before the first block included.
         width: features per frame of the last layer.
         frame_rate: frames per second of the last layer.
@@ -95,9 +103,15 @@ class BackboneInfo:
     parameters: int = 0
     trainable: bool = False
     small_layers: int | None = None
+    own_rate: bool = False
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     thread_safe: bool = True
     version: int = 1
+
+    @property
+    def resampled_to(self) -> int | None:
+        """Samples per second that clips are brought to; None where each keeps its own."""
+        return None if self.own_rate else self.sample_rate
 
     @property
     def needs_weights(self) -> bool:
@@ -162,6 +176,30 @@ class Frames:
         return cls(tuple(hidden), (lengths,) * len(hidden))
 
 
+def misshapen(found: object, clips: int) -> str | None:
+    """What is wrong with the shape of what `encode` returned, and what to do; None if nothing is.
+
+    Whether valid lengths are right is another question.
+    """
+    if not isinstance(found, Frames):
+        return (
+            f"encode returns a {type(found).__name__} instead of Frames: return "
+            "Frames.same_lengths(layers, lengths), with a tensor (batch, frames, width) per layer"
+        )
+    for number, (hidden, lengths) in enumerate(zip(found.hidden, found.lengths, strict=True)):
+        shape, longest = tuple(hidden.shape), int(lengths.max())
+        remedy = "return one vector per clip and frame"
+        if len(shape) == 3 and shape[1] < longest == shape[2]:
+            remedy = f"return hidden.transpose(1, 2), since width comes before the {longest} frames"
+        elif len(shape) == 3 and shape[0] == clips:
+            continue
+        elif len(shape) == 3 and shape[1] == clips:
+            remedy = "return hidden.transpose(0, 1), since time comes before the clips"
+        where = f"layer {number} of {clips} clips is {shape}"
+        return f"{where} instead of (batch, frames, width): {remedy}"
+    return None
+
+
 class Backbone(ABC):
     """A speech encoder: waveform → frames, for every layer.
 
@@ -199,6 +237,17 @@ class Backbone(ABC):
         Returns:
             Frames of every layer, in float32 or the dtype given to `load`.
         """
+
+    def encode_at(self, waves: torch.Tensor, lengths: torch.Tensor, rates: torch.Tensor) -> Frames:
+        """Encode clips of which each has a rate of its own; by default they all have the same.
+
+        Args:
+            waves: as for `encode`, but for the rate.
+            lengths: as for `encode`.
+            rates: int64 (batch,), samples per second of each clip; `info.sample_rate` unless
+                `info.own_rate`.
+        """
+        return self.encode(waves, lengths)
 
     def parameter_count(self) -> int:
         """Parameters of the loaded encoder; 0 for hand-made features."""

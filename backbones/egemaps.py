@@ -25,12 +25,14 @@ INFO = BackboneInfo(
     attention_mask=True,
     normalised=False,
     extra="egemaps",
+    own_rate=True,
+    version=2,
 )
 
 DESCRIPTORS = 25
 FUNCTIONALS = 88
-# One window of 60 ms, the longest openSMILE uses here; it has nothing to say below that.
-SHORTEST = 960
+# One window, the longest openSMILE uses here, in seconds; it has nothing to say below that.
+SHORTEST = 0.06
 # openSMILE reads 16-bit samples, in which 1.0 would wrap round to -1.0.
 LOUDEST = 32767 / 32768
 
@@ -40,8 +42,10 @@ class EGeMAPS(Backbone):
 
     Layer 0 is the 25 low-level descriptors as frames at 100 Hz; layer 1 is the 88 functionals
     of the whole clip as a single frame, so that its mean over time is the functionals
-    themselves. Each clip is processed alone and in full length, so that padding cannot change
-    it. A clip shorter than 60 ms counts as 60 ms, the rest being silence.
+    themselves. Both are made at the rate of the clip's file, as openSMILE itself would: brought
+    to 16 kHz, a clip of 48 kHz has other values. Each clip is processed alone and in full
+    length, so that padding cannot change it. A clip shorter than 60 ms counts as 60 ms, the rest
+    being silence.
 
     Reference: Eyben et al., The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for voice
     research and affective computing, IEEE Transactions on Affective Computing 7(2), 2016.
@@ -65,25 +69,28 @@ class EGeMAPS(Backbone):
             opensmile.Smile(
                 feature_set=opensmile.FeatureSet.eGeMAPSv02,
                 feature_level=level,
-                sampling_rate=INFO.sample_rate,
             )
             for level in (levels.LowLevelDescriptors, levels.Functionals)
         )
 
     def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
-        """See `Backbone.encode`: (batch, frames, 25) and (batch, 1, 88), float32."""
+        """See `Backbone.encode`: `encode_at` of clips at 16 kHz."""
+        return self.encode_at(waves, lengths, lengths.new_full(lengths.shape, INFO.sample_rate))
+
+    def encode_at(self, waves: torch.Tensor, lengths: torch.Tensor, rates: torch.Tensor) -> Frames:
+        """See `Backbone.encode_at`: (batch, frames, 25) and (batch, 1, 88), float32."""
         import numpy as np
         import torch
 
-        clips = [
-            np.clip(wave[:length], -1.0, LOUDEST)
-            for wave, length in zip(waves.float().cpu().numpy(), lengths.tolist(), strict=True)
-        ]
-        clips = [np.pad(clip, (0, max(0, SHORTEST - len(clip)))) for clip in clips]
-        descriptors = [torch.from_numpy(_run(self._descriptors, clip)) for clip in clips]
-        functionals = [torch.from_numpy(_run(self._functionals, clip)) for clip in clips]
+        descriptors, functionals = [], []
+        arrays = waves.float().cpu().numpy()
+        for wave, length, rate in zip(arrays, lengths.tolist(), rates.tolist(), strict=True):
+            clip = np.clip(wave[:length], -1.0, LOUDEST)
+            clip = np.pad(clip, (0, max(0, round(SHORTEST * rate) - len(clip))))
+            descriptors.append(torch.from_numpy(_run(self._descriptors, clip, rate)))
+            functionals.append(torch.from_numpy(_run(self._functionals, clip, rate)))
         frames = torch.tensor([len(rows) for rows in descriptors])
-        ones = torch.ones(len(clips), dtype=torch.int64)
+        ones = torch.ones(len(arrays), dtype=torch.int64)
         return Frames(
             hidden=(
                 torch.nn.utils.rnn.pad_sequence(descriptors, batch_first=True).to(self._device),
@@ -93,15 +100,15 @@ class EGeMAPS(Backbone):
         )
 
 
-def _run(smile: Any, clip: np.ndarray) -> np.ndarray:
+def _run(smile: Any, clip: np.ndarray, rate: int) -> np.ndarray:
     """(frames, features) of one clip."""
     import numpy as np
 
-    features = smile(clip, INFO.sample_rate)[0].T
+    features = smile(clip, rate)[0].T
     if not np.isfinite(features).all():
         names = [smile.feature_names[i] for i in np.flatnonzero(~np.isfinite(features).all(0))]
         raise BackboneError(
             f"openSMILE gave NaN or infinity for {', '.join(names)} on a clip of "
-            f"{len(clip) / INFO.sample_rate:.2f} s: leave the clip out of the task."
+            f"{len(clip) / rate:.2f} s: leave the clip out of the task"
         )
     return np.ascontiguousarray(features, dtype=np.float32)

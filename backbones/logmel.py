@@ -27,15 +27,17 @@ INFO = BackboneInfo(
 WINDOW = 400
 HOP = 160
 N_FFT = 512
-# 100 dB under full scale: below any recording, above the logarithm of nothing.
+# Least power of a band, above the logarithm of nothing. Recordings lie below it too: 13.5 % of all
+# cells of the RAVDESS clips, whose margins are near silent, are raised to it.
 FLOOR = 1e-10
 
 
 class LogMel(Backbone):
     """80 mel bands up to 8 kHz (Slaney), windows of 25 ms every 10 ms, natural logarithm of power.
 
-    The one layer is layer 0. No frame reaches over the edge of its clip, so that padding cannot
-    change one. A clip shorter than 25 ms counts as 25 ms, the rest being silence.
+    The one layer is layer 0. Power below 1e-10 counts as 1e-10. No frame reaches over the edge of
+    its clip, so that padding cannot change one. A clip shorter than 25 ms counts as 25 ms, the rest
+    being silence.
     """
 
     info = INFO

@@ -14,13 +14,14 @@ from backbones import names
 from backbones._hf import hub
 from backbones._hf.files import (
     WEIGHT_FILES,
-    holds_weights,
     settings_digest,
     sha256,
     weight_file,
+    weight_parts,
     weights_digest,
 )
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable, first_line
+from backbones.lfs import HEAD, pointer
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -103,24 +104,37 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
         archive = folder.with_name(f"{info.name}.nemo")
         archives = [archive] if archive.is_file() else sorted(folder.glob("*.nemo"))
         if len(archives) == 1:
-            return archives[0]
+            return _fetched(info, archives[0], archives)
         if not folder.is_dir():
             return None
     elif address.path is None:
         return None
     elif address.scheme == "nemo":
         if address.path.is_file():
-            return address.path
+            return _fetched(info, address.path, [address.path])
         raise BackboneError(f"{info.name}: there is no file {address.path}; check the path")
     else:
         folder = address.path
-    if holds_weights(folder):
-        return folder
+    file = weight_file(folder)
+    missing = [] if file else [f"one of {', '.join(WEIGHT_FILES)}"]
+    if not (folder / "config.json").is_file():
+        missing.insert(0, "config.json")
+    if file and not missing:
+        return _fetched(info, folder, weight_parts(file))
     archive_too = " (or a single .nemo archive)" if address is None else ""
     raise BackboneError(
-        f"{info.name}: {folder} needs config.json and one of {', '.join(WEIGHT_FILES)}"
-        f"{archive_too}; {names.how_to_get(info)}"
+        f"{info.name}: {folder} lacks {' and '.join(missing)}{archive_too}; "
+        f"{names.how_to_get(info)}"
     )
+
+
+def _fetched(info: BackboneInfo, path: Path, files: list[Path]) -> Path:
+    """The path of weights, once none of their files turns out to be a pointer to itself."""
+    for file in files:
+        with file.open("rb") as stream:
+            if reason := pointer(stream.read(HEAD)):
+                raise BackboneError(f"{info.name}: {file} {reason}")
+    return path
 
 
 def _settings_beside(info: BackboneInfo, path: Path) -> str | None:

@@ -7,18 +7,34 @@ import json
 from backbones._conformance import reach
 from backbones._conformance.outcome import Measured, NotApplicable, require, require_equal
 from backbones._conformance.subject import BackboneSubject
-from backbones.base import Size
+from backbones.base import Size, misshapen
 
 FRAME_RATE_TOLERANCE = 0.05
 # One frame of rounding at each end.
 FRAMES_OF_ROUNDING = 2
 
 
-# first: where it fails, the others have nothing to look at
+# The first two: where they fail, the others have nothing to look at.
 def check_backbone_loads(subject: BackboneSubject) -> Measured:
     """`load` builds the model and raises nothing."""
     _ = subject.backbone
     return Measured("loaded", "no error")
+
+
+def check_encode_returns_frames(subject: BackboneSubject) -> Measured:
+    """`encode` returns `Frames`, each layer of them (batch, frames, width) in this order."""
+    clips = subject.lengths[:1] * 3
+    backbone = subject.backbone
+    with subject.only_if("encode does not return frames"):
+        problem = misshapen(backbone.encode(*subject.batch(clips)), len(clips))
+        wrong, _, remedy = (problem or "").partition(": ")
+        return require(
+            problem is None,
+            wrong,
+            measured=wrong or "(batch, frames, width)",
+            limit="Frames of (batch, frames, width)",
+            remedy=remedy,
+        )
 
 
 def check_model_is_in_evaluation_mode(subject: BackboneSubject) -> Measured:

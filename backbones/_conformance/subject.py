@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,20 +54,29 @@ class BackboneSubject:
             weights = Weights(kind, id=self.info.weights_id, size="small")
         self.weights = weights
         self.lengths = [self.samples(s) for s in seconds]
-        self.failed_to_load = False
+        self.unfit: str | None = None
 
     def __repr__(self) -> str:
         return self.info.name
 
-    @cached_property
+    @property
     def backbone(self) -> Backbone:
-        """The loaded backbone; `NotApplicable` where it failed to load for another check."""
-        if self.failed_to_load:
-            raise NotApplicable("it does not load")
-        self.failed_to_load = True
-        backbone = self.fresh()
-        self.failed_to_load = False
-        return backbone
+        """The loaded backbone; `NotApplicable` once a check found that nothing can be had of it."""
+        if self.unfit:
+            raise NotApplicable(self.unfit)
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Backbone:
+        with self.only_if("it does not load"):
+            return self.fresh()
+
+    @contextmanager
+    def only_if(self, otherwise: str) -> Iterator[None]:
+        """What all later checks rest on: where it fails they do not apply, for that reason."""
+        self.unfit = otherwise
+        yield
+        self.unfit = None
 
     @cached_property
     def reloaded(self) -> Reloaded:

@@ -6,7 +6,6 @@ Here every tensor of the encoder comes from the file, or loading stops.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones._hf.files import read_settings, weight_file, weight_parts
-from backbones._tensors.checkpoints import refuse
+from backbones._tensors.checkpoints import read_pickle, refuse, refuse_nan
 from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
 from backbones.names import how_to_get
 
@@ -102,7 +101,7 @@ class Checkpoint:
             raise BackboneError(
                 f"{self.info.name}: no weight file in {self.folder}; {how_to_get(self.info)}"
             )
-        tensors = self._tensors(path)
+        tensors = self._tensors(path, layout.ignored if layout else ())
         if layout is not None:
             # copied, since sums may depend on how a file's memory is aligned
             tensors = {
@@ -130,30 +129,37 @@ class Checkpoint:
                 and not name.removeprefix(prefix).startswith(ignored)
             },
             misshaped={name: shapes for name, *shapes in report["mismatched_keys"]},
+            remedy=how_to_get(self.info),
         )
         return network
 
-    def _tensors(self, path: Path) -> dict[str, torch.Tensor]:
+    def _tensors(self, path: Path, ignored: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """All tensors of a weight file; those that are not ignored have to be numbers."""
+        tensors: dict[str, torch.Tensor] = {}
+        for part in weight_parts(path):
+            found = self._read(part)
+            own = ((name, tensor) for name, tensor in found.items() if not name.startswith(ignored))
+            refuse_nan(f"{self.info.name}: {part}", own, how_to_get(self.info))
+            tensors |= found
+        return tensors
+
+    def _read(self, part: Path) -> dict[str, torch.Tensor]:
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        try:
-            if path.suffix in (".safetensors", ".json"):
-                return {k: v for part in weight_parts(path) for k, v in load_file(part).items()}
-            # the mapping of files older than torch 1.6 is not supported
-            content = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
-            raise WeightsMismatch(
-                f"{self.info.name}: cannot read {path} ({first_line(error)}); delete it, then "
-                f"{how_to_get(self.info)}"
-            ) from error
+        what, remedy = f"{part} of {self.info.name}", how_to_get(self.info)
+        if part.suffix == ".safetensors":
+            try:
+                return load_file(part)
+            except (OSError, SafetensorError) as error:
+                raise WeightsMismatch(
+                    f"cannot read {what} ({first_line(error)}); {remedy}"
+                ) from error
+        # the mapping of files older than torch 1.6 is not supported
+        content = read_pickle(part, what, remedy, mmap=zipfile.is_zipfile(part))
         if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-            raise WeightsMismatch(
-                f"{self.info.name}: {path} holds no tensors by name; {how_to_get(self.info)}"
-            )
+            raise WeightsMismatch(f"{self.info.name}: {part} holds no tensors by name; {remedy}")
         return content
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from backbones.base import BackboneError, first_line
+from backbones.lfs import pointer
 
-# Of a checkpoint in several files: which tensor is in which.
-WEIGHT_INDEX = "model.safetensors.index.json"
-WEIGHT_FILES = ("model.safetensors", WEIGHT_INDEX, "pytorch_model.bin")
-# What the files are called that an index on the hub names.
-WEIGHT_PARTS = "model-*-of-*.safetensors"
+_SAFETENSORS_INDEX, _PICKLES_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
+WEIGHT_FILES = ("model.safetensors", _SAFETENSORS_INDEX, "pytorch_model.bin", _PICKLES_INDEX)
+# What the files are called that an index names, which says which tensor is in which.
+WEIGHT_PARTS: Mapping[str, str] = {
+    _SAFETENSORS_INDEX: "model-*-of-*.safetensors",
+    _PICKLES_INDEX: "pytorch_model-*-of-*.bin",
+}
 # The last one holds the feature extractor's settings where a processor was saved as a whole.
 FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
 SETTINGS_FILES = ("config.json", *FEATURE_FILES)
@@ -23,7 +27,10 @@ MODEL_CARD = "README.md"
 def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
     """Read a file of settings; where that fails, a `BackboneError` ends in the remedy."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        if reason := pointer(content):
+            raise BackboneError(f"{name}: {path} {reason}")
+        found = json.loads(content.decode("utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no settings")
     except (OSError, ValueError) as error:
@@ -38,7 +45,7 @@ def settings_digest(folder: Path) -> str:
 
 def weights_digest(file: Path) -> str:
     """The hex digest of a weight file's content, or of the names and contents of its parts."""
-    return _digest(weight_parts(file)) if file.name == WEIGHT_INDEX else sha256(file)
+    return _digest(weight_parts(file)) if file.name in WEIGHT_PARTS else sha256(file)
 
 
 def sha256(file: Path) -> str:
@@ -58,15 +65,16 @@ def weight_parts(file: Path) -> list[Path]:
     Raises:
         BackboneError: the index is none, or a file it names is not beside it.
     """
-    if file.name != WEIGHT_INDEX:
+    if file.name not in WEIGHT_PARTS:
         return [file]
     try:
         parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
-        if not all(Path(part).name == part and part.endswith(".safetensors") for part in parts):
-            raise ValueError("it names other files than safetensors beside it")
+        suffix = Path(WEIGHT_PARTS[file.name]).suffix
+        if not all(Path(part).name == part and part.endswith(suffix) for part in parts):
+            raise ValueError(f"it names other files than {suffix} beside it")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BackboneError(
-            f"cannot read {file} as an index of safetensors ({first_line(error)}); get the "
+            f"cannot read {file} as an index of weights ({first_line(error)}); get the "
             "published files again"
         ) from error
     missing = [part for part in parts if not (file.parent / part).is_file()]
@@ -76,12 +84,6 @@ def weight_parts(file: Path) -> list[Path]:
             "published files again"
         )
     return [file.parent / part for part in parts]
-
-
-def holds_weights(folder: Path) -> bool:
-    """Whether a folder has settings and weights; see `weight_parts` for what is refused."""
-    file = weight_file(folder)
-    return file is not None and (folder / "config.json").is_file() and bool(weight_parts(file))
 
 
 def _digest(files: list[Path]) -> str:

@@ -15,7 +15,6 @@ from backbones._hf.files import (
     MODEL_CARD,
     SETTINGS_FILES,
     WEIGHT_FILES,
-    WEIGHT_INDEX,
     WEIGHT_PARTS,
     weight_parts,
 )
@@ -81,7 +80,8 @@ def download_weights(repository: str, revision: str | None) -> Path:
         wanted = next((name for name in WEIGHT_FILES if name in files), None)
         if wanted is None:
             raise NotFetched(f"{repository} has none of {', '.join(WEIGHT_FILES)}")
-        patterns = [*SETTINGS_FILES, wanted, *([WEIGHT_PARTS] if wanted == WEIGHT_INDEX else [])]
+        parts = [WEIGHT_PARTS[wanted]] if wanted in WEIGHT_PARTS else []
+        patterns = [*SETTINGS_FILES, wanted, *parts]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     # an HTTP status of the hub and a full disk are both an OSError
     except (OSError, _hub_error()) as error:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-import pickle
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from backbones._tensors.checkpoints import read_pickle
 from backbones.base import WeightsMismatch, first_line
+from backbones.lfs import HEAD, pointer
 
 if TYPE_CHECKING:
     import torch
@@ -22,17 +23,10 @@ def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     A `.nemo` file is a tar archive, compressed or not. No other member is looked at and nothing is
     ever written to disk. A file that holds more than tensors is refused: `WeightsMismatch`.
     """
-    import torch
-
     config = read_config(path)
-    checkpoint = io.BytesIO(read_member(path, "model_weights.ckpt"))
-    try:
-        tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (EOFError, OSError, pickle.UnpicklingError, RuntimeError) as error:
-        raise WeightsMismatch(
-            f"model_weights.ckpt in {path} is refused, it holds something else than tensors or "
-            f"is damaged ({first_line(error)}); get the published archive again"
-        ) from error
+    name = "model_weights.ckpt"
+    checkpoint = io.BytesIO(read_member(path, name))
+    tensors = read_pickle(checkpoint, f"{name} in {path}", "get the published archive again")
     if not isinstance(tensors, dict):
         raise WeightsMismatch(f"{path} is not a NeMo model: get the published archive again.")
     return config, tensors
@@ -55,6 +49,9 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_member(path: Path, name: str) -> bytes:
     """Read one member of a `.nemo` archive in memory, or raise `WeightsMismatch`."""
     try:
+        with path.open("rb") as file:
+            if found := pointer(file.read(HEAD)):
+                raise WeightsMismatch(f"{path} {found}")
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
                 # links are not followed: they could point at another member, or out of the archive

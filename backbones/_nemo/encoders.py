@@ -16,6 +16,7 @@ from backbones._nemo.archive import read_nemo
 from backbones._tensors.checkpoints import buildable, load_strictly
 from backbones._tensors.frames import Padded, at_least, valid_frames
 from backbones.base import Backbone, BackboneError, Dtype, Frames
+from backbones.names import how_to_get
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,8 @@ class NemoEncoder(Backbone):
             self._preprocessor = built(self.info.name, FEATURES, features).to(device)
         if path is not None:
             source = f"{self.info.name}: {path}"
-            load_strictly(network, tensors, source=source, prefix="encoder.")
+            remedy = how_to_get(self.info)
+            load_strictly(network, tensors, source=source, prefix="encoder.", remedy=remedy)
         self._parameters = sum(parameter.numel() for parameter in network.parameters())
         self.keep(network, device, dtype)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import pickle
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from backbones.base import BackboneError, WeightsMismatch, first_line
 
@@ -40,10 +44,49 @@ def buildable(name: str, what: str, library: str) -> Iterator[None]:
         ) from error
 
 
+def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = False) -> Any:
+    """Read a pickle of tensors and of nothing else, or say `what` it is and what to do."""
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            # of the version of a pickle that is refused next
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        # the rest of what torch says is how to switch this protection off
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        why = "is damaged or holds something else than tensors"
+        if named:
+            why = f"asks to call {named[1]}, something else than tensors, and no code in it is run"
+        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
+    except (EOFError, OSError, RuntimeError) as error:
+        raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
+
+
+def refuse_nan(source: str, tensors: Iterable[tuple[str, torch.Tensor]], remedy: str) -> None:
+    """Refuse weights that are no numbers, for which the first clip would be blamed otherwise."""
+    broken = [
+        name
+        for name, tensor in tensors
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
+    if broken:
+        raise WeightsMismatch(
+            f"{source} holds NaN or infinite numbers in {len(broken)} of its tensors "
+            f"({_shortened(broken)}); {remedy}"
+        )
+
+
 def load_strictly(
-    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str, prefix: str
+    module: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    source: str,
+    prefix: str,
+    remedy: str,
 ) -> None:
-    """Copy `tensors` into `module`, refusing anything that does not fit exactly.
+    """Copy `tensors` into `module`, refusing anything that does not fit exactly, or is no number.
 
     The values are cast to the module's own dtype, so that half precision on disk becomes
     float32 in memory. Tensors whose names lack `prefix` belong to other parts of the original
@@ -60,7 +103,9 @@ def load_strictly(
             for name in wanted.keys() & found.keys()
             if found[name].shape != wanted[name]
         },
+        remedy=remedy,
     )
+    refuse_nan(source, found.items(), remedy)
     module.load_state_dict({name.removeprefix(prefix): found[name] for name in wanted})
 
 
@@ -70,6 +115,7 @@ def refuse(
     missing: set[str],
     unexpected: set[str],
     misshaped: Mapping[str, tuple[torch.Size, torch.Size]],
+    remedy: str,
 ) -> None:
     """Refuse a checkpoint in which anything is wrong; misshaped are shape found, shape wanted."""
     problems = {
@@ -87,8 +133,7 @@ def refuse(
             if names
         )
         raise WeightsMismatch(
-            f"{source} does not fit this architecture, tensors: {listed}. Delete the file and "
-            "get the published weights again, or point VOXGRID_WEIGHTS at a folder that has them."
+            f"{source} does not fit this architecture, tensors: {listed}; {remedy}"
         )
 
 

@@ -25,8 +25,16 @@ class WindowBatch:
 
 
 def normalise(wave: Wave) -> Wave:
-    """Zero mean and unit variance, as Wav2Vec2FeatureExtractor does it (variance + 1e-7)."""
-    return ((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)).astype(np.float32)
+    """Zero mean and unit variance, as Wav2Vec2FeatureExtractor does it (variance + 1e-7).
+
+    NaN throughout where the samples are so large that they have no variance in float32: divided by
+    infinity they would be silence.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = wave.var()
+        if not np.isfinite(variance):
+            return np.full_like(wave, np.nan)
+    return ((wave - wave.mean()) / np.sqrt(variance + 1e-7)).astype(np.float32)
 
 
 def batches(waves: Sequence[Wave], size: int, *, equal_lengths: bool) -> Iterator[WindowBatch]:

@@ -114,7 +114,7 @@ class Sound:
 
     Args:
         stream: the file's own samples.
-        rate: wanted samples per second.
+        rate: wanted samples per second; None keeps those of the file.
 
     Attributes:
         rate: samples per second of the blocks.
@@ -122,12 +122,12 @@ class Sound:
             bit, however the file was cut into blocks.
     """
 
-    def __init__(self, stream: Stream, rate: int) -> None:
-        self.rate = rate
+    def __init__(self, stream: Stream, rate: int | None) -> None:
+        self.rate = rate or stream.rate
         self._native_rate = stream.rate
         self._seen = Inspection(stream.rate)
         mono = (self._seen.add(block) for block in stream.blocks)
-        self.blocks = resampled(mono, stream.rate, rate)
+        self.blocks = resampled(mono, stream.rate, self.rate)
 
     def length(self, seconds: float) -> int:
         """Samples in all blocks together, given the duration that a scan found."""
@@ -154,13 +154,13 @@ class Sound:
 
 
 def through(
-    path: Path, rate: int, consume: Callable[[Sound], Result], block: int = BLOCK
+    path: Path, rate: int | None, consume: Callable[[Sound], Result], block: int = BLOCK
 ) -> Result:
     """Decode, mix to mono (mean of the channels) and resample one file as `consume` asks for it.
 
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
-        rate: wanted samples per second.
+        rate: wanted samples per second; None keeps those of the file.
         consume: what becomes of it; called a second time for some damaged files, see `reading`.
         block: see `reading`.
 
@@ -174,13 +174,15 @@ def through(
         raise ClipError(f"{path.name}: {error}") from error
 
 
-def load(path: Path, rate: int = 16000, block: int = BLOCK) -> Audio:
+def load(path: Path, rate: int | None = 16000, block: int = BLOCK) -> Audio:
     """Decode one file as a whole, for clips that are short enough; see `through`."""
 
     def joined(sound: Sound) -> Audio:
         blocks = list(sound.blocks)
         facts = sound.facts()
-        return Audio(np.concatenate(blocks), rate, facts.rate, facts.channels, facts.pcm_sha256)
+        return Audio(
+            np.concatenate(blocks), sound.rate, facts.rate, facts.channels, facts.pcm_sha256
+        )
 
     return through(path, rate, joined, block)
 

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from backbones.lfs import HEAD, pointer
 from bench.errors import ClipError
 
 Samples = NDArray[np.float32]
@@ -64,9 +65,12 @@ def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK)
         OSError: the file cannot be opened at all.
     """
     with path.open("rb") as file:
-        magic = file.read(4)
+        head = file.read(HEAD)
+    magic = head[:4]
     if not magic:
         raise ClipError("the file is empty (0 bytes)")
+    if reason := pointer(head):
+        raise ClipError(reason)
     _refuse_short_wav(path)
     if magic in _SOUNDFILE_READS:
         with suppress(soundfile.LibsndfileError), _Sequential(os.fsencode(path)) as sound:

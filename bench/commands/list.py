@@ -51,8 +51,8 @@ _TABLES: dict[str, list[_Table]] = {
     "presets": [
         (
             "Presets: published systems, for `voxgrid run --preset`",
-            "name|task|backbone, head|published; what it is",
-            "{name}|{task}|{backbone}\n{head}|{published}; {summary}",
+            "name|task|head|published; what it is, on which backbone",
+            "{name}|{task}|{head}|{published}; {summary}; {backbone}",
         ),
     ],
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backbones import STEM, Backbone
+import numpy as np
+
+from backbones import STEM, Backbone, BackboneError
+from backbones.base import misshapen
 from backbones.weights import resolve
-from bench.audio.batch import Wave, batches, normalise
+from bench.audio.batch import Wave, WindowBatch, batches, normalise
 from bench.features import statistics
 from bench.features.frames import ClipFrames
 from bench.features.key import FeatureSettings
@@ -47,78 +50,107 @@ class LoadedBackbone:
     batch: int
 
 
-@dataclass
-class Encoded:
-    """What the backbone gave for some windows, in order, and seconds inside `Backbone.encode`."""
+@dataclass(frozen=True)
+class Window:
+    """What is encoded: samples (n,), how many make a second, and the layers whose frames are kept.
 
-    statistics: list[ClipStatistics]
-    frames: list[dict[int, ClipFrames]]
-    seconds: float
+    It is no longer than the backbone accepts.
+    """
+
+    wave: Wave
+    rate: int
+    layers: Collection[int] = ()
 
 
-def encode(
-    encoder: LoadedBackbone,
-    windows: Sequence[Wave],
-    clips: Sequence[str],
-    wanted: Sequence[Collection[int]],
-) -> Encoded:
+@dataclass(frozen=True)
+class EncodedWindow:
+    """What the backbone gave for a window: statistics of every layer, and frames of some."""
+
+    statistics: ClipStatistics
+    frames: dict[int, ClipFrames]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why nothing the backbone gave for a window, or for a clip, can be used: one sentence."""
+
+    reason: str
+
+
+Made = EncodedWindow | Unusable
+
+
+def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Made], float]:
     """Pass windows through the backbone.
 
-    Args:
-        encoder: the backbone.
-        windows: float32 (samples,) each, none longer than the backbone accepts.
-        clips: the id of each window's clip, for errors.
-        wanted: layers whose frames are kept, of each window.
+    Returns:
+        What it gave for each window, in order, and seconds inside `Backbone.encode`.
 
     Raises:
-        ExtractionError: NaN or infinite features, which names the clip; or the backbone has no
-            such layer.
+        ExtractionError: the backbone has no such layer, or returns no frames.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
     """
     import torch
 
-    backbone, device = encoder.backbone, encoder.device
-    info = backbone.info
-    prepared = [normalise(wave) for wave in windows] if info.normalised else list(windows)
-    results: dict[int, ClipStatistics] = {}
-    kept: list[dict[int, ClipFrames]] = [{} for _ in windows]
+    info = encoder.backbone.info
+    waves = [normalise(one.wave) if info.normalised else one.wave for one in windows]
+    found: dict[int, Made] = {}
     seconds = 0.0
     with torch.inference_mode():
-        for batch in batches(prepared, encoder.batch, equal_lengths=not info.attention_mask):
-            waves, lengths = batch.waves.to(device), batch.lengths.to(device)
-            began = time.perf_counter()
-            frames = backbone.encode(waves, lengths)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            seconds += time.perf_counter() - began
-            try:
-                results.update(zip(batch.rows, statistics.of_batch(frames), strict=True))
-            except FloatingPointError as error:
-                involved = ", ".join(clips[row] for row in batch.rows)
-                raise ExtractionError(
-                    f"backbone '{info.name}' returned unusable features ({error}; clips of the "
-                    f"batch: {involved}); check the clips and the weights"
-                ) from error
-            of_batch = {wanted_layer for row in batch.rows for wanted_layer in wanted[row]}
-            for layer in of_batch:
-                if layer == STEM:
-                    hidden, valid = backbone.stem(waves, lengths)
-                elif layer < len(frames.hidden):
-                    hidden, valid = frames.hidden[layer], frames.lengths[layer]
-                else:
-                    raise ExtractionError(
-                        f"backbone '{info.name}' has layers 0 to {len(frames.hidden) - 1}, and "
-                        f"none is called {layer}"
-                    )
-                for position, row in enumerate(batch.rows):
-                    if layer in wanted[row]:
-                        own = hidden[position, : int(valid[position])]
-                        try:
-                            kept[row][layer] = ClipFrames.of(own)
-                        except FloatingPointError as error:
-                            raise ExtractionError(
-                                f"backbone '{info.name}' returned unusable frames for clip "
-                                f"'{clips[row]}' at layer {layer} ({error}); check the clip and "
-                                "the weights"
-                            ) from error
-    return Encoded([results[row] for row in range(len(windows))], kept, seconds)
+        for batch in batches(waves, encoder.batch, equal_lengths=not info.attention_mask):
+            made, took = _pass(encoder, batch, windows)
+            # none is blamed for what it may have from its neighbours
+            blamed = [row for row, one in made.items() if isinstance(one, Unusable)]
+            for row in blamed if len(made) > 1 else ():
+                (alone,) = batches([waves[row]], 1, equal_lengths=True)
+                made |= _pass(encoder, replace(alone, rows=[row]), windows)[0]
+            found |= made
+            seconds += took
+    return [found[row] for row in range(len(windows))], seconds
+
+
+def _pass(
+    encoder: LoadedBackbone, batch: WindowBatch, windows: Sequence[Window]
+) -> tuple[dict[int, Made], float]:
+    """What the backbone gave for each row of a batch, and seconds inside `Backbone.encode`."""
+    import torch
+
+    backbone, device = encoder.backbone, encoder.device
+    name = backbone.info.name
+    waves, lengths = batch.waves.to(device), batch.lengths.to(device)
+    own = [windows[row] for row in batch.rows]
+    rates = torch.tensor([window.rate for window in own], device=device)
+    began = time.perf_counter()
+    try:
+        frames = backbone.encode_at(waves, lengths, rates)
+    except BackboneError as error:
+        return dict.fromkeys(batch.rows, Unusable(str(error))), 0.0
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    if wrong := misshapen(frames, len(own)):
+        raise ExtractionError(f"backbone '{name}': {wrong}")
+    layers = dict(enumerate(zip(frames.hidden, frames.lengths, strict=True)))
+    wanted = {layer for window in own for layer in window.layers}
+    if STEM in wanted:
+        layers[STEM] = backbone.stem(waves, lengths)
+    if missing := wanted - layers.keys():
+        raise ExtractionError(
+            f"backbone '{name}' has layers 0 to {len(frames.hidden) - 1}, and none is called "
+            f"{min(missing)}"
+        )
+    made: dict[int, Made] = {}
+    for position, (row, window) in enumerate(zip(batch.rows, own, strict=True)):
+        try:
+            kept = {}
+            for layer in window.layers:
+                hidden, valid = layers[layer]
+                kept[layer] = ClipFrames.of(hidden[position, : int(valid[position])])
+            made[row] = EncodedWindow(statistics.of_row(frames, position), kept)
+        except FloatingPointError as error:
+            loudest = float(np.abs(window.wave).max())
+            made[row] = Unusable(
+                f"backbone '{name}' makes features of it that cannot be used ({error}); its "
+                f"loudest sample is {loudest:.3g}, and full scale is 1"
+            )
+    return made, seconds

@@ -14,15 +14,15 @@ import numpy as np
 
 from backbones import Backbone
 from bench.audio import decode, window
-from bench.audio.batch import Wave
+from bench.audio.decode import Audio
 from bench.errors import crashes_of
 from bench.executors.base import Worker
 from bench.features import statistics
-from bench.features.encode import LoadedBackbone, encode, load
-from bench.features.frames import FrameSet, joined
+from bench.features.encode import LoadedBackbone, Made, Unusable, Window, encode, load
+from bench.features.frames import ClipFrames, FrameSet, joined
 from bench.features.key import FeatureSettings
 from bench.features.long import encode_long
-from bench.features.source import Source
+from bench.features.source import ExtractionError, Source
 from bench.features.statistics import ClipStatistics
 from bench.features.store import FeatureSet, ShardTiming
 from bench.machine import hardware, peak_rss_mb, return_free_memory
@@ -96,7 +96,8 @@ def pending(
     """Clips to pass through the backbone, one per distinct recording, shortest first.
 
     Those without statistics come first, then those that lack nothing but frames, at the layers
-    where they are wanted as well. What is stored is read: `features` forgets what is damaged.
+    where they are wanted as well. Those of which the backbone makes nothing usable are left out.
+    What is stored is read: `features` forgets what is damaged.
 
     Raises:
         StorageError: the cache cannot be read.
@@ -108,6 +109,7 @@ def pending(
     wanted = {
         s.pcm_sha256: s
         for s in sources
+        if s.pcm_sha256 not in features.unusable
         if s.pcm_sha256 not in features or stored.lacking(s.pcm_sha256, frames)
     }
     return sorted(
@@ -120,6 +122,8 @@ def extract(
 ) -> None:
     """Fill the feature store with what it lacks. Resumes after the last whole shard.
 
+    A clip of which the backbone makes nothing usable is left out (`FeatureSet.unusable`).
+
     Args:
         job: what to extract.
         on_progress: called with the seconds of audio that passed since the last call; with a
@@ -129,9 +133,9 @@ def extract(
 
     Raises:
         ClipError: a file cannot be decoded any more.
-        ExtractionError: NaN or infinite features, which names the clip; the backbone has no such
-            layer; a file holds other sound than when it was scanned; or the weights here are not
-            those of the settings.
+        ExtractionError: the backbone makes nothing usable of plain noise or of any clip; it has no
+            such layer; a file holds other sound than when it was scanned; or the weights here are
+            not those of the settings.
         BackboneError: the weights are not here, or cannot be used.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
         StorageError: the cache cannot be written; whole shards are kept.
@@ -163,8 +167,7 @@ def extract_with(
     _warm_up(encoder, job.frames)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
-        for shard, clips in _prefetched(pool, shards, backbone.info.sample_rate, limit):
-            ids = [source.pcm_sha256 for source in shard]
+        for shard, clips in _prefetched(pool, shards, backbone.info.resampled_to, limit):
             if clips is not None:
                 found, encode_seconds = _encode_shard(encoder, shard, clips, job.frames, frame_set)
             else:
@@ -182,6 +185,7 @@ def extract_with(
                 if whole is None:
                     return
                 found, encode_seconds = [whole[0]], whole[1]
+            usable = _usable(features, shard, found)
             finished = time.perf_counter()
             seconds = sum(source.seconds for source in shard)
             timing = ShardTiming(
@@ -194,12 +198,12 @@ def extract_with(
                 parameters=backbone.parameter_count(),
                 peak_rss_mb=peak_rss_mb(),
             )
-            if ids[0] not in features:
-                features.add(ids, found, timing)
+            if any(clip not in features for clip in usable):
+                features.add(list(usable), list(usable.values()), timing)
             started = finished  # writing these statistics counts towards the next shard
             if clips is not None:
                 on_progress(seconds)
-            del clips, found
+            del clips, found, usable
             return_free_memory()
             if deadline is not None and time.time() > deadline:
                 return
@@ -209,7 +213,35 @@ def _warm_up(encoder: LoadedBackbone, layers: Collection[int]) -> None:
     """Encode noise untimed: first calls pay for lazy initialisation, and no clip passes twice."""
     rate = encoder.backbone.info.sample_rate
     noise = np.random.default_rng(0).normal(scale=0.1, size=2 * rate).astype(np.float32)
-    encode(encoder, [noise], ["warm-up"], [layers])
+    (made,), _ = encode(encoder, [Window(noise, rate, layers)])
+    if isinstance(made, Unusable):
+        raise ExtractionError(
+            f"of plain noise, before any clip was read, {made.reason}: look into its weights and "
+            f"its code with `voxgrid check {encoder.backbone.info.name}`"
+        )
+
+
+def _usable(
+    features: FeatureSet, shard: Sequence[Source], found: Sequence[ClipStatistics | Unusable]
+) -> dict[str, ClipStatistics]:
+    """Statistics of the clips of a shard that have any; the others are left out from now on.
+
+    Where there are none at all yet, the clips are not to blame: an `ExtractionError`.
+    """
+    usable, reasons = {}, {}
+    for source, made in zip(shard, found, strict=True):
+        if isinstance(made, Unusable):
+            reasons[source.pcm_sha256] = made.reason
+        else:
+            usable[source.pcm_sha256] = made
+    if not usable and not len(features):
+        raise ExtractionError(
+            f"none of the first {len(shard)} clips can be used; of clip '{shard[0].id}': "
+            f"{next(iter(reasons.values()))}"
+        )
+    for clip, reason in reasons.items():
+        features.leave_out(clip, reason)
+    return usable
 
 
 def _shards(sources: Sequence[Source], limit: float) -> Iterator[list[Source]]:
@@ -227,11 +259,11 @@ def _shards(sources: Sequence[Source], limit: float) -> Iterator[list[Source]]:
 
 
 def _prefetched(
-    pool: ThreadPoolExecutor, shards: Sequence[list[Source]], rate: int, limit: float
-) -> Iterator[tuple[list[Source], list[Wave] | None]]:
+    pool: ThreadPoolExecutor, shards: Sequence[list[Source]], rate: int | None, limit: float
+) -> Iterator[tuple[list[Source], list[Audio] | None]]:
     """Decode the next shard while the current one is encoded; not those of a long clip."""
 
-    def begin(shard: list[Source]) -> tuple[list[Source], list[Future[Wave]] | None]:
+    def begin(shard: list[Source]) -> tuple[list[Source], list[Future[Audio]] | None]:
         if shard[0].seconds > limit:
             return shard, None
         return shard, [pool.submit(_decoded, source, rate) for source in shard]
@@ -244,41 +276,56 @@ def _prefetched(
         queue.extend(begin(following) for following in islice(waiting, 1))
 
 
-def _decoded(source: Source, rate: int) -> Wave:
+def _decoded(source: Source, rate: int | None) -> Audio:
     audio = decode.load(source.path, rate)
     source.check(audio.pcm_sha256)
-    return audio.samples
+    return audio
 
 
 def _encode_shard(
     encoder: LoadedBackbone,
     shard: Sequence[Source],
-    waves: Sequence[Wave],
+    clips: Sequence[Audio],
     layers: Collection[int],
     frame_set: FrameSet,
-) -> tuple[list[ClipStatistics], float]:
+) -> tuple[list[ClipStatistics | Unusable], float]:
     """Store the frames of short clips; return their statistics and the time inside `encode`."""
-    rate, longest = encoder.backbone.info.sample_rate, encoder.backbone.info.max_seconds
+    longest = encoder.backbone.info.max_seconds
     wanted = [frame_set.lacking(source.pcm_sha256, layers) for source in shard]
-    edges = [window.windows(len(wave), rate, longest) for wave in waves]
-    owners = [clip for clip, own in enumerate(edges) for _ in own]
-    encoded = encode(
-        encoder,
-        [wave[a:b] for wave, own in zip(waves, edges, strict=True) for a, b in own],
-        [shard[owner].id for owner in owners],
-        [wanted[owner] for owner in owners],
-    )
-    of_windows = iter(encoded.frames)
-    frames = [list(islice(of_windows, len(own))) for own in edges]
+    windows = [
+        [
+            Window(clip.samples[start:stop], clip.rate, own)
+            for start, stop in window.windows(len(clip.samples), clip.rate, longest)
+        ]
+        for clip, own in zip(clips, wanted, strict=True)
+    ]
+    made, seconds = encode(encoder, [one for own in windows for one in own])
+    of_windows = iter(made)
+    found = [_whole(list(islice(of_windows, len(own)))) for own in windows]
     frame_set.add(
         {
             layer: {
-                source.pcm_sha256: joined([kept[layer] for kept in own])
-                for source, own, layers_kept in zip(shard, frames, wanted, strict=True)
-                if layer in layers_kept
+                source.pcm_sha256: one[1][layer]
+                for source, one in zip(shard, found, strict=True)
+                if not isinstance(one, Unusable) and layer in one[1]
             }
             for layer in layers
         }
     )
-    found = iter(encoded.statistics)
-    return [statistics.merge(islice(found, len(own))) for own in edges], encoded.seconds
+    return [one if isinstance(one, Unusable) else one[0] for one in found], seconds
+
+
+def _whole(
+    windows: Sequence[Made],
+) -> tuple[ClipStatistics, dict[int, ClipFrames]] | Unusable:
+    """A clip from its windows: statistics and frames; unusable where one of them is."""
+    usable = []
+    for one in windows:
+        if isinstance(one, Unusable):
+            return one
+        usable.append(one)
+    layers = usable[0].frames
+    return (
+        statistics.merge(one.statistics for one in usable),
+        {layer: joined([one.frames[layer] for one in usable]) for layer in layers},
+    )

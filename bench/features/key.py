@@ -71,7 +71,7 @@ class FeatureSettings:
                 "mono": "mean",
                 "resampler": "soxr",
                 "quality": SOXR_QUALITY,
-                "rate": info.sample_rate,
+                "rate": info.resampled_to or "own",
             },
             "normalised": info.normalised,
             "window": {

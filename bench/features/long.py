@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bench.audio import window
 from bench.audio.decode import Sound, through
-from bench.features.encode import LoadedBackbone, encode
+from bench.features.encode import LoadedBackbone, Unusable, Window, encode
 from bench.features.frames import FrameSet
 from bench.features.source import Source
 from bench.features.statistics import ClipStatistics, Merger
@@ -29,7 +29,7 @@ def encode_long(
     slice_seconds: float,
     on_progress: Callable[[float], None],
     deadline: float | None,
-) -> tuple[ClipStatistics, float] | None:
+) -> tuple[ClipStatistics | Unusable, float] | None:
     """Pass one clip through the backbone in memory that does not depend on its length.
 
     Args:
@@ -44,18 +44,18 @@ def encode_long(
         deadline: `time.time()` after which the clip is given up, or None.
 
     Returns:
-        Its statistics, and the seconds spent inside `Backbone.encode`; None where the deadline
-        came first: nothing of the clip is stored.
+        Its statistics, or why it is unusable, and the seconds spent inside `Backbone.encode`; None
+        where the deadline came first. But for usable clips nothing is stored.
 
     Raises:
         ClipError: the file cannot be decoded any more.
-        ExtractionError: unusable features, or the file holds other sound than when it was scanned.
+        ExtractionError: the file holds other sound than when it was scanned.
         StorageError: the frames cannot be written.
     """
     info = encoder.backbone.info
     reported = 0.0
 
-    def consume(sound: Sound) -> tuple[ClipStatistics, float] | None:
+    def consume(sound: Sound) -> tuple[ClipStatistics | Unusable, float] | None:
         nonlocal reported
         if reported:  # the decoder gave up in the middle, and another one begins anew
             on_progress(-reported)
@@ -74,12 +74,15 @@ def encode_long(
             for waves in decoded:
                 if reported and deadline is not None and time.time() > deadline:
                     return None
-                encoded = encode(encoder, waves, [source.id] * len(waves), [layers] * len(waves))
-                encode_seconds += encoded.seconds
-                for statistics, kept in zip(encoded.statistics, encoded.frames, strict=True):
-                    merger.add(statistics)
-                    frames.add(kept)
-                del encoded, kept
+                made, took = encode(encoder, [Window(wave, sound.rate, layers) for wave in waves])
+                encode_seconds += took
+                for one in made:
+                    if isinstance(one, Unusable):
+                        on_progress(source.seconds - reported)
+                        return one, encode_seconds
+                    merger.add(one.statistics)
+                    frames.add(one.frames)
+                del made, one
                 return_free_memory()
                 seconds = sum(len(wave) for wave in waves) / sound.rate
                 reported += seconds
@@ -88,7 +91,7 @@ def encode_long(
             frames.store()
         return merger.merged(), encode_seconds
 
-    return through(source.path, info.sample_rate, consume)
+    return through(source.path, info.resampled_to, consume)
 
 
 def _ahead(pool: Executor, items: Iterator[Item]) -> Generator[Item, None, None]:

@@ -34,34 +34,34 @@ class LayerStatistics:
 ClipStatistics = tuple[LayerStatistics, ...]
 
 
-def of_batch(frames: Frames) -> list[ClipStatistics]:
-    """Statistics of each clip in a batch, over its own frames only (padding is never read).
+def of_row(frames: Frames, row: int) -> ClipStatistics:
+    """Statistics of one clip in a batch, over its own frames only (padding is never read).
 
     Raises:
         FloatingPointError: a statistic is NaN or infinite, or there are no frames or fewer than
-            the lengths say; names the row and the layer.
+            the lengths say; names the layer.
     """
     import torch
 
-    clips: list[list[LayerStatistics]] = [[] for _ in range(frames.hidden[0].shape[0])]
+    layers = []
     for index, (hidden, lengths) in enumerate(zip(frames.hidden, frames.lengths, strict=True)):
-        for row, length in enumerate(lengths.tolist()):
-            valid = hidden[row, :length].float()
-            if length < 1:
-                raise FloatingPointError(f"row {row} has no frames in layer {index}")
-            if length > hidden.shape[1]:
-                raise FloatingPointError(
-                    f"row {row} claims {length} frames of the {hidden.shape[1]} in layer {index}"
-                )
-            mean = valid.mean(dim=0)
-            # Centred before squaring, since the one-pass formula loses digits in float32; written
-            # out, since torch.std_mean and torch.aminmax are 7 to 20 times slower along this axis.
-            std = (valid - mean).square_().mean(dim=0).sqrt_()
-            packed = torch.stack([mean, std, valid.amax(dim=0), valid.amin(dim=0)]).cpu().numpy()
-            if not np.isfinite(packed).all():
-                raise FloatingPointError(f"row {row} has NaN or infinite values in layer {index}")
-            clips[row].append(LayerStatistics(length, *packed))
-    return [tuple(layers) for layers in clips]
+        length = int(lengths[row])
+        valid = hidden[row, :length].float()
+        if length < 1:
+            raise FloatingPointError(f"no frames in layer {index}")
+        if length > hidden.shape[1]:
+            raise FloatingPointError(
+                f"{length} frames claimed of the {hidden.shape[1]} in layer {index}"
+            )
+        mean = valid.mean(dim=0)
+        # Centred before squaring, since the one-pass formula loses digits in float32; written
+        # out, since torch.std_mean and torch.aminmax are 7 to 20 times slower along this axis.
+        std = (valid - mean).square_().mean(dim=0).sqrt_()
+        packed = torch.stack([mean, std, valid.amax(dim=0), valid.amin(dim=0)]).cpu().numpy()
+        if not np.isfinite(packed).all():
+            raise FloatingPointError(f"NaN or infinite values in layer {index}")
+        layers.append(LayerStatistics(length, *packed))
+    return tuple(layers)
 
 
 class Merger:

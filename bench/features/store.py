@@ -49,6 +49,10 @@ class ShardTiming:
     peak_rss_mb: float
 
 
+# Their folder in that of the feature set.
+_UNUSABLE = "unusable"
+
+
 @contextmanager
 def storing(folder: Path) -> Iterator[None]:
     """Say what to do where the cache cannot be written, as a `StorageError`."""
@@ -78,6 +82,9 @@ class FeatureSet:
     Args:
         root: folder of the feature cache.
         settings: everything that changes the numbers.
+
+    Attributes:
+        unusable: why clips are left out of which the backbone makes nothing that can be used.
     """
 
     def __init__(self, root: Path, settings: FeatureSettings) -> None:
@@ -87,6 +94,10 @@ class FeatureSet:
         self._timings: dict[Path, ShardTiming] = {}
         for path in newest_last(self.folder):
             self._index(path)
+        self.unusable = {
+            path.stem: path.read_text(encoding="utf-8")
+            for path in sorted((self.folder / _UNUSABLE).glob("*.txt"))
+        }
 
     def _index(self, path: Path) -> None:
         try:
@@ -141,6 +152,16 @@ class FeatureSet:
                 save_file(tensors, partial, about | UNSEALED)
                 seal(partial)
         self._index(path)
+
+    def leave_out(self, clip: str, reason: str) -> None:
+        """Remember that the backbone makes nothing of a clip that can be used.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        with storing(self.folder), replacing(self.folder / _UNUSABLE / f"{clip}.txt") as partial:
+            partial.write_text(reason, encoding="utf-8")
+        self.unusable[clip] = reason
 
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
         """Timings of the shards that hold `clips`, oldest first."""

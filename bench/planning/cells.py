@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -18,6 +19,7 @@ from bench.features.key import FeatureSettings
 from bench.features.source import Source
 from bench.planning import frames, pairs
 from bench.planning.fingerprint import fingerprint
+from bench.planning.folded import without
 from bench.planning.plan import (
     BackbonePlan,
     FoldedTask,
@@ -57,10 +59,45 @@ def plan_task(
     plans = []
     for name in spec.backbones:
         backbone = _resolve(name, folded, spec, reporter, download)
-        maker = _Maker(folded, spec, studies, backbone)
-        cells = tuple(maker.plan(cell) for cell in _cells(folded, spec, backbone))
-        plans.append(BackbonePlan(folded, _with_frames(backbone, cells, spec), cells))
+        cells = _cells(folded, spec, backbone)
+        plans.append(_planned(folded, backbone, cells, spec, studies))
     return TaskPlan(folded, trials, tuple(plans))
+
+
+def without_unusable(row: BackbonePlan, spec: RunSpec) -> BackbonePlan:
+    """What is ready of a row, without the clips that its backbone could not use.
+
+    They are known once it is extracted; where there are none it is the row itself.
+    """
+    backbone = row.backbone
+    if isinstance(backbone, SkippedBackbone) or not row.ready or not _unusable(backbone):
+        return row
+    studies = row.ready[0].job.studies
+    return _planned(row.folded, backbone, [ready.cell for ready in row.ready], spec, studies)
+
+
+def _planned(
+    folded: FoldedTask,
+    backbone: ReadyBackbone | SkippedBackbone,
+    cells: Sequence[Cell],
+    spec: RunSpec,
+    studies: StudyStore,
+) -> BackbonePlan:
+    """The row of a backbone, without the clips that it is known not to use."""
+    if isinstance(backbone, ReadyBackbone) and (reasons := _unusable(backbone)):
+        folded = without(folded, reasons, backbone.info.name)
+        sources = tuple(s for s in backbone.extraction.sources if s.pcm_sha256 not in reasons)
+        backbone = replace(backbone, extraction=replace(backbone.extraction, sources=sources))
+    maker = _Maker(folded, spec, studies, backbone)
+    planned = tuple(maker.plan(cell) for cell in cells)
+    return BackbonePlan(folded, _with_frames(backbone, planned, spec), planned)
+
+
+def _unusable(backbone: ReadyBackbone) -> dict[str, str]:
+    """Why clips of a task are left out for a backbone, by the sha256 of their samples."""
+    known = backbone.extraction.features().unusable
+    own = {source.pcm_sha256 for source in backbone.extraction.sources}
+    return {clip: reason for clip, reason in known.items() if clip in own}
 
 
 def _cells(

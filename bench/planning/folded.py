@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from bench import paths
 from bench.audio import recordings
@@ -14,7 +17,7 @@ from bench.errors import UserError
 from bench.planning.plan import FoldedTask
 from bench.progress import Reporter
 from bench.protocols import table as protocols
-from bench.protocols.fold import Split
+from bench.protocols.fold import Fold, Split
 
 
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
@@ -76,6 +79,39 @@ def _lost(task: Task, unusable: Sequence[Exclusion]) -> dict[str, str]:
         for label, lost in of.items()
         if lost
     }
+
+
+def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> FoldedTask:
+    """The same folds without the clips that a backbone cannot use.
+
+    `reasons` are why, by the sha256 of the clips' samples.
+    """
+    kept = np.array([clip.pcm_sha256 not in reasons for clip in folded.clips])
+    clips = tuple(clip for clip in folded.clips if clip.pcm_sha256 not in reasons)
+    left_out = tuple(
+        Exclusion(clip.clip.id, reasons[clip.pcm_sha256])
+        for clip in folded.clips
+        if clip.pcm_sha256 in reasons
+    )
+    named = shortened([f"{one.clip}: {one.reason}" for one in left_out])
+    places = np.cumsum(kept) - 1
+    splits, unfit = {}, dict(folded.unfit)
+    for protocol, split in folded.splits.items():
+        folds = []
+        for fold in split.folds:
+            train, validation, test = (
+                places[part[kept[part]]] for part in (fold.train, fold.validation, fold.test)
+            )
+            groups = tuple(sorted({clips[i].clip.group for i in test.tolist()}))
+            folds.append(Fold(fold.index, train, validation, test, groups))
+        splits[protocol] = replace(split, folds=tuple(folds))
+        if not all(len(part) for own in folds for part in (own.train, own.validation, own.test)):
+            del splits[protocol]
+            unfit[protocol] = f"too few clips are left of those that {backbone} can use ({named})"
+    count = f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''}"
+    note = f"{count} left out of the rows of {backbone}: {named}"
+    excluded, notes = (*folded.excluded, *left_out), (*folded.notes, printable(note))
+    return replace(folded, clips=clips, excluded=excluded, splits=splits, unfit=unfit, notes=notes)
 
 
 def _shared_sound(

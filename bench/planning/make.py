@@ -67,7 +67,8 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
         if folded.left_out:
             notes.append(_left_out(folded, spec))
         plans.append(plan_task(folded, spec, studies, reporter, download=download))
-        notes.extend(folded.notes)
+        rows = (row.folded.notes for row in plans[-1].backbones)
+        notes.extend(dict.fromkeys(note for own in (folded.notes, *rows) for note in own))
         notes.extend(note for split in folded.splits.values() for note in split.notes)
         notes.extend(f"{protocol}: {reason}" for protocol, reason in folded.unfit.items())
     if not plans:
@@ -102,7 +103,8 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
         for head in spec.heads:
             HEADS.get(head)
     except BackboneError as error:
-        raise UserError(str(error)) from error
+        other = "; or run the preset on another one with --backbone" if spec.preset else ""
+        raise UserError(f"{error}{other}") from error
     every = {
         "tasks": tasks.names(),
         "backbones": BACKBONES.names(),

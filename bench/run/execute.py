@@ -13,6 +13,7 @@ from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
+from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
     Finished,
@@ -80,7 +81,8 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
         if isinstance(row.backbone, ReadyBackbone) and row.ready:
             extracted = run.extract(row, row.backbone)
             if extracted is not None:
-                run.tune(row, row.backbone.extraction.features(), cache_hit=not extracted)
+                features = row.backbone.extraction.features()
+                run.tune(run.without_unusable(row), features, cache_hit=not extracted)
     return run.summary
 
 
@@ -132,6 +134,15 @@ class _Run:
             f"{time.perf_counter() - began:.0f} s ({backbone.extraction.settings.weights.kind})"
         )
         return True
+
+    def without_unusable(self, row: BackbonePlan) -> BackbonePlan:
+        """The row without the clips that its backbone could not use, each said with its reason."""
+        usable = without_unusable(row, self.plan.spec)
+        if usable is not row:
+            self.reporter.say(usable.folded.notes[-1])
+            for cell in usable.cells:
+                self.note(usable, cell)
+        return usable
 
     def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""

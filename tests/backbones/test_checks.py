@@ -8,6 +8,7 @@ import json
 import math
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,38 @@ def test_failed_check_says_what_was_measured_the_limit_and_what_to_do() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("cls", "said", "remedy"),
+    [
+        (
+            plugins.ReturnsABareTensor,
+            "encode returns a Tensor instead of Frames",
+            "Frames.same_lengths(layers, lengths)",
+        ),
+        (
+            plugins.PutsTimeFirst,
+            "layer 0 of 3 clips is (130, 3, 8) instead of (batch, frames, width)",
+            "hidden.transpose(0, 1), since time comes before the clips",
+        ),
+        (
+            plugins.PutsWidthBeforeTime,
+            "layer 0 of 3 clips is (3, 8, 130) instead of (batch, frames, width)",
+            "hidden.transpose(1, 2), since width comes before the 130 frames",
+        ),
+    ],
+)
+def test_frames_of_another_shape_are_one_failure_that_says_which(
+    cls: type[Backbone], said: str, remedy: str
+) -> None:
+    found = {result.name: result for result in check_backbone(cls, PRETRAINED)}
+    failure = found["check_encode_returns_frames"]
+    assert failure.problem == said
+    assert remedy in failure.remedy
+    outcomes = Counter(result.outcome for result in found.values())
+    assert outcomes["failed"] == 1
+    assert {r.skipped for r in found.values() if r.skipped} >= {"encode does not return frames"}
+
+
 class Boom(Exception):
     """An error of a plugin's own."""
 
@@ -203,7 +236,7 @@ def test_weights_of_no_use_fail_one_backbone_and_the_others_go_on(
     names = ["xlsr", "logmel"]
     broken, right = (examine(BACKBONES.get(name), pretrained=True) for name in names)
     assert not broken.passed
-    assert "xlsr needs config.json" in str(broken.problem)
+    assert "xlsr lacks config.json" in str(broken.problem)
     assert right.passed
 
 

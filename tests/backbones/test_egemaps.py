@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 import torch
 
 from backbones.base import BackboneError, Weights
-from backbones.egemaps import EGeMAPS, _run
+from backbones.egemaps import EGeMAPS
+from bench.audio.index import scan
+from bench.clips import Clip
+from bench.features.extract import Extraction, extract
+from bench.features.key import FeatureSettings
+from bench.features.source import Source
 
 opensmile = pytest.importorskip("opensmile")
 
@@ -69,15 +76,37 @@ def test_full_scale_does_not_wrap_round(backbone):
     torch.testing.assert_close(full, nearly, rtol=0.05, atol=0.5)
 
 
-def test_what_is_no_number_is_an_error_and_not_a_zero():
-    class Broken:
-        feature_names = ("F0", "loudness")
+def test_what_is_no_number_is_an_error_and_not_a_zero(monkeypatch):
+    class Smile(opensmile.Smile):
+        def __call__(self, signal, sampling_rate):
+            features = super().__call__(signal, sampling_rate)
+            features[0, 1] = np.nan
+            return features
 
-        def __call__(self, clip, rate):
-            return np.array([[[1.0], [np.nan]]], dtype=np.float32)
+    monkeypatch.setattr(opensmile, "Smile", Smile)
+    backbone = EGeMAPS(Weights("none"))
+    backbone.load()
+    with pytest.raises(BackboneError, match=r"NaN or infinity for \w+ on a clip of 1\.00 s"):
+        backbone.encode(voice(1.0)[None], torch.tensor([16_000]))
 
-    with pytest.raises(BackboneError, match="NaN or infinity for loudness"):
-        _run(Broken(), np.zeros(16_000, dtype=np.float32))
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_a_clip_keeps_the_rate_of_its_file(rate, tmp_path):
+    time = np.arange(rate) / rate
+    tones = [np.sin(2 * np.pi * k * 140 * time) / k for k in range(1, 25)]
+    noise = np.random.default_rng(0).normal(size=rate)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, 0.1 * sum(tones) + 0.01 * noise, rate, subtype="FLOAT")
+    (scanned,) = scan([Clip("clip", path, "x", "y")], tmp_path / "scan.sqlite3").usable
+    source = Source("clip", path, scanned.pcm_sha256, scanned.seconds)
+    job = Extraction(FeatureSettings(EGeMAPS.info, Weights("none")), (source,), tmp_path)
+    extract(job, lambda seconds: None)
+    found = job.features().view([source.pcm_sha256]).vectors(1, "mean")[0]
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    expected = smile.process_file(path).to_numpy()[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    others = smile.process_signal(soxr.resample(soundfile.read(path)[0], rate, 16_000), 16_000)
+    assert not np.allclose(found, others.to_numpy()[0], rtol=0.01)
 
 
 def test_without_opensmile_the_error_says_what_to_install(monkeypatch):
@@ -93,9 +122,6 @@ def test_an_unloaded_backbone_travels_between_processes():
 @pytest.mark.real
 @pytest.mark.skipif("VOXGRID_DATA" not in os.environ, reason="needs VOXGRID_DATA")
 def test_real_clips_are_finite(backbone):
-    import soundfile
-    import soxr
-
     files = sorted((Path(os.environ["VOXGRID_DATA"]) / "ravdess").glob("*/*.flac"))[::300]
     for file in files:
         wave, rate = soundfile.read(file, dtype="float32", always_2d=True)

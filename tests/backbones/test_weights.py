@@ -86,7 +86,7 @@ def test_sha_follows_the_content(tmp_path: Path) -> None:
 
 def test_folder_without_weights_is_an_error_not_a_download(tmp_path: Path) -> None:
     (checkpoint(tmp_path / "thing") / "model.safetensors").unlink()
-    with pytest.raises(BackboneError, match=r"thing needs config\.json and one of") as caught:
+    with pytest.raises(BackboneError, match=r"thing lacks one of model\.safetensors") as caught:
         weights.resolve(INFO, root=tmp_path)
     assert not isinstance(caught.value, WeightsUnavailable)
     assert weights.availability(INFO, tmp_path)[0] == "broken"
@@ -219,7 +219,7 @@ def test_repository_the_hub_does_not_know_is_unavailable(hub: type[Hub]) -> None
 
 def test_a_path_is_never_looked_for_elsewhere(tmp_path: Path, hub: type[Hub]) -> None:
     info = replace(INFO, name=f"hf:{tmp_path}/mine", weights_id=f"{tmp_path}/mine")
-    with pytest.raises(BackboneError, match=r"needs config\.json and one of"):
+    with pytest.raises(BackboneError, match=r"lacks config\.json and one of"):
         weights.resolve(info)
     folder = checkpoint(tmp_path / "mine", b"own")
     assert weights.resolve(info).path == folder

@@ -83,21 +83,31 @@ def _loaded(name: str) -> Backbone:
     return backbone
 
 
-def _batches(backbone: Backbone, clips: Clips, size: int) -> list[WindowBatch]:
+# Batches, and the rate of each of their rows.
+Work = list[tuple[WindowBatch, Any]]
+
+
+def _batches(backbone: Backbone, clips: Clips, size: int) -> Work:
+    import torch
+
     info = backbone.info
-    waves = [decode.load(source.path, info.sample_rate).samples for source in clips.sources]
+    sounds = [decode.load(source.path, info.resampled_to) for source in clips.sources]
+    waves = [sound.samples for sound in sounds]
     if info.normalised:
         waves = [normalise(wave) for wave in waves]
-    return list(batches(waves, size, equal_lengths=not info.attention_mask))
+    return [
+        (batch, torch.tensor([sounds[row].rate for row in batch.rows]))
+        for batch in batches(waves, size, equal_lengths=not info.attention_mask)
+    ]
 
 
-def _encoder(backbone: Backbone, work: list[WindowBatch]) -> Callable[[], None]:
+def _encoder(backbone: Backbone, work: Work) -> Callable[[], None]:
     import torch
 
     def encode() -> None:
         with torch.inference_mode():
-            for batch in work:
-                backbone.encode(batch.waves, batch.lengths)
+            for batch, rates in work:
+                backbone.encode_at(batch.waves, batch.lengths, rates)
 
     return encode
 

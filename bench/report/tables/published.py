@@ -121,7 +121,8 @@ def _measured(system: PublishedSystem, own: Sequence[Record]) -> list[list[str]]
     for record in own:
         if record.status != "ok":
             reason = record.reason or "no reason given"
-            key = (record.task, record.backbone, record.control or "", record.status, reason)
+            marks = "; ".join(_marks(system, record))
+            key = (record.task, record.backbone, marks, record.status, reason)
             gone[key].append(record)
     return [_finished(system, record) for record in done] + [
         _unfinished(system, records, reason) for (*_, reason), records in sorted(gone.items())
@@ -173,6 +174,8 @@ def _marks(system: PublishedSystem, record: Record) -> list[str]:
     marks = []
     if record.backbone != system.backbone:
         marks.append("swapped in: not the published backbone")
+    if record.pooling not in system.poolings:
+        marks.append("another pooling: not the published one")
     if record.task != system.task:
         marks.append("another task: not what was published on")
     if is_control(record):

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from backbones.lfs import pointer
 from bench.clips import shortened
 from bench.errors import UserError
 from bench.protocols.grouping import components
@@ -62,6 +63,8 @@ def parse(data: bytes, source: str) -> LinkTable:
     Raises:
         UserError: it is no such table, or holds no usable video; messages call it `source`.
     """
+    if reason := pointer(data):
+        raise UserError(f"the table {source} {reason}")
     lines = _cells(data, source)
     if not lines:
         raise UserError(f"the table {source} is empty: {_WANTED}")

@@ -57,7 +57,11 @@ class Recordings:
         return _loaded(self.job.settings)
 
     def encode(
-        self, waves: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int]
+        self,
+        waves: torch.Tensor,
+        lengths: torch.Tensor,
+        rates: torch.Tensor,
+        layers: Sequence[int],
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Frames of chosen layers and their valid lengths, computing no layer above them.
 
@@ -67,7 +71,7 @@ class Recordings:
         backbone = self.backbone
         deepest = max(layers)
         if deepest > STEM and not backbone.info.trainable:
-            frames = backbone.encode(waves, lengths)
+            frames = backbone.encode_at(waves, lengths, rates)
             return [frames.hidden[i] for i in layers], [frames.lengths[i] for i in layers]
         stem, valid = backbone.stem(waves, lengths)
         hidden, counts = [stem], [valid]
@@ -137,9 +141,11 @@ class LiveSequences:
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
             decode = partial(self._windows, info=info, augment=augment)
             clips = list(pool.map(decode, indices.tolist()))
-        pieces = [piece for windows in clips for piece in windows]
-        encoded = iter(self._encoded(list(map(normalise, pieces)) if info.normalised else pieces))
-        own = [torch.cat(list(islice(encoded, len(windows))), dim=1) for windows in clips]
+        pieces = [piece for windows, _ in clips for piece in windows]
+        rates = [rate for windows, rate in clips for _ in windows]
+        prepared = list(map(normalise, pieces)) if info.normalised else pieces
+        encoded = iter(self._encoded(prepared, rates))
+        own = [torch.cat(list(islice(encoded, len(windows))), dim=1) for windows, _ in clips]
         joined = [frames[:, : self._most_frames] for frames in own]
         lengths = torch.tensor([frames.shape[1] for frames in joined], dtype=torch.int64)
         padded = torch.zeros(len(joined), self.layers, int(lengths.max()), self.width)
@@ -147,13 +153,18 @@ class LiveSequences:
             target[:, : frames.shape[1]] = frames
         return padded, lengths
 
-    def _windows(self, clip: int, info: BackboneInfo, augment: int | None) -> list[Wave]:
-        """The windows that the first `most_frames` of a clip come from; no more of it is read."""
+    def _windows(
+        self, clip: int, info: BackboneInfo, augment: int | None
+    ) -> tuple[list[Wave], int]:
+        """The windows that the first `most_frames` of a clip come from, and their rate.
+
+        No more of the file is read.
+        """
         recording = self._recordings.clips[clip]
         source = self._sources[recording]
         augmentation = self._recordings.augmentation
 
-        def beginning(sound: Sound) -> list[Wave]:
+        def beginning(sound: Sound) -> tuple[list[Wave], int]:
             total = sound.length(source.seconds)
             edges = window.windows(total, sound.rate, info.max_seconds)
             edges = edges[: self._windows_needed(clip, len(edges))]
@@ -165,9 +176,9 @@ class LiveSequences:
                 wave = sound.first(min(total, math.ceil(end * LONGEST)))
                 wave = augmentation(wave, sound.rate, (augment, int(recording[:16], 16)))
                 edges = window.windows(len(wave), sound.rate, info.max_seconds)
-            return [wave[start:stop] for start, stop in edges]
+            return [wave[start:stop] for start, stop in edges], sound.rate
 
-        return through(source.path, info.sample_rate, beginning)
+        return through(source.path, info.resampled_to, beginning)
 
     def _windows_needed(self, clip: int, windows: int) -> int:
         """How many of a clip's windows hold the frames that are used."""
@@ -177,7 +188,7 @@ class LiveSequences:
         fewest = max(1, int(self._uncropped[clip]) // windows)
         return min(windows, math.ceil(self._most_frames / fewest))
 
-    def _encoded(self, pieces: Sequence[Wave]) -> list[torch.Tensor]:
+    def _encoded(self, pieces: Sequence[Wave], rates: Sequence[int]) -> list[torch.Tensor]:
         """(layers, frames, width) of each window, on the CPU."""
         import torch
 
@@ -190,7 +201,8 @@ class LiveSequences:
         with torch.no_grad(), torch.autocast(kind, enabled=False):
             for batch in batches(pieces, job.batch, equal_lengths=equal_lengths):
                 waves, lengths = batch.waves.to(device), batch.lengths.to(device)
-                hidden, valid = recordings.encode(waves, lengths, self._layers)
+                own = torch.tensor([rates[row] for row in batch.rows], device=device)
+                hidden, valid = recordings.encode(waves, lengths, own, self._layers)
                 for position, row in enumerate(batch.rows):
                     encoded[row] = torch.stack(
                         [
@@ -209,8 +221,8 @@ def shape(recordings: Recordings, layer: int) -> tuple[Indices, int]:
     import torch
 
     rate, device = recordings.backbone.info.sample_rate, recordings.job.settings.device
-    second = torch.zeros(1, rate, device=device), torch.tensor([rate], device=device)
-    (stem,), _ = recordings.encode(*second, (STEM,))
+    samples = torch.tensor([rate], device=device)
+    (stem,), _ = recordings.encode(torch.zeros(1, rate, device=device), samples, samples, (STEM,))
     return view.frames(0), stem.shape[2]  # a stem makes as many frames as layer 0 has
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from backbones import BackboneError, WeightsUnavailable, names, weights
-from backbones._hf.files import WEIGHT_INDEX
 from backbones._hf.hub import settings_folder
 from bench.plugins import BACKBONES
 from tests.backbones._hf.fake_hub import HUB_FILES, INFO, Hub
@@ -96,26 +95,29 @@ def test_another_process_finds_the_commit_that_was_resolved(
     assert child.stdout.strip() == info.revision
 
 
+@pytest.mark.parametrize(("stem", "suffix"), [("model", "safetensors"), ("pytorch_model", "bin")])
 def test_weights_in_several_files_are_fetched_with_their_index(
-    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+    stem: str, suffix: str, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = {f"model-0000{n}-of-00002.safetensors": f"part {n}".encode() for n in (1, 2)}
+    monkeypatch.delitem(HUB_FILES, "pytorch_model.bin")
+    parts = {f"{stem}-0000{n}-of-00002.{suffix}": f"part {n}".encode() for n in (1, 2)}
+    where = f"{stem}.{suffix}.index.json"
     index = {"weight_map": dict(zip("ab", parts, strict=True))}
     for name, content in parts.items():
         monkeypatch.setitem(HUB_FILES, name, content)
-    monkeypatch.setitem(HUB_FILES, WEIGHT_INDEX, json.dumps(index).encode())
+    monkeypatch.setitem(HUB_FILES, where, json.dumps(index).encode())
     found = weights.resolve(INFO)
     assert found.path is not None
     assert {file.name for file in found.path.iterdir()} == {
         "config.json",
         "preprocessor_config.json",
-        WEIGHT_INDEX,
+        where,
         *parts,
     }
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     assert weights.resolve(INFO) == found
     # as an interrupted download leaves it
-    (found.path / "model-00002-of-00002.safetensors").unlink()
+    (found.path / max(parts)).unlink()
     with pytest.raises(WeightsUnavailable, match="VOXGRID_OFFLINE is set"):
         weights.resolve(INFO)
 

@@ -144,8 +144,22 @@ class Exploit:
 def test_a_pickle_with_code_is_refused(tmp_path, tensors):
     config = new_style(quartznet_config("small"))
     path = write_nemo(tmp_path / "q.nemo", config, {**tensors, "code": Exploit()})
-    with pytest.raises(WeightsMismatch, match="something else than tensors"):
+    with pytest.raises(
+        WeightsMismatch, match=r"asks to call posix\.getcwd, something else"
+    ) as caught:
         loaded(path)
+    for advice in ("weights_only", "\x1b", "trust", "elete"):
+        assert advice not in str(caught.value)
+
+
+def test_weights_that_are_no_numbers_are_refused_by_tensor_and_file(tmp_path, tensors):
+    name = next(name for name in tensors if name.startswith("encoder.") and "weight" in name)
+    broken = {**tensors, name: torch.full_like(tensors[name], torch.nan)}
+    path = write_nemo(tmp_path / "q.nemo", new_style(quartznet_config("small")), broken)
+    with pytest.raises(WeightsMismatch, match="holds NaN or infinite numbers in 1") as caught:
+        loaded(path)
+    assert name in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def test_misfitting_tensors_are_named(tmp_path, tensors):

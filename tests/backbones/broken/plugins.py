@@ -73,6 +73,37 @@ class DoesNotLoad(Reference):
         raise RuntimeError("no kernel for this processor")
 
 
+class ReturnsABareTensor(Reference):
+    fails = "check_encode_returns_frames"
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Any:
+        return super().encode(waves, lengths).hidden[-1]
+
+
+class PutsTimeFirst(Reference):
+    fails = "check_encode_returns_frames"
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        frames = super().encode(waves, lengths)
+        return Frames([hidden.transpose(0, 1) for hidden in frames.hidden], frames.lengths)
+
+
+class PutsWidthBeforeTime(Reference):
+    fails = "check_encode_returns_frames"
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        frames = super().encode(waves, lengths)
+        return Frames([hidden.transpose(1, 2) for hidden in frames.hidden], frames.lengths)
+
+
+class PoolsByItself(Reference):
+    fails = "check_encode_returns_frames"
+
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        frames = super().encode(waves, lengths)
+        return Frames([hidden.mean(1) for hidden in frames.hidden], frames.lengths)
+
+
 class StaysInTrainingMode(Reference):
     """Harmless here, since nothing in it differs in training mode."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import binomtest
 
+from backbones import names
 from bench import tasks
 from bench.config import presets
 from bench.config.presets import Preset, Published
@@ -63,7 +66,9 @@ def test_what_is_documented_of_training_is_what_runs() -> None:
         assert preset.params["epochs"] == preset.params["patience"] == epochs
     assert wav2vec2.params["warmup"] == 0.1
     assert wav2vec2.protocols[0] == "balanced-109"
-    assert xlsr.poolings == ("mean", "sum", "max")
+    assert xlsr.backbone == "hf:jonatasgrosman/wav2vec2-large-xlsr-53-english"
+    assert xlsr.poolings == ("mean",)
+    assert xlsr.params["hidden"] == 1024
     quartznet = PRESETS["quartznet-mlp-youtube"].params
     assert (quartznet["hidden"], quartznet["dropout"]) == (256, 0.9)
     assert {name: p.crop_seconds for name, p in PRESETS.items() if p.crop_seconds is not None} == {
@@ -74,7 +79,9 @@ def test_what_is_documented_of_training_is_what_runs() -> None:
 @pytest.mark.parametrize("preset", ALL)
 def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
     assert PRESETS[preset.name] is preset
-    info = BACKBONES.get(preset.backbone).info
+    address = names.parse(preset.backbone)
+    # what an address names is known from its settings, which are on the hub
+    info = BACKBONES.get("xlsr" if address else preset.backbone).info
     assert [pairs.skip(info, pooling, preset.head) for pooling in preset.poolings] == [
         None for _ in preset.poolings
     ]
@@ -87,6 +94,36 @@ def test_every_name_in_a_preset_is_one_that_can_run(preset: Preset) -> None:
 def test_the_parameters_of_a_preset_build_its_head(preset: Preset) -> None:
     built = head_class(preset)(**preset.params, random_state=0, n_jobs=1).get_params()
     assert {name: built[name] for name in preset.params} == preset.params
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_no_preset_decays_weights_that_no_author_says_decayed(preset: Preset) -> None:
+    assert preset.params.get("weight_decay", 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "clips"), [("s2t-mlp-youtube", 63, 113), ("w2v2-finetune-youtube", 28, 44)]
+)
+def test_a_figure_of_few_clips_says_how_many_and_its_interval(
+    name: str, right: int, clips: int
+) -> None:
+    own = PRESETS[name].published
+    assert f"{100 * right / clips:.2f}" == own.figures["accuracy"]
+    interval = binomtest(right, clips).proportion_ci(method="wilson")
+    said = f"95 % interval {100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+    for words in (str(right), f"{clips} ", said):
+        assert words in own.measured_on
+
+
+@pytest.mark.parametrize("preset", ALL)
+def test_a_figure_says_where_it_is_from(preset: Preset) -> None:
+    assert re.search(r"; from its (text|author's notebook)", preset.published.measured_on)
+
+
+def test_the_seed_that_is_stated_is_not_called_undocumented() -> None:
+    assert "random_state=101" in RAVDESS.published.measured_on
+    assert not any("seed" in sentence for sentence in RAVDESS.undocumented)
+    assert any("picked on that split" in sentence for sentence in RAVDESS.differs)
 
 
 # the cell's, the harness's, the hardware's, and those of what no preset trains
@@ -148,7 +185,7 @@ def test_a_preset_goes_on_top_of_the_file_and_leaves_the_rest(tmp_path: Path) ->
     spec = load(tmp_path / "grid.toml", {"preset": RAVDESS.name})
     assert spec.tasks == ("ravdess",)
     assert spec.protocols == ("random-80-20", "speaker-6fold")
-    assert (spec.backbones, spec.poolings) == (("xlsr",), ("mean", "sum", "max"))
+    assert (spec.backbones, spec.poolings) == ((RAVDESS.backbone,), ("mean",))
     assert spec.heads == ("fine_tune",)
     assert (spec.trials, spec.sample.trials, spec.fine_tune.trials) == (1, 1, 1)
     assert spec.fine_tune.poolings == spec.poolings

@@ -299,7 +299,7 @@ def test_a_layer_that_does_not_exist_is_refused_before_any_clip(
         _run(_job(_clips(tmp_path, (0.5,)), tmp_path / "cache", (3,)))
 
 
-def test_frames_that_are_not_finite_are_refused_by_the_name_of_the_clip(
+def test_a_clip_whose_frames_are_not_finite_is_left_out_alone_and_for_good(
     tmp_path: Path,
 ) -> None:
     _clips(tmp_path, (0.5, 0.6, 0.7))
@@ -307,9 +307,17 @@ def test_frames_that_are_not_finite_are_refused_by_the_name_of_the_clip(
     clips = [Clip(p.stem, p, "x", "y") for p in sorted(tmp_path.glob("*.wav"))]
     found = scan(clips, tmp_path / "scan.sqlite3").usable
     sources = tuple(Source(c.clip.id, c.clip.path, c.pcm_sha256, c.seconds) for c in found)
-    refused = pytest.raises(ExtractionError, match=r"unusable frames for clip 'clip1' at layer -1")
-    with _registered(Broken), refused:
-        _run(_job(sources, tmp_path / "cache", (STEM,)))
+    job = _job(sources, tmp_path / "cache", (STEM,))
+    with _registered(Broken):
+        _run(job)
+        assert Broken.encoded == 5  # noise, three clips, and the one to blame once more
+        _run(job)
+        assert Broken.encoded == 5
+    features = job.features()
+    assert [source.pcm_sha256 in features for source in sources] == [True, False, True]
+    (reason,) = features.unusable.values()
+    assert "cannot be used (NaN or infinite values)" in reason
+    assert pending(features, job.sources, job.frames) == []
 
 
 def test_no_more_than_the_frames_of_one_shard_are_held(

@@ -22,7 +22,9 @@ def _frames(rows: list[np.ndarray], *, pad: int) -> Frames:
 def test_padding_is_never_pooled() -> None:
     rng = np.random.default_rng(0)
     rows = [rng.normal(size=(n, 5)).astype(np.float32) for n in (3, 17, 8)]
-    for found, row in zip(statistics.of_batch(_frames(rows, pad=4)), rows, strict=True):
+    for found, row in zip(
+        (statistics.of_row(_frames(rows, pad=4), i) for i in range(3)), rows, strict=True
+    ):
         layer = found[0]
         assert layer.frames == len(row)
         np.testing.assert_allclose(layer.mean, row.mean(0), atol=1e-6)
@@ -33,7 +35,7 @@ def test_padding_is_never_pooled() -> None:
 
 def test_std_keeps_its_digits_far_from_zero() -> None:
     row = (1e4 + np.random.default_rng(0).normal(size=(400, 2))).astype(np.float32)
-    (found,) = statistics.of_batch(_frames([row], pad=0))
+    found = statistics.of_row(_frames([row], pad=0), 0)
     np.testing.assert_allclose(found[0].std, row.astype(np.float64).std(0), rtol=1e-3)
 
 
@@ -48,7 +50,9 @@ def test_windows_merge_to_the_statistics_of_the_whole(counts: list[int], seed: i
         for i, n in enumerate(counts)
     ]
     whole = np.concatenate(rows)
-    merged = statistics.merge(statistics.of_batch(_frames(rows, pad=1)))[0]
+    merged = statistics.merge(statistics.of_row(_frames(rows, pad=1), i) for i in range(len(rows)))[
+        0
+    ]
     assert merged.frames == len(whole)
     np.testing.assert_allclose(merged.mean, whole.mean(0), atol=1e-5)
     np.testing.assert_allclose(merged.std, whole.std(0), atol=1e-5)
@@ -108,15 +112,15 @@ def test_a_feature_that_never_changes_keeps_a_deviation_of_zero() -> None:
 def test_features_that_are_not_finite_are_refused_by_name(bad: float) -> None:
     row = np.zeros((3, 2), dtype=np.float32)
     row[1, 1] = bad
-    with pytest.raises(FloatingPointError, match=r"row 1 .* layer 0"):
-        statistics.of_batch(_frames([np.zeros((4, 2), dtype=np.float32), row], pad=0))
+    with pytest.raises(FloatingPointError, match=r"NaN or infinite values in layer 0"):
+        statistics.of_row(_frames([np.zeros((4, 2), dtype=np.float32), row], pad=0), 1)
 
 
 @pytest.mark.parametrize(
     ("length", "message"),
-    [(0, "row 1 has no frames in layer 0"), (6, "row 1 claims 6 frames of the 5 in layer 0")],
+    [(0, "no frames in layer 0"), (6, "6 frames claimed of the 5 in layer 0")],
 )
 def test_lengths_that_do_not_fit_the_frames_are_refused(length: int, message: str) -> None:
     frames = Frames.same_lengths([torch.zeros(2, 5, 3)], torch.tensor([5, length]))
     with pytest.raises(FloatingPointError, match=message):
-        statistics.of_batch(frames)
+        statistics.of_row(frames, 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from bench.config import presets
 from bench.plugins import BACKBONES
 from bench.records import store as records
+from tests.backbones._hf import make_hf
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like
 from tests.conftest import Voxgrid, one_core
 
@@ -151,7 +154,39 @@ def test_the_record_says_what_was_augmented_and_what_ran_live(
     assert (record.training.augmentation is not None) == (frozen_part == "both")
 
 
-@pytest.mark.parametrize("name", ["xlsr-finetune-ravdess", "w2v2-gb-ravdess"])
+ENGLISH = "xlsr-finetune-ravdess"
+
+
+@pytest.fixture
+def english(session_cache: Path) -> Iterator[None]:
+    """The hub's local cache with a small checkpoint in the place of the one that preset names."""
+    repository = presets.find(ENGLISH).backbone.removeprefix("hf:").replace("/", "--")
+    folder = session_cache / "hf" / "hub" / f"models--{repository}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a" * 40)
+    make_hf.save("wav2vec2-layer", folder / "snapshots" / ("a" * 40))
+    yield
+    shutil.rmtree(folder)
+
+
+def test_a_preset_whose_checkpoint_is_not_here_says_how_to_get_it_or_run_another(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
+    done = voxgrid("run", "--preset", ENGLISH, *TASK)
+    assert done.returncode == 2
+    assert "hf download jonatasgrosman/wav2vec2-large-xlsr-53-english" in done.stderr
+    assert done.stderr.endswith("or run the preset on another one with --backbone\n")
+    assert done.stderr.count("\n") == 1
+    other = ("--backbone", "xlsr", "--pooling", "sum")
+    assert voxgrid("run", "--preset", ENGLISH, *other, *TASK).returncode == 0
+    (record,) = _records(tmp_path)
+    assert (record.status, record.backbone, record.pooling) == ("ok", "xlsr", "sum")
+    assert record.published is not None
+    assert record.published.backbone != record.backbone
+
+
+@pytest.mark.usefixtures("english")
+@pytest.mark.parametrize("name", [ENGLISH, "w2v2-gb-ravdess"])
 def test_a_preset_runs_untuned_under_its_own_name(
     name: str, voxgrid: Voxgrid, tmp_path: Path
 ) -> None:

@@ -94,6 +94,17 @@ def test_swapped_backbones_other_tasks_and_random_weights_are_marked_and_come_af
     assert missing[-1] == "not run: `voxgrid run --preset s2t-mlp-youtube` runs it"
 
 
+def test_frames_merged_in_another_way_are_marked_and_leave_the_published_way_not_run(
+    results: Path,
+) -> None:
+    store(results, preset_record(pooling="sum"))
+    found = rows(system(results))[1:]
+    assert [(row[4], row[-1].partition(":")[0]) for row in found] == [
+        ("sum", "another pooling"),
+        ("mean", "not run"),
+    ]
+
+
 def test_on_their_own_task_systems_stand_with_what_is_known_of_the_clips(
     results: Path,
 ) -> None:
@@ -129,7 +140,7 @@ def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
     results: Path,
 ) -> None:
     missing = "weights unavailable; get them with: hf download a/b"
-    told = SYSTEM | {"backbone": "xlsr"}
+    told = SYSTEM | {"backbone": "xlsr", "poolings": ["mean", "max"]}
     own = {"preset": "xlsr-finetune-ravdess", "head": "fine_tune", "published": told}
     store(
         results,
@@ -140,16 +151,13 @@ def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
         ),
     )
     found = rows(system(results, "xlsr-finetune-ravdess"))[1:]
+    row = ["here", "ravdess", "speaker-6fold, random-80-20 (leaks)", "xlsr"]
     assert found == [
+        [*row, "max, mean", *["–"] * 4, f"skipped: {missing}"],
         [
-            "here",
-            "ravdess",
-            "speaker-6fold, random-80-20 (leaks)",
-            "xlsr",
-            "max, mean, sum",
-            *["–"] * 4,
-            f"skipped: {missing}",
-        ]
+            *(*row, "sum", *["–"] * 4),
+            f"another pooling: not the published one; skipped: {missing}",
+        ],
     ]
     assert "Skipped and failed" not in render(results)
 
