@@ -31,5 +31,7 @@ def run(spec: RunSpec) -> None:
         made = Leaderboard.of(spec.results, spec.leaderboard)
         made.write()
     progress.say(f"{summary}; see {made.path}")
-    if summary.failed:
+    if summary.unmet:
+        progress.say(summary.unmet)
+    if summary.failed or summary.unmet:
         raise typer.Exit(1)

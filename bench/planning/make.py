@@ -81,7 +81,9 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
         if protocol not in had
     )
     made = Plan(spec, tuple(plans), tuple(notes))
-    named.refuse(made, may_download=spec.download and not (download or paths.offline()))
+    may_download = spec.download and not (download or paths.offline())
+    if (why := named.unmet(spec, tuple(made.rows()), may_download=may_download)) is not None:
+        raise UserError(why)
     return replace(made, notes=(*notes, *named.without_effect(made)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backbones.extras import missing_extra
 from bench import paths, tasks
@@ -51,29 +51,32 @@ def refuse_roots(spec: RunSpec) -> None:
             raise UserError(missing)
 
 
-def refuse(plan: Plan, *, may_download: bool) -> None:
-    """Raise where no cell can run of something that an option names.
+def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) -> str | None:
+    """Say what an option names and no cell can run of, and why, as its row would.
 
     Args:
-        plan: whole.
-        may_download: whether a run would first look for weights that this plan does without.
+        spec: of the run.
+        rows: all of its plan, or what became of them.
+        may_download: whether a run would first look for weights that these rows do without.
 
-    Raises:
-        UserError: something has none; says why, as its row would.
+    Returns:
+        The first such thing with its reason; None where there is none.
     """
-    cells = [(row, cell) for row in plan.rows() for cell in row.cells]
+    cells = [(row, cell) for row in rows for cell in row.cells]
     refused = []
     for setting, kind in _KINDS.items():
-        for value in getattr(plan.spec, setting) if setting in plan.spec.named else ():
+        for value in getattr(spec, setting) if setting in spec.named else ():
             own = [(row, cell) for row, cell in cells if getattr(cell.cell, kind) == value]
-            if not any(_may_run(row, cell, plan.spec, may_download) for row, cell in own):
+            if not any(_may_run(row, cell, spec, may_download) for row, cell in own):
                 reasons = [cell.reason for _, cell in own if isinstance(cell, Skipped)]
-                refused.append((kind, value, reasons[0] if reasons else _without_cells(kind, plan)))
-    if refused:
-        # one backbone without weights takes head and pooling along: reasons begin with the culprit
-        culprits = [each for each in refused if each[2].startswith(each[1])]
-        kind, value, reason = (culprits or refused)[0]
-        raise UserError(f"{kind} '{value}' cannot run: {reason.removeprefix(f'{value}: ')}")
+                why = reasons[0] if reasons else _without_cells(kind, spec, rows)
+                refused.append((kind, value, why))
+    if not refused:
+        return None
+    # one backbone without weights takes head and pooling along: reasons begin with the culprit
+    culprits = [each for each in refused if each[2].startswith(each[1])]
+    kind, value, reason = (culprits or refused)[0]
+    return f"{kind} '{value}' cannot run: {reason.removeprefix(f'{value}: ')}"
 
 
 def _may_run(row: BackbonePlan, cell: PlannedCell, spec: RunSpec, may_download: bool) -> bool:
@@ -90,11 +93,12 @@ def _may_run(row: BackbonePlan, cell: PlannedCell, spec: RunSpec, may_download: 
     )
 
 
-def _without_cells(kind: str, plan: Plan) -> str:
+def _without_cells(kind: str, spec: RunSpec, rows: Sequence[BackbonePlan]) -> str:
     if kind == "protocol":
-        folded = [f"{t.folded.task.name} has {', '.join(t.folded.protocols)}" for t in plan.tasks]
-        return f"no task of this run has it; {'; '.join(folded)}"
-    if kind == "backbone" and plan.spec.control:
+        had = {row.folded.task.name: ", ".join(row.folded.protocols) for row in rows}
+        there = "; ".join(f"{name} has {protocols}" for name, protocols in had.items())
+        return f"no task of this run has it; {there}"
+    if kind == "backbone" and spec.control:
         return "a control has random weights in place of its own, and it has none: leave it out"
     return f"no combination of this run has it; choose other {kind}s, or leave it out"
 

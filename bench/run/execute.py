@@ -13,6 +13,7 @@ from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
+from bench.planning import named
 from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
@@ -43,6 +44,7 @@ class Summary:
     skipped: int = 0
     failed: int = 0
     unfinished: int = 0
+    unmet: str | None = None  # what an option names and, as it turned out, could not run
 
     def __str__(self) -> str:
         return (
@@ -75,6 +77,7 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
     run = _Run(plan, reporter, executor)
+    ended = []
     for row in plan.rows():
         for cell in row.cells:
             run.note(row, cell)
@@ -82,7 +85,10 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
             extracted = run.extract(row, row.backbone)
             if extracted is not None:
                 features = row.backbone.extraction.features()
-                run.tune(run.without_unusable(row), features, cache_hit=not extracted)
+                row = run.without_unusable(row)
+                run.tune(row, features, cache_hit=not extracted)
+        ended.append(row)
+    run.summary.unmet = named.unmet(plan.spec, ended, may_download=False)
     return run.summary
 
 
