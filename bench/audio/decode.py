@@ -22,6 +22,8 @@ from bench.errors import ClipError
 
 SOXR_QUALITY = "HQ"
 MIN_SECONDS = 0.1
+# Of the power that independent channels would have once mixed: 20 dB below it.
+_CANCELLED = 0.01
 
 Result = TypeVar("Result")
 
@@ -64,6 +66,8 @@ class Inspection:
         self._finite = True
         self._highest = -np.inf
         self._lowest = np.inf
+        # power around the mean: of independent channels once mixed, and of what these give
+        self._independent = self._given = 0.0
 
     def add(self, block: Samples) -> Wave:
         """Look at the next samples, float32 (n, channels), and mix them to mono, (n,)."""
@@ -79,6 +83,10 @@ class Inspection:
         self._finite = self._finite and bool(np.isfinite(block).all())
         self._highest = max(self._highest, float(mono.max()))
         self._lowest = min(self._lowest, float(mono.min()))
+        if self._channels > 1 and self._finite:
+            own = block.var(axis=0, dtype=np.float64).sum()
+            self._independent += len(block) * float(own) / self._channels**2
+            self._given += len(block) * float(mono.var(dtype=np.float64))
         return mono
 
     def facts(self) -> Facts:
@@ -86,8 +94,8 @@ class Inspection:
 
         Raises:
             ClipError: the reason alone: no samples, NaN or infinite samples, shorter than
-                `MIN_SECONDS`, or silent. Silent means digital silence only: once mixed to mono,
-                every sample has the same value; quiet recordings are kept.
+                `MIN_SECONDS`, silent, or in channels that cancel each other. Silent means digital
+                silence only: every sample has the same value; quiet recordings are kept.
         """
         if not self._samples:
             raise ClipError("holds no audio samples")
@@ -96,6 +104,11 @@ class Inspection:
         seconds = self._samples / self._rate
         if seconds < MIN_SECONDS:
             raise ClipError(f"lasts {seconds:.3f} s, less than the {MIN_SECONDS} s needed")
+        if self._given < _CANCELLED * self._independent:
+            raise ClipError(
+                f"its {self._channels} channels cancel each other (opposite phase), so that their "
+                "mean is not what was recorded: keep one of them, or turn one's sign"
+            )
         if self._highest == self._lowest:
             raise ClipError("is silent: every sample has the same value")
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
@@ -161,7 +174,7 @@ def through(
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
         rate: wanted samples per second; None keeps those of the file.
-        consume: what becomes of it; called a second time for some damaged files, see `reading`.
+        consume: what becomes of it.
         block: see `reading`.
 
     Raises:

@@ -1,13 +1,14 @@
 """The scan: which clips are usable, which are the same recording, and why the rest are not.
 
 Every file's bytes are hashed on every scan, since a name proves nothing; what decoding found is
-remembered in a small SQLite file under (sha256 of the bytes, decode version), so that a second
-scan costs the hashing alone.
+remembered in a small SQLite file under the sha256 of the bytes and the versions of the decoders and
+of our own rules, so that a second scan costs the hashing alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,8 @@ from pathlib import Path
 
 from bench.audio.decode import inspected
 from bench.audio.memory import THREADS, Memory, Progress, Row
-from bench.audio.stream import reading
-from bench.audio.versions import DECODE_VERSION
+from bench.audio.stream import DECODERS, reading
+from bench.audio.versions import DECODE_VERSION, READING_VERSION
 from bench.clips import Clip, Exclusion
 from bench.errors import ClipError
 
@@ -32,6 +33,7 @@ class ScannedClip:
     seconds: float
     channels: int
     native_rate: int  # samples per second in the file
+    notes: tuple[str, ...] = ()  # what to know of it, see `bench.audio.notes`
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def scan(
     progress: Progress = lambda done, total: None,
     *,
     decode_version: int = DECODE_VERSION,
+    decoders: str = DECODERS,
     commit_every: int = 64,
 ) -> ScanResult:
     """Hash every clip's file, decode those not seen before, and find duplicates.
@@ -61,7 +64,7 @@ def scan(
         clips: clips of one task.
         cache_path: the SQLite file, created where missing and made anew where damaged.
         progress: called with (clips done, clips in all), the first time with those remembered.
-        decode_version: what was decoded under another one is decoded again.
+        decode_version, decoders: what was decoded under others is decoded again.
         commit_every: an interrupted first scan loses at most so many decoded clips.
 
     Raises:
@@ -71,14 +74,19 @@ def scan(
         digests = list(pool.map(_hash_file, (clip.path for clip in clips)))
     memory = Memory(
         cache_path,
-        "facts",
+        "files",
         key="file_sha256",
-        versions={"decode_version": decode_version},
+        versions={
+            "decode_version": decode_version,
+            "reading_version": READING_VERSION,
+            "decoders": decoders,
+        },
         values={
             "pcm_sha256": "TEXT",
             "seconds": "REAL",
             "channels": "INTEGER",
             "native_rate": "INTEGER",
+            "notes": "TEXT",
             "error": "TEXT",
         },
         commit_every=commit_every,
@@ -88,10 +96,11 @@ def scan(
     usable: dict[int, ScannedClip] = {}  # by position: the ids of two clips may be one
     failures: dict[int, str] = {}
     for place, (clip, (digest, failure)) in enumerate(zip(clips, digests, strict=True)):
-        *found, error = facts[digest] if digest else (failure,)
+        *found, notes, error = facts[digest] if digest else ("[]", failure)
         if error:
             failures[place] = error
         else:
+            found.append(tuple(json.loads(notes)))
             usable[place] = ScannedClip(clip, digest, *found)
     return _settle_duplicates(clips, usable, failures)
 
@@ -108,10 +117,10 @@ def _hash_file(path: Path) -> tuple[str, str]:
 def _inspect(_: str, path: Path) -> Row:
     """What a file's bytes decode to, and why they are not usable or nothing."""
     try:
-        found = reading(path, inspected)
+        found, notes = reading(path, lambda stream: (inspected(stream), stream.notes))
     except ClipError as error:
-        return "", 0.0, 0, 0, str(error)
-    return found.pcm_sha256, found.seconds, found.channels, found.rate, ""
+        return "", 0.0, 0, 0, "[]", str(error)
+    return found.pcm_sha256, found.seconds, found.channels, found.rate, json.dumps(notes), ""
 
 
 def _settle_duplicates(

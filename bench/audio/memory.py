@@ -25,7 +25,9 @@ class Memory:
     path: Path
     table: str
     key: str  # column of what rows are found by, a digest of the contents
-    versions: Mapping[str, int]  # columns and values of what else has to agree for a row to count
+    versions: Mapping[
+        str, int | str
+    ]  # columns and values of what else has to agree for a row to count
     values: Mapping[str, str]  # columns of what was computed, with their types
     commit_every: int = 64  # an interruption loses at most so many rows
 
@@ -93,7 +95,11 @@ class Memory:
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        columns = {self.key: "TEXT", **dict.fromkeys(self.versions, "INTEGER"), **self.values}
+        versions = {
+            name: "TEXT" if isinstance(version, str) else "INTEGER"
+            for name, version in self.versions.items()
+        }
+        columns = {self.key: "TEXT", **versions, **self.values}
         described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         primary = ", ".join((self.key, *self.versions))
         file = sqlite3.connect(self.path, timeout=30)

@@ -1,16 +1,15 @@
 """Audio files → blocks of their own samples, so that a file of any length passes in little memory.
 
-soundfile reads WAV, FLAC, AIFF and Ogg; PyAV reads the rest, told apart by content and never by
-suffix (an MP3 named `.wav` is common).
+`bench/audio/containers.py` says what a file is and who reads it: soundfile, exactly, or PyAV.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,20 +18,28 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from backbones.lfs import HEAD, pointer
+from bench.audio import ffmpeg
+from bench.audio.containers import Framing, framing
+from bench.audio.notes import SCALED
 from bench.errors import ClipError
 
 Samples = NDArray[np.float32]
 Result = TypeVar("Result")
 
-# WAV, RF64, FLAC, Ogg, AIFF. Not MP3: libsndfile may only estimate its length, and prints warnings.
-_SOUNDFILE_READS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM")
-# Programs that write WAV to a pipe cannot know its length and put a number near 2^31 or 2^32.
-_UNKNOWN_LENGTH = 0x7FFFF000
 # What libsndfile promises of a FLAC that was written to a pipe.
 _UNKNOWN_FRAMES = 2**63 - 1
-# Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
-_LENGTH_TOLERANCE_SECONDS = 0.25
+# How much libsndfile is asked for at a time: what it meets damage in is lost.
+_PIECE = 4096
+# No sound in floating point is 36 dB above full scale; integers below that are all but silent.
+_HIGHEST_FLOAT = 64.0
+# Of samples other than 0, more than so many are beyond ±1 where they are integers.
+_MOSTLY = 0.1
+_INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
+# Sample formats of soundfile in which each sample has its own bytes.
+_LINEAR = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+# Whose versions belong to whatever is remembered of a file, in short.
+_VERSIONS = (soundfile.__libsndfile_version__, av.__version__, *sorted(av.library_versions.items()))
+DECODERS = hashlib.sha256(repr(_VERSIONS).encode()).hexdigest()[:8]
 # About 5 s of 48 kHz mono; the channels of a file share it, and its header does not enlarge it.
 BLOCK = 1 << 18
 
@@ -47,47 +54,82 @@ class Stream:
 
     rate: int  # samples per second
     blocks: Iterator[Samples]  # float32 (n, channels) each, in [-1, 1] for integer formats
+    notes: list[str] = field(default_factory=list)  # of `bench.audio.notes`; complete at the end
 
 
 def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK) -> Result:
     """Open an audio file, hand its samples to `consume` and return what that returns.
 
+    Floating-point samples are read twice, since they may have the scale of integers: where their
+    peak is beyond ±64, and many others are beyond ±1, all are divided by the smallest of 2^15, 2^23
+    and 2^31 that holds it.
+
     Args:
         path: the file, in any format soundfile or FFmpeg reads.
-        consume: called a second time, with FFmpeg's samples, where libsndfile gives up in the
-            middle of a file: it must begin anew.
+        consume: called once.
         block: about how many samples come at a time, all channels together; the samples are the
             same whatever it is.
 
     Raises:
         ClipError: the reason alone, which depends on nothing but the file's bytes: empty, not
-            audio, or truncated (fewer samples than the header promises).
+            audio, truncated (fewer samples than the header promises), damaged, several in one.
         OSError: the file cannot be opened at all.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    magic = head[:4]
-    if not magic:
-        raise ClipError("the file is empty (0 bytes)")
-    if reason := pointer(head):
-        raise ClipError(reason)
-    _refuse_short_wav(path)
-    if magic in _SOUNDFILE_READS:
-        with suppress(soundfile.LibsndfileError), _Sequential(os.fsencode(path)) as sound:
-            return consume(Stream(sound.samplerate, _soundfile_blocks(sound, block)))
-    try:
-        # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
-        container = av.open(str(path), metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        raise _undecodable(error) from error
-    with container:
-        if not container.streams.audio:
-            raise ClipError("holds no audio stream")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:
-            raise ClipError("holds audio of an unknown codec")
-        blocks = _ffmpeg_blocks(container, stream, block)
-        return consume(Stream(stream.codec_context.sample_rate, blocks))
+    known = framing(path)
+    with _opened(path, known, block) as (stream, floats):
+        if not floats:
+            return consume(stream)
+        scale = _scale(stream)
+    with _opened(path, known, block) as (stream, _):
+        if scale == 1.0:
+            return consume(stream)
+        stream.notes.append(SCALED)
+        blocks = (samples / np.float32(scale) for samples in stream.blocks)
+        return consume(Stream(stream.rate, blocks, stream.notes))
+
+
+def _scale(stream: Stream) -> float:
+    """What floating-point samples have to be divided by."""
+    peak, beyond, sounding = 0.0, 0, 0
+    for samples in stream.blocks:
+        levels = np.abs(samples)
+        peak = max(peak, float(levels.max(initial=0.0)))
+        beyond += int((levels > 1).sum())
+        sounding += int((levels > 0).sum())
+    if peak <= _HIGHEST_FLOAT or not np.isfinite(peak):  # the latter is refused with the samples
+        return 1.0
+    scale = next((scale for scale in _INTEGER_SCALES if peak <= scale), None)
+    if scale is None or beyond < _MOSTLY * sounding:
+        raise ClipError(
+            f"holds damaged samples, up to {peak:.3g}: neither sound within ±1 nor in integer scale"
+        )
+    return scale
+
+
+@contextmanager
+def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bool]]:
+    """The file's samples, and whether they are in floating point, where any scale is possible."""
+    with known.opened(path) as source:
+        if known.container.soundfile:
+            try:
+                sound = _Sequential(os.fsencode(source) if isinstance(source, str) else source)
+            except soundfile.LibsndfileError as error:
+                if not known.container.ffmpeg:
+                    raise ffmpeg.undecodable(error.error_string) from error
+            else:
+                with sound:
+                    if known.short and not sound.subtype.startswith(_LINEAR):
+                        raise ClipError(known.short)
+                    blocks = _gathered(_sequence(sound, block), block)
+                    floats = sound.subtype in ("FLOAT", "DOUBLE")
+                    yield Stream(sound.samplerate, blocks, list(known.notes)), floats
+                return
+        if known.short:
+            raise ClipError(known.short)
+        with known.opened(path) as anew, ffmpeg.opened(anew) as (container, audio):
+            notes = list(known.notes)
+            blocks = _gathered(ffmpeg.decoded(container, audio, path, notes), block)
+            yield Stream(audio.codec_context.sample_rate, blocks, notes), ffmpeg.floats(audio)
 
 
 class _Sequential(soundfile.SoundFile):
@@ -100,86 +142,33 @@ class _Sequential(soundfile.SoundFile):
         return False
 
 
-def _soundfile_blocks(sound: soundfile.SoundFile, block: int) -> Iterator[Samples]:
-    length = max(1, block // sound.channels)
-    found = 0
-    while len(samples := sound.read(length, dtype="float32", always_2d=True)):
-        found += len(samples)
-        yield samples
-    sound.seek(found)  # where this fails the file is damaged, and FFmpeg may know better
-    if found < sound.frames != _UNKNOWN_FRAMES:
-        raise ClipError(f"is truncated: {sound.frames} samples promised, {found} found")
-
-
-def _ffmpeg_blocks(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream, block: int
-) -> Iterator[Samples]:
-    rate = stream.codec_context.sample_rate
+def _sequence(sound: soundfile.SoundFile, block: int) -> Iterator[Samples]:
+    """What libsndfile reads, float32 (n, channels) at a time."""
+    length = max(1, min(_PIECE, block // sound.channels))
+    promised = None if sound.frames == _UNKNOWN_FRAMES else sound.frames
+    # libFLAC takes what is behind the sound, such as a tag, for more of it
+    last = promised if sound.format == "FLAC" else None
     found = 0
     try:
-        for samples in _gathered(_planes(container, stream, rate), block):
+        while length and len(samples := sound.read(length, dtype="float32", always_2d=True)):
             found += len(samples)
             yield samples
-        promised = _promised_seconds(container, stream)
-    except av.error.FFmpegError as error:
-        raise _undecodable(error) from error
-    if found and found / rate < promised - _LENGTH_TOLERANCE_SECONDS:
-        raise ClipError(f"is truncated: {promised:.2f} s promised, {found / rate:.2f} s found")
+            length = length if last is None else min(length, last - found)
+    except soundfile.LibsndfileError as error:
+        raise ffmpeg.damaged(found / sound.samplerate, error.error_string) from error
+    if promised is not None and found < promised:
+        raise ClipError(f"is truncated: {promised} samples promised, {found} found")
 
 
-def _planes(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream, rate: int
-) -> Iterator[Samples]:
-    """What the codec gives at a time, float32 (channels, n)."""
-    resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-    for frame in chain(container.decode(stream), (None,)):
-        for block in resampler.resample(frame):
-            yield np.asarray(block.to_ndarray(), dtype=np.float32)
-
-
-def _gathered(planes: Iterator[Samples], block: int) -> Iterator[Samples]:
-    """Join what a codec gives, some hundredths of a second each, to blocks (n, channels)."""
+def _gathered(pieces: Iterator[Samples], block: int) -> Iterator[Samples]:
+    """Join what a decoder gives, some hundredths of a second each, to blocks."""
     waiting: list[Samples] = []
     held = 0
-    for plane in chain(planes, (None,)):
-        if plane is not None:
-            waiting.append(plane)
-            held += plane.size
-        if waiting and (plane is None or held >= block):
-            yield np.ascontiguousarray(np.concatenate(waiting, axis=1).T)
+    for piece in pieces:
+        waiting.append(piece)
+        held += piece.size
+        if held >= block:
+            yield np.concatenate(waiting)
             waiting, held = [], 0
-
-
-def _promised_seconds(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream
-) -> float:
-    """The length the header declares, 0 where it is absent or only an estimate."""
-    if container.format.name == "mp3":
-        return 0.0
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
-    return 0.0
-
-
-def _undecodable(error: av.error.FFmpegError) -> ClipError:
-    reason = error.strerror or type(error).__name__
-    return ClipError(f"is not audio that can be decoded ({reason})")
-
-
-def _refuse_short_wav(path: Path) -> None:
-    """Raise where a WAV's data chunk is longer than the file: libsndfile shortens it silently."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            found = size - file.tell()
-            if chunk[:4] == b"data":
-                if found < length < _UNKNOWN_LENGTH:
-                    raise ClipError(f"is truncated: {length} bytes promised, {found} found")
-                return
-            file.seek(length + length % 2, 1)
+    if waiting:
+        yield np.concatenate(waiting)

@@ -6,9 +6,12 @@ names; `docs/method.md`, "What identifies a result", lists them with all others.
 
 from __future__ import annotations
 
-# Raise it whenever the same file would give other samples or another verdict: every scan, every
-# fingerprint, every feature set and so every record depends on it.
+# Raise it whenever the same decoded samples would be mixed, resampled or hashed in another way:
+# every scan, every fingerprint, every feature set and so every record depends on it.
 DECODE_VERSION = 1
+# Raise it whenever the same file would give other samples or another verdict. Only the scan depends
+# on it, and on the versions of the decoders: clips with other samples have other hashes.
+READING_VERSION = 2
 # Raise it whenever the same clip would be cut into other windows: every feature set and so every
 # record depends on it.
 WINDOW_VERSION = 1

@@ -126,8 +126,7 @@ def extract(
 
     Args:
         job: what to extract.
-        on_progress: called with the seconds of audio that passed since the last call; with a
-            negative number where they have to pass again.
+        on_progress: called with the seconds of audio that passed since the last call.
         deadline: `time.time()` after which no further shard is begun and a clip longer than
             `job.shard_seconds` is given up, or None.
 

@@ -39,8 +39,7 @@ def encode_long(
         layers: whose frames are wanted.
         decoder: has a thread to decode the next slice while one is encoded.
         slice_seconds: most audio that is encoded at a time, but for a longer single window.
-        on_progress: called with the seconds of audio that passed since the last call; with a
-            negative number where they have to pass again.
+        on_progress: called with the seconds of audio that passed since the last call.
         deadline: `time.time()` after which the clip is given up, or None.
 
     Returns:
@@ -53,13 +52,9 @@ def encode_long(
         StorageError: the frames cannot be written.
     """
     info = encoder.backbone.info
-    reported = 0.0
 
     def consume(sound: Sound) -> tuple[ClipStatistics | Unusable, float] | None:
-        nonlocal reported
-        if reported:  # the decoder gave up in the middle, and another one begins anew
-            on_progress(-reported)
-            reported = 0.0
+        reported = 0.0
         edges = window.windows(sound.length(source.seconds), sound.rate, info.max_seconds)
         longest = max(stop - start for start, stop in edges)
         at_once = max(1, int(slice_seconds * sound.rate / longest))

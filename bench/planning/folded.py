@@ -61,7 +61,7 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     altered = task.altered(
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )
-    notes = (*task.notes, *altered, *_shared_sound(task, clips, recording))
+    notes = (*task.notes, *altered, *_about_files(clips), *_shared_sound(task, clips, recording))
     return FoldedTask(task, clips, lost, splits, unfit, tuple(map(printable, notes)))
 
 
@@ -79,6 +79,18 @@ def _lost(task: Task, unusable: Sequence[Exclusion]) -> dict[str, str]:
         for label, lost in of.items()
         if lost
     }
+
+
+def _about_files(clips: Sequence[ScannedClip]) -> tuple[str, ...]:
+    """Say what there is to know of files that are used all the same."""
+    about: defaultdict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        for note in clip.notes:
+            about[note].append(clip.clip.id)
+    return tuple(
+        f"{len(ids)} clip{'s' if len(ids) > 1 else ''}: {note} ({shortened(ids)})"
+        for note, ids in sorted(about.items())
+    )
 
 
 def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> FoldedTask:

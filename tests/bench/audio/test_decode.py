@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
+from bench.audio import notes
 from bench.audio.decode import Audio, Inspection, load, resampled, resampled_length
+from bench.audio.stream import reading
 from bench.errors import ClipError
 
 RATE = 16000
@@ -201,6 +203,7 @@ def test_a_wav_written_to_a_pipe_is_read(tmp_path, length):
     data[at : at + 4] = length.to_bytes(4, "little")
     path.write_bytes(data)
     assert len(load(path).samples) == 8000
+    assert reading(path, lambda stream: stream.notes) == [notes.UNTOLD]
 
 
 def test_what_follows_the_data_of_a_wav_is_no_harm(tmp_path):
@@ -238,9 +241,55 @@ def test_digital_silence_is_refused(tmp_path, level):
         load(_wav(tmp_path / "a.wav", np.full(8000, level)))
 
 
-def test_channels_that_cancel_out_are_silent(tmp_path):
-    with pytest.raises(ClipError, match="silent"):
-        load(_wav(tmp_path / "a.wav", np.stack([_tone(), -_tone()], axis=1), subtype="FLOAT"))
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_channels_that_cancel_out_are_refused_for_that(tmp_path, subtype):
+    """In 16 bits their mean is the noise of rounding, not silence."""
+    noisy = _tone() + np.random.default_rng(0).normal(size=8000) * 1e-2
+    samples = np.stack([noisy, -noisy], axis=1) + 0.1  # an offset is no sound
+    with pytest.raises(ClipError, match="its 2 channels cancel each other"):
+        load(_wav(tmp_path / "a.wav", samples, subtype=subtype))
+
+
+@pytest.mark.parametrize(
+    "others", [[1.0], [0.0], [-0.5], [0.0] * 15], ids=["same", "one", "weaker", "one of 16"]
+)
+def test_channels_of_which_something_is_left_are_kept(tmp_path, others):
+    samples = np.stack([_tone() * level for level in (1.0, *others)], axis=1)
+    audio = load(_wav(tmp_path / "a.wav", samples, subtype="FLOAT"))
+    assert np.allclose(audio.samples, samples.mean(axis=1), atol=1e-6)
+
+
+def test_independent_channels_are_kept(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(8000, 8)) * 0.1
+    assert load(_wav(tmp_path / "a.wav", noise)).channels == 8
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "CAF"])
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_floats_in_the_scale_of_integers_are_those_integers(tmp_path, container, bits):
+    whole = np.round(_tone() * 2**15) / 2**15
+    _wav(tmp_path / "a.wav", whole, subtype="PCM_16")
+    scaled = whole * 2.0 ** (bits - 1)
+    soundfile.write(tmp_path / "scaled", scaled, RATE, format=container, subtype="FLOAT")
+    expected = load(tmp_path / "a.wav")
+    audio = load(tmp_path / "scaled")
+    np.testing.assert_array_equal(audio.samples, expected.samples)
+    assert audio.pcm_sha256 == expected.pcm_sha256
+
+
+@pytest.mark.parametrize("level", [1e-4, 1.0, 5.0, 60.0])
+def test_floats_of_any_level_that_sound_has_are_left_alone(tmp_path, level):
+    samples = (_tone() * level / 0.3).astype(np.float32)
+    audio = load(_wav(tmp_path / "a.wav", samples, subtype="FLOAT"))
+    np.testing.assert_array_equal(audio.samples, samples)
+
+
+def test_a_click_beyond_every_scale_is_refused_and_scales_nothing(tmp_path):
+    for click in (1e20, 30000.0):
+        samples = _tone()
+        samples[100] = click
+        with pytest.raises(ClipError, match="holds damaged samples"):
+            load(_wav(tmp_path / "a.wav", samples, subtype="DOUBLE"))
 
 
 def test_a_whisper_is_kept(tmp_path):
@@ -264,6 +313,16 @@ def test_a_video_without_sound_is_refused(tmp_path):
             out.mux(stream.encode(one))
     with pytest.raises(ClipError, match="no audio stream"):
         load(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("rate", [0.0, -5.0, 0.4, 2e9, 3e9, np.nan])
+def test_a_rate_that_no_sound_has_is_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a", _tone(), RATE, format="IRCAM", subtype="PCM_16")
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[4:8] = np.float32(rate).tobytes()
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(ClipError):
+        load(tmp_path / "a")
 
 
 def test_a_missing_file_is_no_clip_error(tmp_path):

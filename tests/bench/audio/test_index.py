@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench.audio import notes
 from bench.audio.index import scan
 from bench.clips import Clip
 from bench.errors import StorageError
@@ -85,6 +86,25 @@ def test_another_decode_version_forgets(clips, decoded):
         assert decoded.files == files
 
 
+def test_what_another_decoder_found_is_forgotten_refusals_too(tmp_path, clips, decoded):
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    clips.append(Clip("bad", tmp_path / "bad.wav", "a", "g"))
+    for decoders, files in (("libsndfile 1", 6), ("libsndfile 2", 6), ("libsndfile 1", 0)):
+        decoded.scan(clips, decoders=decoders)
+        assert decoded.files == files
+
+
+def test_what_there_is_to_know_of_a_file_is_found_and_remembered(tmp_path, clips, decoded):
+    path = tmp_path / "2.wav"
+    data = path.read_bytes()
+    at = data.index(b"data") + 4
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    for files in (5, 0):
+        found = decoded.scan(clips)
+        assert decoded.files == files
+        assert [clip.notes for clip in found.usable] == [(), (), (notes.NO_LENGTH,), (), ()]
+
+
 def test_duplicates_that_agree_stay_and_are_named(tmp_path, clips):
     clips.append(_clip(tmp_path, "copy.flac", _noise(3)))
     result = scan(clips, tmp_path / "scan.sqlite")
@@ -152,7 +172,7 @@ def test_a_damaged_memory_is_made_anew(tmp_path, clips):
     memory.write_bytes(b"this is not a database" * 100)
     assert len(scan(clips, memory).usable) == 5
     with sqlite3.connect(memory) as connection:
-        assert connection.execute("SELECT count(*) FROM facts").fetchone() == (5,)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (5,)
 
 
 def test_a_memory_that_cannot_be_written_says_so(tmp_path, clips):

@@ -150,6 +150,24 @@ def test_one_task_alone_that_cannot_be_folded_is_a_mistake(tmp_path: Path, alone
         plan(tmp_path, "youtube")
 
 
+def test_what_there_is_to_know_of_files_that_are_used_is_counted(
+    tmp_path: Path, alone: Path
+) -> None:
+    folder = alone / "youtube"
+    items = youtube(folder, 9)
+    for item in items[:3]:
+        path = item.target(folder)
+        data = path.read_bytes()
+        at = data.index(b"data") + 4
+        path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    manifest.write(folder, items)
+    made = plan(tmp_path, "youtube", protocols=("channel-5fold",))
+    named = ", ".join(item.id for item in items[:3])
+    said = f"3 clips: the header gives a length of 0; all that follows it is read ({named})"
+    assert said in made.notes
+    assert said in made.tasks[0].folded.notes
+
+
 def test_the_same_sound_in_another_codec_is_one_recording_on_one_side(
     tmp_path: Path, alone: Path
 ) -> None:

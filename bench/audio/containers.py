@@ -1,0 +1,295 @@
+"""What a file's own framing says: who reads it, whether all of it is there, what must be said.
+
+Decoders shorten a file whose end is missing in silence, stop at the length that a header gives and
+ignore what follows. Hence the framing is read here first, by one table of containers; what no table
+knows is FFmpeg's to recognise, by content and never by suffix (an MP3 named `.wav` is common).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from backbones.lfs import HEAD, pointer
+from bench.audio.notes import NO_LENGTH, UNTOLD
+from bench.audio.ogg import LEFT_BEHIND, one_recording
+from bench.errors import ClipError
+
+# Programs that write to a pipe cannot know a length and put a number near 2^31 or 2^32.
+_UNKNOWN_LENGTH = 0x7FFFF000
+_ENDLESS = 2**63
+# Some recorders count their header, or a part of it, as sound: 44 bytes are the largest in use.
+_HEADER_COUNTED = 44
+# Others fill their files up with zeros.
+_MOST_PADDING = 1 << 20
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the sound of a file lies.
+
+    Attributes:
+        start: its first byte.
+        length: bytes promised.
+        unsure: whether that is a number which only says that the length is not known.
+        field: where the length stands and how it is written (of `struct`), if in one place.
+        counted: bytes beside the sound that it counts.
+        chunks: the container, where other chunks may follow.
+    """
+
+    start: int
+    length: int
+    unsure: bool = False
+    field: tuple[int, str] | None = None
+    counted: int = 0
+    chunks: Chunks | None = None
+
+    def patch(self, length: int) -> tuple[int, bytes]:
+        """What to write where, so that the file promises another length."""
+        if self.field is None:
+            return 0, b""
+        return self.field[0], struct.pack(self.field[1], length + self.counted)
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A container made of chunks, each with a name and a length.
+
+    Attributes:
+        first: where the first chunk begins.
+        head: name and length of a chunk, of `struct`.
+        sound: names of the chunk that holds the sound.
+        inner: bytes before the samples in that chunk.
+        counted: bytes of a chunk's head that its length counts.
+        aligned: chunks begin at multiples of so many bytes.
+    """
+
+    first: int
+    head: str
+    sound: tuple[bytes, ...] = (b"data",)
+    inner: int = 0
+    counted: int = 0
+    aligned: int = 2
+
+    def find(self, file: BinaryIO, size: int) -> Data | None:
+        """The chunk of the sound; None where there is none."""
+        long = None
+        for start, name, length, _ in self._walk(file, self.first, size):
+            if name in self.sound:
+                where = start - struct.calcsize(self.head[-1]), self.head[0] + self.head[-1]
+                if long is not None:
+                    length, where = long, (self.first + 16, "<Q")
+                unsure = length < 0 or (self.head[-1] == "I" and length >= _UNKNOWN_LENGTH)
+                length = _ENDLESS if length < 0 else length
+                return Data(start, length, unsure, where, self.counted, self)
+            if name == b"ds64":  # the true length in RF64, whose own fields have 32 bits
+                long = int.from_bytes(file.read(16)[8:], "little")
+        return None
+
+    def unaccounted(self, file: BinaryIO, end: int, size: int) -> int:
+        """Bytes behind the sound, which ends there, that are in no chunk."""
+        # some writers forget to align what follows
+        return min(self._behind(file, at, size) for at in {end, end + -end % self.aligned})
+
+    def _behind(self, file: BinaryIO, position: int, size: int) -> int:
+        for start, name, length, following in self._walk(file, position, size):
+            known = all(32 <= byte < 127 for byte in name) and 0 <= length <= size - start
+            if not known or name in self.sound or name in CONTAINERS:
+                break
+            position = following
+        return max(0, size - position)
+
+    def _walk(
+        self, file: BinaryIO, position: int, size: int
+    ) -> Iterator[tuple[int, bytes, int, int]]:
+        """Where each chunk's contents begin, its name and length, and where the next one begins."""
+        while position < size:
+            file.seek(position)
+            head = file.read(struct.calcsize(self.head))
+            if len(head) < struct.calcsize(self.head):
+                return
+            name, length = struct.unpack(self.head, head)
+            start, length = file.tell(), length - self.counted
+            position = start + max(0, length)
+            position += -position % self.aligned
+            yield start, name, length, position
+
+
+class _View(mmap.mmap):
+    """A file of which only what is changed takes memory, and whose end holds a seek back."""
+
+    def seek(self, offset: int, whence: int = 0) -> None:
+        offset += (0, self.tell(), len(self))[whence]
+        super().seek(min(max(0, offset), len(self)))
+
+
+def _au(file: BinaryIO, _size: int) -> Data | None:
+    file.seek(4)
+    start, length = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
+    return Data(start, length, length >= _UNKNOWN_LENGTH, (8, ">I")) if start >= 24 else None
+
+
+def _sphere(file: BinaryIO, _size: int) -> Data | None:
+    file.seek(0)
+    lines = file.read(1024).split(b"\n")
+    fields = {words[0]: words[2] for line in lines if len(words := line.split()) == 3}
+    try:
+        samples, channels, width, start = (
+            int(number)
+            for number in (
+                *(fields[b"sample_count"], fields[b"channel_count"], fields[b"sample_n_bytes"]),
+                lines[1],
+            )
+        )
+    except (KeyError, ValueError, IndexError):
+        return None  # not SPHERE after all
+    compressed = b"," in fields.get(b"sample_coding", b"")
+    return None if compressed else Data(start, samples * channels * width)
+
+
+def _one_flac(file: BinaryIO, _size: int) -> tuple[str, ...]:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        # the mark, then the head of the block that has to follow it
+        second = max(data.find(b"fLaC" + block + b"\0\0\x22", 4) for block in (b"\0", b"\x80"))
+    if second > 0:
+        raise ClipError(f"is several FLAC files in one, the second from byte {second}: split it")
+    return ()
+
+
+def _one_mp4(file: BinaryIO, size: int) -> tuple[str, ...]:
+    position = 0
+    while position < size:
+        file.seek(position)
+        length, name = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+        length = int.from_bytes(file.read(8), "big") if length == 1 else length
+        if length < 8 or not name.isalnum():  # up to the end, or no box
+            return ()
+        if name == b"ftyp" and position:
+            raise ClipError(f"is several MP4 files in one, the second from byte {position}")
+        position += length
+    if position > size:
+        raise ClipError(f"is truncated: {position} bytes promised, {size} found")
+    return ()
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a container is read.
+
+    Attributes:
+        find: where its sound lies, given the file and its size; None where that is not known.
+        check: more that has to be right, a `ClipError` otherwise; returns notes.
+        soundfile, ffmpeg: whether libsndfile reads it, and FFmpeg what libsndfile cannot open.
+    """
+
+    find: Callable[[BinaryIO, int], Data | None] = lambda _file, _size: None
+    check: Callable[[BinaryIO, int], tuple[str, ...]] = lambda _file, _size: ()
+    soundfile: bool = True
+    ffmpeg: bool = True
+
+
+# libsndfile reads these: exactly, in every sample format that they hold. FFmpeg takes RIFX for
+# little-endian, loses the end of ALAC in CAF and decodes G.72x wrongly. All others, MP3 among
+# them (libsndfile may only estimate its length, and prints warnings), are FFmpeg's.
+CONTAINERS: dict[bytes, Container] = {
+    b"RIFF": Container(Chunks(12, "<4sI").find),
+    b"RIFX": Container(Chunks(12, ">4sI").find, ffmpeg=False),
+    b"RF64": Container(Chunks(12, "<4sI").find),
+    b"FORM": Container(Chunks(12, ">4sI", (b"SSND", b"BODY"), inner=8).find),  # AIFF, 8SVX
+    b"riff": Container(Chunks(40, "<4s12xQ", counted=24, aligned=8).find),  # Wave64
+    b"caff": Container(Chunks(8, ">4sq", inner=4, aligned=1).find),
+    b".snd": Container(_au),
+    b"NIST": Container(_sphere),
+    b"OggS": Container(check=one_recording),
+    b"fLaC": Container(check=_one_flac),
+}
+_MP4 = Container(check=_one_mp4, soundfile=False)
+_ANY = Container(soundfile=False)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What is known of a file before it is decoded.
+
+    Attributes:
+        container: who reads it.
+        notes: what a reader should know about the clip.
+        short: why it is refused where a missing byte takes more than a sample with it.
+        end: where the sound ends; None where decoders know.
+        patch: bytes to be read in place of those at an offset.
+    """
+
+    container: Container
+    notes: tuple[str, ...] = ()
+    short: str = ""
+    end: int | None = None
+    patch: tuple[int, bytes] = (0, b"")
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[str | mmap.mmap]:
+        """What decoders are given: the file, or what of it is sound with its length put right."""
+        if self.end is None:
+            yield str(path)
+            return
+        at, patch = self.patch
+        with (
+            path.open("rb") as file,
+            _View(file.fileno(), self.end, access=mmap.ACCESS_COPY) as view,
+        ):
+            view[at : at + len(patch)] = patch
+            yield view
+
+
+def framing(path: Path) -> Framing:
+    """Look at a file's framing.
+
+    Raises:
+        ClipError: the reason alone: empty, truncated, damaged, several files in one, or more sound
+            than its header promises.
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        if not size:
+            raise ClipError("the file is empty (0 bytes)")
+        magic = file.read(HEAD)
+        if reason := pointer(magic):
+            raise ClipError(reason)
+        container = _MP4 if magic[4:8] == b"ftyp" else CONTAINERS.get(magic[:4], _ANY)
+        notes = container.check(file, size)
+        data = container.find(file, size)
+        return Framing(container, notes) if data is None else _settled(container, data, file, size)
+
+
+def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Framing:
+    """Compare what is promised with what is there."""
+    found, inner = size - data.start, 0
+    if data.length > found and data.unsure:
+        return Framing(container, (UNTOLD,))
+    if data.length > found:
+        reason = f"is truncated: {data.length} bytes promised, {max(0, found)} found"
+        if data.length > found + _HEADER_COUNTED or found < 0:
+            raise ClipError(reason)
+        return Framing(container, (), reason, size, data.patch(found))
+    left = found - data.length
+    if data.chunks is not None:
+        left = data.chunks.unaccounted(file, data.start + data.length, size)
+        inner = data.chunks.inner
+    if not left:
+        return Framing(container)
+    if data.length <= inner and found < _UNKNOWN_LENGTH:
+        return Framing(container, (NO_LENGTH,), "", size, data.patch(found))
+    file.seek(size - left)
+    behind = file.read(_MOST_PADDING)
+    foreign = left > LEFT_BEHIND and (left > _MOST_PADDING or any(behind))
+    if foreign or behind[:4] in CONTAINERS:
+        raise ClipError(
+            f"holds more than its header promises: {data.length} bytes of sound, and {left} "
+            "behind them that belong to nothing; write its header anew, or cut them off"
+        )
+    return Framing(container, end=size - left)
