@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -14,16 +16,37 @@ from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.run import run
-from bench.commands.shell import at_home, fail, open_streams
+from bench.commands.shell import at_home, debug, fail, open_streams
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
-    help="Which speech backbone, which pooling, which classifier head, and at what cost?",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"voxgrid {version('voxgrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def voxgrid(
+    debugging: Annotated[
+        bool,
+        typer.Option("--debug", "-v", help="Say more of what is done; show whole tracebacks."),
+    ] = False,
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Which speech backbone, which pooling, which classifier head, and at what cost?"""
+    debug(debugging)
+
+
 app.command()(run)
 app.command()(plan)
 app.command(name="list")(list_)
@@ -41,11 +64,12 @@ def main() -> None:
     open_streams()
     arguments = map(at_home, sys.argv[1:])
     try:
-        app(list(arguments))
+        # under one name, whichever way it is started: shells complete that
+        app(list(arguments), prog_name="voxgrid")
     except (UserError, DataUnavailable, BackboneError) as error:
-        fail(str(error), 2)
+        fail(str(error), 2, error)
     except VoxgridError as error:
-        fail(str(error), 1)
+        fail(str(error), 1, error)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ class StorageError(VoxgridError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return 'did you mean X?' where a known name is close, else the list of known names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    spelt = {each.casefold(): each for each in sorted(known)}
+    close = difflib.get_close_matches(name.casefold(), spelt, n=1, cutoff=0.5)
+    return f"did you mean '{spelt[close[0]]}'?" if close else f"known: {', '.join(spelt.values())}"
 
 
 def place(error: BaseException, *origins: str, ours: bool = True) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.errors import UserError
+
 _PACKAGES = (
     "voxgrid",
     # encoders
@@ -69,6 +71,26 @@ def usable_cores() -> int:
         if allowed != "max":
             cores = min(cores, max(1, round(int(allowed) / int(period))))
     return cores
+
+
+def require(device: str) -> None:
+    """Make sure that a device is on this machine, as far as torch can tell; `cpu` always is.
+
+    Raises:
+        UserError: it is not; says which of its kind are.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return
+    import torch
+
+    there = getattr(torch, kind).device_count()
+    if int(number or 0) >= there:
+        known = f"only {kind}:0 to {kind}:{there - 1}" if there else "none of this kind"
+        raise UserError(
+            f"device '{device}' is not on this machine, where torch finds {known}: choose another "
+            "with --device, or cpu"
+        )
 
 
 def hardware(device: str = "cpu") -> str:

@@ -19,6 +19,20 @@ def data_root() -> Path | None:
     return expanded(value) if value else None
 
 
+def missing_folder(variable: str) -> str | None:
+    """Return a sentence where a variable, such as `VOXGRID_DATA`, names a folder that is not there.
+
+    A typo in one must not read as if the data were nowhere.
+    """
+    value = os.environ.get(variable, "")
+    if not value or expanded(value).is_dir():
+        return None
+    return (
+        f"{variable} names the folder {value}, which does not exist: correct it, make the folder, "
+        "or unset it"
+    )
+
+
 def cache_dir() -> Path:
     """Return `VOXGRID_CACHE`, or the user's cache folder for voxgrid (not created here)."""
     value = os.environ.get("VOXGRID_CACHE", "")

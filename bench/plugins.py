@@ -14,8 +14,10 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import logging
 import pkgutil
 import re
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from heads.base import Reads
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 # Records, caches and weights are kept in files of a plugin's name.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -193,6 +197,7 @@ class Registry(Generic[T]):
             self._leave_out(name, reason, broken)
 
     def _leave_out(self, key: str, reason: str, broken: dict[str, str]) -> None:
+        _log.debug("%s plugin '%s' left out:", self.kind, key, exc_info=sys.exception())
         # two entry points may have one name
         broken[key] = f"{broken[key]}; {reason}" if key in broken else reason
         warnings.warn(f"{self.kind} plugin '{key}' left out: {reason}", PluginWarning, stacklevel=2)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.shell import interruptible, known_control
+from bench.commands.shell import completion, interruptible, known_control
 from bench.errors import UserError, nearest
 from bench.plugins import BACKBONES, HEADS, PluginWarning, Registry
 from bench.tasks import TASKS
@@ -68,6 +68,9 @@ def check(
         typer.Argument(
             help="Backbones, heads or tasks; default: all registered backbones.",
             metavar="[NAME]...",
+            autocompletion=completion(
+                lambda: (name for registry in REGISTRIES.values() for name in registry.names())
+            ),
         ),
     ] = None,
     pretrained: Annotated[

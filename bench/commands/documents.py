@@ -127,6 +127,7 @@ class RunDocument(_Document):
     version: Literal[1] = 1
     notes: list[str]
     cells: dict[str, int]
+    unmet: str | None
     rankings: list[Ranking]
     leaderboard: str
     next: list[str]

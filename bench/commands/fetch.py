@@ -44,6 +44,7 @@ def ravdess(
 @fetch_app.command()
 @interruptible
 def youtube(
+    context: typer.Context,
     table: Annotated[
         Path | None,
         typer.Argument(
@@ -82,6 +83,7 @@ def youtube(
 
     folder = to if to is not None else task.folder(paths.data_root(), paths.cache_dir())
     if status:
+        _say_without_effect(context)
         _show(folder)
         return
     from bench.config.spec import parse_duration
@@ -124,6 +126,18 @@ def youtube(
     _show(folder)
     if done.unfinished:
         raise typer.Exit(1)
+
+
+def _say_without_effect(context: typer.Context) -> None:
+    """Say which of the options given are for fetching, where nothing is fetched."""
+    others = [
+        option.opts[0] if option.param_type_name == "option" else "the table"
+        for option in context.command.params
+        for source in [context.get_parameter_source(option.name or "")]
+        if source and source.name == "COMMANDLINE" and option.name not in ("status", "to")
+    ]
+    if others:
+        typer.echo(f"note: --status fetches nothing: no effect of {', '.join(others)}", err=True)
 
 
 def _check_numbers(**asked: tuple[float, float]) -> None:

@@ -12,9 +12,10 @@ import typer
 
 from backbones import weights
 from backbones.extras import missing_extra
-from bench import tasks
+from bench import paths, tasks
 from bench.commands import tables
 from bench.commands.check import broken_plugins
+from bench.commands.shell import completion
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.plugins import BACKBONES, HEADS
 
@@ -76,7 +77,10 @@ _ALONE: dict[str, list[_Table]] = {
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(help="tasks, protocols, backbones, poolings, heads or presets; or all."),
+        typer.Argument(
+            help="tasks, protocols, backbones, poolings, heads or presets; or all.",
+            autocompletion=completion(lambda: _TABLES),
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
 ) -> None:
@@ -151,7 +155,7 @@ def _task_state(entry: TaskEntry) -> tuple[str, str]:
     try:
         task = tasks.resolve(entry.name, allow_download=False)
     except DataUnavailable as error:
-        return "missing", str(error)
+        return "missing", paths.missing_folder("VOXGRID_DATA") or str(error)
     except UserError as error:
         return "broken", str(error)
     return "found", f"{len(task.clips)} clips"
@@ -163,6 +167,8 @@ def _backbone(name: str) -> Entry:
     entry["origin"] = BACKBONES.origin(name)
     lacking = missing_extra(info)
     state, detail = ("missing extra", lacking) if lacking else weights.availability(info)
+    if state == "missing":
+        detail = paths.missing_folder("VOXGRID_WEIGHTS") or detail
     return entry | {"state": state, "detail": detail}
 
 

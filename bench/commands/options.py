@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
+from bench.commands.shell import completion
+from bench.config.settings import Setting, choices, settings_of
 from bench.config.spec import RunSpec, load
 
 ConfigOption = Annotated[
@@ -22,67 +20,52 @@ ConfigOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output; see docs/json.md.")
 ]
-ResultsOption = Annotated[Path | None, typer.Option(help="Folder of the records.")]
-# What a switch is called where it is off, if that is not `no-` and its name.
-_OFF = {"download": "offline"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of a run as an option.
-
-    Its name on the command line is the key, in the singular where it may be repeated, after its
-    table where another table has the same key.
-    """
-
-    table: str | None  # of `grid.toml`, None at the top
-    key: str  # its name there
-    option: str  # with underscores
-    field: FieldInfo  # its type and description
-
-    @property
-    def parameter(self) -> inspect.Parameter:
-        """The parameter of a command that typer makes the option from; None is not given."""
-        dashed = self.option.replace("_", "-")
-        kind: Any = self.field.annotation
-        names = [f"--{dashed}"]
-        if kind is bool:
-            names = [f"--{dashed}/--{_OFF.get(self.key, f'no-{dashed}')}"]
-        elif get_origin(kind) is tuple:
-            kind = list[str]
-        elif kind not in (int, float, Path):
-            kind = str
-        option = typer.Option(*names, help=self.field.description)
-        return inspect.Parameter(
-            self.option,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, option],
-        )
 
 
 def settings() -> list[Setting]:
     """Every setting of a run, in the order of `RunSpec`."""
-    found = list(_fields())
-    keys = Counter(key for _, key, _ in found)
-    return [
-        Setting(table, key, _option(table if keys[key] > 1 else None, key, field), field)
-        for table, key, field in found
-    ]
+    return settings_of(RunSpec)
 
 
-def _option(table: str | None, key: str, field: FieldInfo) -> str:
-    name = key.removesuffix("s") if get_origin(field.annotation) is tuple else key
-    return f"{table}_{name}" if table else name
+def parameter(setting: Setting) -> inspect.Parameter:
+    """The parameter of a command that typer makes a setting's option from; None is not given."""
+    kind: Any = setting.field.annotation
+    if get_origin(kind) is tuple:
+        kind = list[str]
+    elif kind not in (bool, int, float, Path):
+        kind = str
+    option = typer.Option(
+        "/".join(setting.flags),
+        help=setting.field.description,
+        autocompletion=completion(lambda: _values(setting)) if kind in (str, list[str]) else None,
+    )
+    return inspect.Parameter(
+        setting.option,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
 
 
-def _fields() -> Iterator[tuple[str | None, str, FieldInfo]]:
-    for name, field in RunSpec.model_fields.items():
-        table = field.annotation
-        if isinstance(table, type) and issubclass(table, BaseModel):
-            yield from ((name, key, own) for key, own in table.model_fields.items())
-        else:
-            yield None, name, field
+def _values(setting: Setting) -> Iterable[str]:
+    """What a setting may be, as far as that can be listed; never imports torch."""
+    # imported here, for only a shell that completes a word waits for them
+    from bench import tasks
+    from bench.config.presets import all_presets
+    from bench.features.pooling import POOLINGS
+    from bench.plugins import BACKBONES, HEADS
+    from bench.protocols.table import PROTOCOLS
+
+    listed: dict[str, Callable[[], Iterable[str]]] = {
+        "tasks": tasks.names,
+        "protocols": lambda: PROTOCOLS,
+        "backbones": BACKBONES.names,
+        "poolings": lambda: POOLINGS,
+        "heads": HEADS.names,
+        "preset": all_presets,
+        "device": lambda: ("cpu", "cuda"),
+    }
+    return listed.get(setting.key, lambda: choices(setting.field.annotation))()
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +96,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     own = inspect.Parameter(
         "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption
     )
-    listed = {setting.option: setting.parameter for setting in settings()}
+    listed = {setting.option: parameter(setting) for setting in settings()}
     parameters = [*{**listed, **more, "config": own}.values()]
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -46,11 +46,14 @@ def run(spec: RunSpec, *, config: Path | None, as_json: JsonOption = False) -> N
         cells = {c.cell for row in plan.rows() for c in row.cells if not isinstance(c, Skipped)}
         own = rankings(r for r in records.read_all(spec.results) if r.cell in cells)
     progress.say(f"{summary}; see {made.path}")
+    if summary.unmet:
+        progress.say(summary.unmet)
     more = list(_next(spec, config))
     if as_json:
         document = RunDocument(
             notes=list(plan.notes),
-            cells=asdict(summary),
+            cells={state: count for state, count in asdict(summary).items() if state != "unmet"},
+            unmet=summary.unmet,
             rankings=own,
             leaderboard=str(made.path),
             next=[command for command, _ in more],
@@ -58,7 +61,7 @@ def run(spec: RunSpec, *, config: Path | None, as_json: JsonOption = False) -> N
         typer.echo(str(document))
     else:
         _show(own, more)
-    if summary.failed:
+    if summary.failed or summary.unmet:
         raise typer.Exit(1)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import functools
 import io
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
@@ -16,6 +17,9 @@ from bench.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from bench.progress import Reporter
+
+# The parent of what every module of voxgrid's harness says for `--debug`.
+_log = logging.getLogger("bench")
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -97,6 +101,11 @@ def interruptible(command: Command) -> Command:
     return cast(Command, wrapped)
 
 
+def completion(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for a word begun."""
+    return lambda incomplete: [value for value in values() if value.startswith(incomplete)]
+
+
 def known_control(value: str | None) -> Literal["random-init"] | None:
     """What `--control` says; a `UserError` where it is nothing that voxgrid knows."""
     if value is None or value == "random-init":
@@ -104,7 +113,21 @@ def known_control(value: str | None) -> Literal["random-init"] | None:
     raise UserError(f"--control knows only 'random-init', not '{value}'")
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """End the command with a sentence on standard error."""
+class _StandardError(logging.Handler):
+    """Whatever is standard error when something is said: progress bars take its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(self.format(record), err=True)
+
+
+def debug(asked: bool) -> None:
+    """Say all that is done on standard error, with whole tracebacks; or say no such thing."""
+    _log.handlers = [_StandardError()] if asked else []
+    _log.setLevel(logging.DEBUG if asked else logging.NOTSET)
+
+
+def fail(message: str, code: int, error: BaseException | None = None) -> NoReturn:
+    """End the command with a sentence on standard error; under `--debug` the whole of the error."""
+    _log.debug("the whole of the error:", exc_info=error)
     typer.echo(f"voxgrid: {message}", err=True)
     sys.exit(code)

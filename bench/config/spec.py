@@ -5,31 +5,57 @@ It is made from `grid.toml`, a preset and the command line, in this order, and v
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from bench.config import presets
 from bench.config.grid import Control
-from bench.errors import UserError, nearest
+from bench.config.settings import OF_ONE_RUN, Layer, explain, flatten, settings_of
+from bench.errors import UserError
 from bench.paths import expanded
 
 FILE_NAME = "grid.toml"
-_DURATION = re.compile(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?\s*", re.I)
-
-# Fields that belong to one run, and so are no keys of the file.
-_OF_ONE_RUN = ("control", "preset", "replace")
-
-# Settings by name, table by table, as TOML holds them.
-Layer = Mapping[str, Any]
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(
+    rf"\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
+    re.IGNORECASE | re.ASCII,
+)
+_YEAR = 366 * 24 * 3600.0
+_DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
+_log = logging.getLogger(__name__)
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Names once each, also where commas join them; numbers and switches are not guessed."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if get_origin(kind) is tuple and isinstance(value, list | tuple):
+            if not all(isinstance(each, str) for each in value):
+                return value  # which is refused
+            return tuple(dict.fromkeys(name for each in value for name in _apart(each)))
+        kinds: dict[Any, type | tuple[type, ...]] = {bool: bool, int: int, float: (int, float)}
+        right = isinstance(value, kinds.get(kind, object))
+        if not right or (kind in (int, float) and isinstance(value, bool)):
+            raise PydanticCustomError("kind", "another kind of value")
+        return value
 
 
 class SampleSettings(_Settings):
@@ -66,9 +92,13 @@ class FineTuneSettings(_Settings):
 class RunSpec(_Settings):
     """What to run, and how.
 
-    Every field but `control`, `preset` and `replace` is a key of `grid.toml`, and every one an
-    option of `voxgrid run` and `voxgrid plan`, whose help its description is. An empty list stands
-    for everything there is (of the task, for protocols).
+    Every field but `control`, `preset`, `replace` and `named` is a key of `grid.toml`, and every
+    one but `named` an option of `voxgrid run` and `voxgrid plan`, whose help its description is. An
+    empty list stands for everything there is (of the task, for protocols).
+
+    Attributes:
+        named: settings that somebody asked for by an option, as in `fine_tune.trials`. What is
+            named runs, or nothing does.
     """
 
     tasks: Annotated[tuple[str, ...], Field(description="Task; repeatable.")] = (
@@ -94,9 +124,12 @@ class RunSpec(_Settings):
     trials: Annotated[
         int, Field(ge=1, description="Optuna trials per cell and fold, in total, on every task.")
     ] = 10
-    seed: Annotated[int, Field(ge=0, description="Seed of sampling and fitting.")] = 0
+    # what numpy and torch take
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of sampling and fitting.")] = 0
     jobs: Annotated[int, Field(ge=0, description="Worker processes; 0: one per core.")] = 0
-    budget: Annotated[str | None, Field(description="Stop after this long, e.g. 30m.")] = None
+    budget: Annotated[
+        str | None, Field(description="Stop after this long, e.g. 30m.", examples=["30m"])
+    ] = None
     device: Annotated[str, Field(description="Where backbones run: cpu, cuda, cuda:1 …")] = "cpu"
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
@@ -128,10 +161,10 @@ class RunSpec(_Settings):
             description="Reproduce a published system; --backbone or --task swap another one in."
         ),
     ] = None
-
     replace: Annotated[
         bool, Field(description="Replace finished records that were made with other settings.")
     ] = False
+    named: tuple[str, ...] = ()
 
     @property
     def accelerator(self) -> bool:
@@ -155,6 +188,15 @@ class RunSpec(_Settings):
             parse_duration(value)
         return value
 
+    @field_validator("device")
+    @classmethod
+    def _device_is_one_of_torch(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError(
+                f"there is no device '{value}'; write cpu, cuda, or cuda:1 for the second"
+            )
+        return value
+
     def altered(self, **settings: object) -> RunSpec:
         """The same run but for some settings, validated like every other.
 
@@ -164,19 +206,25 @@ class RunSpec(_Settings):
         return RunSpec.model_validate({**dict(self), **settings})
 
 
+def _apart(name: str) -> list[str]:
+    """Names that commas join; an address keeps its own."""
+    return [name] if ":" in name else [each.strip() for each in name.split(",")]
+
+
 def parse_duration(text: str) -> float:
-    """Seconds in a duration such as `30m`, `1h30m`, `90s` or `45` (minutes need their m).
+    """Seconds in a duration such as `30m`, `1.5h`, `1h30m`, `90s` or `45` (minutes need their m).
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not one, or it is longer than a year.
     """
-    if text.strip().isdigit():
-        return float(text)
-    match = _DURATION.fullmatch(text)
+    match = _DURATION.fullmatch(f"{text}s" if text.strip().isdecimal() else text)
     if match is None or not any(match.groups()):
-        raise ValueError(f"'{text}' is no duration; write for example 30m, 1h30m or 90s")
-    hours, minutes, seconds = (int(group or 0) for group in match.groups())
-    return hours * 3600.0 + minutes * 60.0 + seconds
+        raise ValueError(f"'{text}' is no duration; write for example 30m, 1h30m, 1.5h or 90s")
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total > _YEAR:
+        raise ValueError(f"'{text}' is longer than a year; leave it out for no limit")
+    return total
 
 
 def load(path: Path | None, given: Layer | None = None) -> RunSpec:
@@ -190,34 +238,53 @@ def load(path: Path | None, given: Layer | None = None) -> RunSpec:
         UserError: the file is missing, is no TOML, or has an unknown key or a bad value; or the
             preset is unknown or does not allow what was given.
     """
-    source, layers = path or Path(FILE_NAME), [_read(path)]
-    given = given or {}
+    source = path or Path(FILE_NAME)
+    text = _text(path)
+    layers, given = [_parsed(text, source)], given or {}
+    named = set(flatten(given))
     if given.get("preset") is not None:
         layers.append(presets.settings_of(presets.find(given["preset"]), given))
+        named |= {"tasks", "backbones", "poolings", "heads"}
     layers.append(_implied(given))
     layers.append(given)
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merged(merged, layer)
     try:
-        return RunSpec.model_validate(merged)
+        spec = RunSpec.model_validate({**merged, "named": sorted(named)})
     except ValidationError as error:
-        raise UserError(_explain(error, source)) from error
+        raise UserError(explain(error, settings_of(RunSpec), given, source, text)) from error
+    _log.debug("the run, from %s and the command line: %s", source, spec.model_dump_json())
+    return spec
 
 
-def _read(path: Path | None) -> Layer:
+def _text(path: Path | None) -> str:
     source = path or Path(FILE_NAME)
-    if not source.is_file():
-        if path is not None:
-            raise UserError(f"there is no configuration file {path}; check --config")
-        return {}
+    if path is None and not source.exists():
+        return ""
     try:
-        found = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return source.read_text(encoding="utf-8-sig")  # some editors put a mark before all text
+    except FileNotFoundError as error:
+        raise UserError(f"there is no configuration file {source}; check --config") from error
+    except OSError as error:
+        raise UserError(
+            f"the configuration file {source} cannot be read ({error.strerror}); check --config"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{source} is no text in UTF-8 (its byte {error.start + 1} cannot be); save it as that"
+        ) from error
+
+
+def _parsed(text: str, source: Path) -> Layer:
+    try:
+        found = tomllib.loads(text)
+    # a number of thousands of digits is a ValueError of its own, a thousand brackets the other
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{source} is no valid TOML: {error}") from error
-    for key in _OF_ONE_RUN:
+    for key, advice in OF_ONE_RUN.items():
         if key in found:
-            raise UserError(f"{source} has an unknown key '{key}'; give it as --{key}")
+            raise UserError(f"{source} has an unknown key '{key}'; {advice}")
     return found
 
 
@@ -246,20 +313,3 @@ def _merged(below: Layer, above: Layer) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError, source: Path) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        tables: dict[object, type[BaseModel]] = {
-            "sample": SampleSettings,
-            "fine_tune": FineTuneSettings,
-        }
-        known = [
-            name
-            for name in tables.get(first["loc"][0], RunSpec).model_fields
-            if name not in _OF_ONE_RUN
-        ]
-        return f"{source} has an unknown key '{key}'; {nearest(str(first['loc'][-1]), known)}"
-    return f"{source} or the command line: '{key}' is not usable: {first['msg']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -43,6 +44,8 @@ from heads import Reads
 
 # Raise it when what trials store changes: older studies then begin anew instead of being misread.
 STUDY_VERSION = 3
+
+_log = logging.getLogger(__name__)
 
 
 def plan_task(
@@ -103,10 +106,12 @@ def _cells(
     if spec.control and not backbone.info.needs_weights:
         return []  # a control stands in for weights; a backbone without any has no control
     task, name = folded.task.name, backbone.info.name
+    tuned = spec.fine_tune.poolings
+    every = dict.fromkeys((*spec.poolings, *tuned))
     return [
         Cell(task, protocol, name, pooling, head, spec.control, spec.preset)
-        for protocol, pooling, head in product(folded.protocols, spec.poolings, spec.heads)
-        if pairs.reads(pooling, head) != "backbone" or pooling in spec.fine_tune.poolings
+        for protocol, pooling, head in product(folded.protocols, every, spec.heads)
+        if pooling in (tuned if pairs.reads(pooling, head) == "backbone" else spec.poolings)
     ]
 
 
@@ -125,7 +130,8 @@ def _resolve(
         )
     sample = folded.task.sample
     pretrained = spec.control is None and not sample
-    if download and pretrained and backbone_weights.availability(info)[0] == "missing":
+    fetched = download and pretrained and not paths.offline()
+    if fetched and backbone_weights.availability(info)[0] == "missing":
         size = info.parameters * 4 / 1e9
         reporter.say(
             f"{name}: no weights on this machine; trying {info.weights_id} ({size:.1f} GB)"
@@ -144,6 +150,8 @@ def _resolve(
         root=paths.cache_dir() / "features",
         batch=spec.batch,
     )
+    _log.debug("%s: %s weights, %s", name, weights.kind, weights.path or "no file of them")
+    _log.debug("%s: features in %s, as %s", name, extraction.root, extraction.settings.key)
     kept = frames.kept(info, weights, folded.seconds, spec.frames_gb)
     return ReadyBackbone(info, extraction, kept)
 

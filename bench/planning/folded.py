@@ -25,8 +25,8 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
 
     Args:
         task: as resolved.
-        spec: names the protocols wanted. A sample task runs all of its own where it has none of
-            them: it stands in for a task that has.
+        spec: says which protocols. A task with none of them, which stands in for one that has,
+            runs all of its own.
         reporter: told of the progress.
 
     Raises:

@@ -26,7 +26,7 @@ def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float)
     """
     layers = info.layers_of(weights.size)
     per_layer = frames_bytes(info, seconds, 1) if weights.size == "full" else 0
-    count = min(layers, int(gigabytes * _GIGABYTE / per_layer)) if per_layer else layers
+    count = int(min(layers, gigabytes * _GIGABYTE / per_layer)) if per_layer else layers
     return tuple(int((i + 0.5) * layers / count) for i in range(count))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from backbones import BackboneError
-from bench import tasks
+from bench import machine, paths, tasks
 from bench.clips import Task
 from bench.config.spec import RunSpec
 from bench.errors import DataUnavailable, UserError
 from bench.features.pooling import POOLINGS, get_pooling
+from bench.planning import named
 from bench.planning.cells import plan_task
 from bench.planning.folded import fold_task
 from bench.planning.plan import FoldedTask, Plan, TaskPlan
@@ -16,12 +20,15 @@ from bench.progress import Reporter
 from bench.protocols import table as protocols
 from bench.records import store as records
 from bench.tasks import checks
+from bench.tasks.entry import Entry
 from bench.tuning.storage import JournalStudies
 
 # Below the results folder.
 STUDIES = ".studies"
 # How many clips that are left out are named.
 _FIRST_LEFT_OUT = 3
+
+_log = logging.getLogger(__name__)
 
 
 def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
@@ -32,24 +39,28 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
 
     Raises:
         UserError: a name is unknown (the message offers the nearest), no task can be folded as
-            asked, the run is strict and a clip is left out, or the results folder holds records of
-            a newer schema.
+            asked, something that was named by an option cannot run, the device is not there,
+            `VOXGRID_DATA` or `VOXGRID_WEIGHTS` names no folder, the run is strict and a clip is
+            left out, or the results folder holds records of a newer schema.
     """
+    machine.require(spec.device)
     records.Folder.read(spec.results)  # refuses what is newer, before anything else
     spec = _filled(spec, download)
+    named.refuse_roots(spec)
     studies = JournalStudies(spec.results / STUDIES)
     notes: list[str] = []
     plans: list[TaskPlan] = []
     left_out: list[UserError] = []
     for name in spec.tasks:
         try:
-            _refuse_other_protocols(name, spec)
+            _refuse_other_protocols(tasks.find(name), spec)
             task = _resolve_task(name, download, spec, reporter, notes)
             if any(plan.folded.task.name == task.name for plan in plans):
                 continue
             folded = fold_task(task, spec, reporter)
+            _log.debug("%s: %d clips, first %s", name, len(folded.clips), folded.clips[0].clip.path)
         except UserError as error:
-            if spec.strict:
+            if spec.strict or "tasks" in spec.named:
                 raise
             left_out.append(error)  # the other tasks are run all the same
             continue
@@ -69,7 +80,11 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
         for protocol in spec.protocols
         if protocol not in had
     )
-    return Plan(spec, tuple(plans), tuple(notes))
+    made = Plan(spec, tuple(plans), tuple(notes))
+    may_download = spec.download and not (download or paths.offline())
+    if (why := named.unmet(spec, tuple(made.rows()), may_download=may_download)) is not None:
+        raise UserError(why)
+    return replace(made, notes=(*notes, *named.without_effect(made)))
 
 
 def _filled(spec: RunSpec, download: bool) -> RunSpec:
@@ -120,12 +135,15 @@ def _left_out(folded: FoldedTask, spec: RunSpec) -> str:
     return f"{count}: {'; '.join(told[:_FIRST_LEFT_OUT])}{more if rest > 0 else ''}"
 
 
-def _refuse_other_protocols(name: str, spec: RunSpec) -> None:
-    """Raise where a task has none of the protocols asked for, unless it is a sample task."""
-    entry = tasks.find(name)
-    if spec.protocols and entry.twin and not set(spec.protocols) & set(entry.protocols):
+def _refuse_other_protocols(entry: Entry, spec: RunSpec) -> None:
+    """Raise where a task has none of the protocols asked for.
+
+    A sample task stands in for one that has, so only what an option names is asked of it.
+    """
+    asked = spec.protocols if "protocols" in spec.named or not entry.sample else ()
+    if asked and not set(asked) & set(entry.protocols):
         raise UserError(
-            f"task '{name}' has no protocol {', '.join(spec.protocols)}; "
+            f"task '{entry.name}' has no protocol {', '.join(asked)}; "
             f"it has: {', '.join(entry.protocols)}"
         )
 
@@ -133,25 +151,40 @@ def _refuse_other_protocols(name: str, spec: RunSpec) -> None:
 def _resolve_task(
     name: str, download: bool, spec: RunSpec, reporter: Reporter, notes: list[str]
 ) -> Task:
-    """The task's clips, downloaded if need be and allowed, or its sample twin."""
+    """The task's clips, downloaded if need be and allowed, or its sample twin if it was not named.
+
+    Raises:
+        UserError: it was named and there are no clips; or the twin lacks the protocols named.
+        DataUnavailable: there are no clips, and it has no twin.
+    """
     entry = tasks.find(name)
     try:
         return checks.resolve(name, allow_download=False)
     except DataUnavailable as error:
         missing = error
+    may_download = spec.download and not paths.offline()
     if download and entry.download:
-        reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
+        if may_download:
+            reporter.say(f"{name}: no clips on this machine; trying to get {entry.download}")
         try:
             return checks.resolve(name, allow_download=True)
         except DataUnavailable as error:
             missing = error
-    elif spec.download and entry.download:
+    elif may_download and entry.download and "tasks" not in spec.named:
         notes.append(
             f"`voxgrid run` first tries to get {entry.download}; where that succeeds, it runs "
             f"{name} and this plan does not hold."
         )
     if entry.twin is None:
         raise missing
+    if "tasks" in spec.named:
+        fetched = may_download and not download and entry.download
+        own = f"; `voxgrid run` first tries to get {entry.download}" if fetched else ""
+        raise UserError(
+            f"{str(missing).rstrip('.')}{own}; to see on generated clips that everything works, "
+            f"ask for --task {entry.twin}"
+        )
+    _refuse_other_protocols(tasks.find(entry.twin), spec)
     notes.append(
         f"{str(missing).rstrip('.')}. Until then the generated sample task '{entry.twin}' runs in "
         "its place: it shows that everything works and says nothing about any backbone."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -14,7 +15,7 @@ from bench.executors.local import LocalExecutor
 from bench.features.extract import AudioDone, ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
-from bench.planning import estimate, starts
+from bench.planning import estimate, named, starts
 from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
@@ -34,6 +35,8 @@ from bench.run.pace import Pace
 from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
 from bench.tuning.search import BudgetSpent
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class Summary:
@@ -44,6 +47,7 @@ class Summary:
     skipped: int = 0
     failed: int = 0
     unfinished: int = 0
+    unmet: str | None = None  # what an option names and, as it turned out, could not run
 
     def __str__(self) -> str:
         return (
@@ -77,16 +81,21 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
     run = _Run(plan, reporter, executor, plan.spec.jobs or usable_cores())
     run.expect()
+    ended = []
     with reporter.whole(run.standing):
-        for row in plan.rows():
+        for planned in plan.rows():
+            row = planned
             for cell in row.cells:
                 run.note(row, cell)
             if isinstance(row.backbone, ReadyBackbone) and row.ready:
                 extracted = run.extract(row, row.backbone)
                 if extracted is not None:
                     features = row.backbone.extraction.features()
-                    run.tune(run.without_unusable(row), features, cache_hit=not extracted)
-                run.over(row)
+                    row = run.without_unusable(row)
+                    run.tune(row, features, cache_hit=not extracted)
+            run.over(planned)
+            ended.append(row)
+    run.summary.unmet = named.unmet(plan.spec, ended, may_download=False)
     return run.summary
 
 
@@ -274,6 +283,7 @@ class _Run:
 
     def _fail(self, row: BackbonePlan, cell: Ready, error: Exception) -> None:
         self.summary.failed += 1
+        _log.debug("%s failed:", cell.cell, exc_info=error)
         self._store(compose.failed_record(cell, row, self.plan.spec, error))
 
     def _store(self, record: Record) -> None:

@@ -140,8 +140,7 @@ def test_the_grid_runs_on_what_came(
 ) -> None:
     results = root / "results"
     voxgrid(
-        root, "run", "--task", "youtube", "--protocol", "channel-5fold",
-        "--protocol", "random-75-25", "--protocol", "balanced-109",
+        root, "run", "--task", "youtube",
         "--backbone", "quartznet", "--pooling", "mean", "--pooling", "mean_std",
         "--head", "logistic_regression", "--trials", "3", "--results", str(results), *weights(),
     )  # fmt: skip

@@ -81,6 +81,7 @@ def test_the_command_fetches_shows_and_needs_no_table_the_second_time(
     assert "0 videos fetched" in text
     code, text = said(*command, "--status")
     assert code == 0
+    assert "note: --status fetches nothing: no effect of --seconds, --interval" in text
     assert "ok" in text
 
 

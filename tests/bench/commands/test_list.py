@@ -25,6 +25,8 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No data, no weights, an empty cache, 80 columns."""
     for name in ("VOXGRID_DATA", "VOXGRID_WEIGHTS", "VOXGRID_CACHE", "HF_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in ("voxgrid_data", "voxgrid_weights"):
+        (tmp_path / name).mkdir()
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path
@@ -131,11 +133,22 @@ def test_a_bare_machine_says_what_is_missing_and_how_to_get_it_and_writes_nothin
     assert whisper["state"] == "missing"
     assert "hf download openai/whisper-base" in whisper["detail"]
     assert by_name(found["backbones"])["logmel"]["state"] == "not needed"
-    assert list(bare_machine.iterdir()) == []
+    assert {path.name for path in bare_machine.rglob("*")} == {"voxgrid_data", "voxgrid_weights"}
+
+
+def test_a_folder_that_does_not_exist_is_called_so_and_not_a_lack_of_data(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("DATA", "WEIGHTS"):
+        monkeypatch.setenv(f"VOXGRID_{kind}", str(bare_machine / "typo"))
+    found = inventory.collect()
+    for entry in (by_name(found["tasks"])["ravdess"], by_name(found["backbones"])["xlsr"]):
+        assert entry["state"] == "missing"
+        assert f"names the folder {bare_machine / 'typo'}, which does not exist" in entry["detail"]
 
 
 def test_a_data_folder_without_clips_is_broken_and_not_missing(bare_machine: Path) -> None:
-    (bare_machine / "voxgrid_data" / "ravdess").mkdir(parents=True)
+    (bare_machine / "voxgrid_data" / "ravdess").mkdir()
     ravdess = by_name(inventory.collect()["tasks"])["ravdess"]
     assert ravdess["state"] == "broken"
     assert "holds no RAVDESS clip" in ravdess["detail"]

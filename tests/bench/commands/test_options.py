@@ -26,6 +26,8 @@ def keys() -> list[tuple[str | None, str, str | None]]:
     """Table, key and description of every setting."""
     found: list[tuple[str | None, str, str | None]] = []
     for key, field in RunSpec.model_fields.items():
+        if key == "named":  # what the options were, and none itself
+            continue
         table = field.annotation
         if isinstance(table, type) and issubclass(table, BaseModel):
             found += [(key, own, one.description) for own, one in table.model_fields.items()]
@@ -110,6 +112,7 @@ def test_what_is_not_given_is_left_to_the_file(tmp_path: Path) -> None:
     assert given(nothing()) == {}
     assert given(nothing(task=[])) == {}
     assert asked(folder=tmp_path)[0] == RunSpec()
+    assert asked("--seed", "0", folder=tmp_path)[0] == RunSpec(named=("seed",))
 
 
 def test_what_is_given_stands_in_its_table_under_its_key() -> None:

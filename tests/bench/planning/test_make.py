@@ -34,6 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VOXGRID_CACHE", str(cache))
+    (tmp_path / "data").mkdir()
     monkeypatch.setenv("VOXGRID_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("VOXGRID_OFFLINE", "1")
     return tmp_path / "data"

@@ -87,7 +87,7 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     protocol = ("--protocol", "random-80-20")
     grid = [*TASK, *protocol, "--backbone", "counting", "--trials", "2"]
     heads = ("logistic_regression", "gradient_boosting", "mlp", "fine_tune")
-    grid += [f"--head={head}" for head in heads]
+    (tmp_path / "grid.toml").write_text(f"heads = {json.dumps(heads)}\n")
     poolings = ("mean", "max", "mean_std", "attention", "attentive_stats")
     all_poolings = [f"--pooling={pooling}" for pooling in poolings]
     first = voxgrid("run", *grid, *all_poolings, **counting_plugin)
@@ -122,6 +122,18 @@ def test_each_clip_passes_once_for_the_whole_grid_and_a_rerun_changes_no_byte(
     added = [r for r in records.read_all(tmp_path / "results") if r.pooling == "mean_max"]
     assert [r.provenance.cache_hit for r in added] == [True, True]
     assert {r.provenance.cache_hit for r in ok} == {False}
+
+
+def test_what_is_named_and_fails_on_the_way_ends_with_1_and_debug_shows_where(
+    voxgrid: Voxgrid, counting_plugin: dict[str, str], tmp_path: Path
+) -> None:
+    nowhere = counting_plugin | {"COUNT_FILE": str(tmp_path)}  # a folder: the plugin cannot open it
+    cell = (*TASK, "--backbone=counting", "--pooling=mean", "--head=logistic_regression")
+    for debug in ((), ("--debug",)):
+        done = voxgrid(*debug, "run", *cell, **nowhere)
+        assert done.returncode == 1
+        assert "extract counting: failed: IsADirectoryError: [Errno 21]" in done.stderr
+        assert ('counting.py", line 23, in encode' in done.stderr) == bool(debug)
 
 
 def test_scores_can_be_recomputed_from_the_stored_predictions(
@@ -281,7 +293,7 @@ def test_without_data_the_sample_tasks_run_and_say_so(voxgrid: Voxgrid, tmp_path
         "run", "--backbone", "logmel", "--head", "logistic_regression", "--pooling", "mean"
     )
     assert done.returncode == 0, done.stderr
-    assert "Zenodo" in done.stderr
+    assert "zenodo.org" in done.stderr
     assert "voxgrid fetch youtube" in done.stderr
     assert done.stderr.count("says nothing about any backbone") == 2
     found = list(records.read_all(tmp_path / "results"))
@@ -300,11 +312,9 @@ def test_the_record_of_a_skip_says_how_to_get_the_weights(
 ) -> None:
     data = tmp_path / "data"
     ravdess_like(data / "ravdess", session_cache)
-    done = voxgrid(
-        "run", "--task", "ravdess", "--backbone", "wav2vec2", "--backbone", "logmel",
-        "--pooling", "mean", "--head", "logistic_regression", "--trials", "2",
-        VOXGRID_DATA=str(data),
-    )  # fmt: skip
+    (tmp_path / "grid.toml").write_text("backbones = ['wav2vec2', 'logmel']\n")
+    asked = ("--task", "ravdess", "--pooling", "mean", "--head", "logistic_regression")
+    done = voxgrid("run", *asked, "--trials", "2", VOXGRID_DATA=str(data))
     assert done.returncode == 0, done.stderr
     by_backbone = {}
     for path in sorted((tmp_path / "results" / "ravdess" / "speaker-6fold").glob("*.json")):
@@ -477,7 +487,8 @@ def test_results_outlive_the_weights_they_were_made_with(
     assert first.returncode == 0, first.stderr
     before = _digests(tmp_path / "results")
     second = voxgrid(*cell, VOXGRID_DATA=str(tmp_path / "data"))
-    assert "1 skipped" in second.stderr
+    assert second.returncode == 2
+    assert "backbone 'speech2text' cannot run: weights of" in second.stderr
     assert _digests(tmp_path / "results") == before
     (record,) = records.read_all(tmp_path / "results")
     assert record.status == "ok"

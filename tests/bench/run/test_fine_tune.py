@@ -62,8 +62,10 @@ def test_learnt_pooling_trains_with_the_mlp_and_is_skipped_with_other_heads(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
     poolings = ("--pooling", "attention", "--pooling", "attentive_stats")
-    heads = [f"--head={name}" for name in ("mlp", "logistic_regression", "gradient_boosting")]
-    done = voxgrid("run", *TASK, "--backbone", "whisper-base", *poolings, *heads)
+    # heads that no option names: those that do not fit are rows
+    heads = ["mlp", "logistic_regression", "gradient_boosting"]
+    (tmp_path / "grid.toml").write_text(f"heads = {heads}\n")
+    done = voxgrid("run", *TASK, "--backbone", "whisper-base", *poolings)
     assert done.returncode == 0, done.stderr
     for record in _records(tmp_path):
         if record.head == "mlp":
@@ -207,16 +209,17 @@ def test_a_preset_runs_untuned_under_its_own_name(
         assert {len(fold.curve) for r in found for fold in r.folds} == {preset.params["epochs"]}
 
 
-def test_a_preset_whose_weights_are_missing_is_a_row_that_says_how_to_get_them(
+def test_a_preset_whose_weights_are_missing_is_a_mistake_that_says_how_to_get_them(
     voxgrid: Voxgrid, session_cache: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     ravdess_like(data / "ravdess", session_cache)
     done = voxgrid("run", "--preset", "w2v2-gb-ravdess", VOXGRID_DATA=str(data))
-    assert done.returncode == 0, done.stderr
-    found = _records(tmp_path)
-    assert {(r.status, r.preset) for r in found} == {("skipped", "w2v2-gb-ravdess")}
-    assert all("facebook/wav2vec2-base" in str(r.reason) for r in found)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "backbone 'wav2vec2' cannot run" in line
+    assert "hf download facebook/wav2vec2-base" in line
+    assert not _records(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,13 @@ class Picky(Backbone):
 
     def load(self, device="cpu", dtype="float32"):
         self.least = float(os.environ["LEAST"])
+        self.spared = float(os.environ.get("SPARED", "-1"))
 
     def encode(self, waves, lengths):
         hidden = waves.unfold(1, 160, 160).abs()
         energy = waves.square().sum(1) / lengths
-        hidden[energy < self.least] = torch.inf
+        spared = (energy - self.spared).abs() < 2e-4
+        hidden[(energy < self.least) & ~spared] = torch.inf
         return Frames.same_lengths([hidden], lengths // 160)
 """
 RUN = ("--task=sample-emotion", "--protocol=speaker-3fold", "--backbone=picky", "--pooling=mean")
@@ -95,3 +97,17 @@ def test_a_backbone_that_can_use_no_clip_blames_none_and_remembers_nothing(
     assert mended.returncode == 0, mended.stderr
     (record,) = records.read_all(tmp_path / "results")
     assert (record.status, record.clips, record.excluded) == ("ok", 120, [])
+
+
+def test_what_is_named_and_turns_out_not_to_run_ends_with_1(
+    voxgrid: Voxgrid, picky: dict[str, str], tmp_path: Path
+) -> None:
+    voxgrid("plan", *RUN, **picky, LEAST="0")
+    # hardly a clip can be used, though the noise before the first can
+    loud = sorted(energies(tmp_path / "cache").values())[-1]
+    picky |= {"LEAST": str(loud), "SPARED": "0.01"}
+    done = voxgrid("run", *RUN, "--head=logistic_regression", **picky)
+    assert done.returncode == 1
+    assert "protocol 'speaker-3fold' cannot run: too few clips are left" in done.stderr
+    (record,) = records.read_all(tmp_path / "results")
+    assert record.status == "skipped"
