@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from bench import machine, paths
 from bench.files import replacing
 
@@ -21,19 +23,21 @@ def _path() -> Path:
     return paths.cache_dir() / "starts.json"
 
 
+def _read() -> dict[str, dict[str, float]]:
+    """Seconds by processor and phase; nothing where nothing was measured or the file is damaged."""
+    with suppress(OSError, ValueError):
+        return TypeAdapter(dict[str, dict[str, float]]).validate_json(_path().read_bytes())
+    return {}
+
+
 def measured() -> Mapping[str, float]:
     """Seconds from the start of a phase to its first sign of life, by phase, on this processor."""
-    with suppress(OSError, ValueError):
-        found = json.loads(_path().read_text(encoding="utf-8"))[machine.processor()]
-        return {str(phase): float(seconds) for phase, seconds in found.items()}
-    return {}  # nothing measured yet, or damaged: then it is assumed
+    return _read().get(machine.processor(), {})
 
 
 def remember(phase: str, seconds: float) -> None:
     """Keep what a phase took to start; a cache that cannot be written costs no run."""
-    found: dict[str, dict[str, float]] = {}
-    with suppress(OSError, ValueError):
-        found = json.loads(_path().read_text(encoding="utf-8"))
-    found[machine.processor()] = {**measured(), phase: round(seconds, 1)}
+    found = _read()
+    found.setdefault(machine.processor(), {})[phase] = round(seconds, 1)
     with suppress(OSError), replacing(_path()) as partial:
         partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
