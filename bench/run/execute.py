@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
-from bench.features.extract import AudioDone, ExtractJob
+from bench.features.extract import ExtractJob
 from bench.features.store import FeatureSet
 from bench.machine import usable_cores
-from bench.planning import estimate, named, starts
+from bench.planning import named
 from bench.planning.cells import without_unusable
 from bench.planning.plan import (
     BackbonePlan,
@@ -27,12 +25,12 @@ from bench.planning.plan import (
     ReadyBackbone,
     Skipped,
 )
-from bench.progress import Reporter, Standing
+from bench.progress import Reporter
 from bench.records import store as records
 from bench.records.schema import Record
 from bench.run import compose
-from bench.run.pace import Pace
-from bench.tuning.cell import CellOutcome, EpochKnown, TrialsKnown
+from bench.run.watch import Watch
+from bench.tuning.cell import CellOutcome
 from bench.tuning.search import BudgetSpent
 
 _log = logging.getLogger(__name__)
@@ -79,10 +77,10 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
         reporter.say(f"results made again ({len(cells)}), first {cells[0]}: {reason}")
     budget = plan.spec.seconds
     executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
-    run = _Run(plan, reporter, executor, plan.spec.jobs or usable_cores())
-    run.expect()
+    workers = plan.spec.jobs or usable_cores()
+    run = _Run(plan, reporter, executor, workers, Watch(plan, workers))
     ended = []
-    with reporter.whole(run.standing):
+    with reporter.whole(run.watch.standing):
         for planned in plan.rows():
             row = planned
             for cell in row.cells:
@@ -93,77 +91,27 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
                     features = row.backbone.extraction.features()
                     row = run.without_unusable(row)
                     run.tune(row, features, cache_hit=not extracted)
-            run.over(planned)
+            run.watch.over(planned)
             ended.append(row)
     run.summary.unmet = named.unmet(plan.spec, ended, may_download=False)
     return run.summary
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
     """One run under way; its summary is counted up as cells end.
 
     Attributes:
         workers: most cells at once.
-        cells: how many are to be run.
-        doing, detail: what goes on, for whoever watches.
+        watch: knows how far it is.
     """
 
     plan: Plan
     reporter: Reporter
     executor: Executor
     workers: int
+    watch: Watch
     summary: Summary = field(default_factory=Summary)
-    pace: Pace = field(default_factory=Pace)
-    cells: int = 0
-    doing: str = ""
-    detail: str = ""
-
-    def expect(self) -> None:
-        """Say of every part to come what the plan's estimate is."""
-        known = estimate.history(self.plan.spec)
-        for row in self.plan.rows():
-            self.cells += len(row.ready)
-            times = estimate.times(row, known, self.workers)
-            for phase, seconds in times.starts.items():
-                self.pace.add((_of(row), phase), phase, seconds)
-            if isinstance(row.backbone, ReadyBackbone) and row.ready:
-                # a shard is heard of when it is whole
-                shards = math.ceil(
-                    row.backbone.pending_seconds / row.backbone.extraction.shard_seconds
-                )
-                self.pace.add(_of(row), row.backbone.info.name, times.extraction, shards)
-            for cell, seconds in zip(row.ready, times.tuning, strict=True):
-                place = None if cell.reads == "vectors" else cell.cell.backbone
-                kind = (cell.cell.task, cell.cell.head, cell.reads, place)
-                self.pace.add(cell.cell, kind, seconds, _steps(cell), times.workers)
-
-    def standing(self) -> Standing:
-        """How far the run is."""
-        left, guessed = self.pace.left()
-        ended = self.summary.ok + self.summary.failed + self.summary.unfinished
-        elapsed = self.pace.elapsed
-        return Standing(ended, self.cells, elapsed, left, guessed, self.doing, self.detail)
-
-    @contextmanager
-    def _phase(self, row: BackbonePlan, phase: str, doing: str) -> Iterator[Callable[[], None]]:
-        """A phase of processes; yields what is to be called at each sign of life from them."""
-        self.doing, began = doing, time.perf_counter()
-        waiting: set[Hashable] = {(_of(row), phase)}
-        self.pace.heard((_of(row), phase))
-
-        def alive() -> None:
-            if waiting:
-                self.pace.heard(waiting.pop(), 1.0)
-                starts.remember(phase, time.perf_counter() - began)
-
-        yield alive
-
-    def over(self, row: BackbonePlan) -> None:
-        """Nothing more of a row is to come, however it ended."""
-        phases = [(_of(row), phase) for phase in (_extract(row), estimate.TUNE_START)]
-        for key in (*phases, _of(row), *(cell.cell for cell in row.ready)):
-            self.pace.ended(key)
 
     def note(self, row: BackbonePlan, cell: PlannedCell) -> None:
         """Count and record what is not run: finished before, or skipped."""
@@ -180,18 +128,10 @@ class _Run:
         """
         if not backbone.pending_seconds:
             return False
-        name = backbone.info.name
-        began = time.perf_counter()
-        doing = f"extract {row.folded.task.name} through {name}"
-        with self._phase(row, _extract(row), doing) as alive:
-
-            def on_event(event: object) -> None:
-                if isinstance(event, AudioDone):
-                    alive()
-                    self.pace.heard(_of(row), event.seconds / backbone.pending_seconds)
-
-            job = ExtractJob(backbone.extraction)
-            (done,) = self.executor.run([job], workers=1, on_event=on_event)
+        name, began = backbone.info.name, time.perf_counter()
+        job = ExtractJob(backbone.extraction)
+        on_event = self.watch.extracting(row, backbone)
+        (done,) = self.executor.run([job], workers=1, on_event=on_event)
         if isinstance(done.outcome, Exception):
             self.reporter.say(f"extract {name}: failed: {done.outcome}")
             for cell in row.ready:
@@ -211,35 +151,21 @@ class _Run:
         usable = without_unusable(row, self.plan.spec)
         if usable is not row:
             self.reporter.say(usable.folded.notes[-1])
-            self.cells -= len(row.ready) - len(usable.ready)
+            kept = {cell.cell for cell in usable.ready}
+            self.watch.dropped(cell.cell for cell in row.ready if cell.cell not in kept)
             for cell in usable.cells:
                 self.note(usable, cell)
         return usable
 
     def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
-        doing = f"tune {row.folded.task.name} on {row.backbone.info.name}"
-        steps = {cell.cell: _steps(cell) for cell in row.ready}
-        with self._phase(row, estimate.TUNE_START, doing) as alive:
-
-            def on_event(event: object) -> None:
-                if isinstance(event, TrialsKnown):
-                    alive()
-                    share = event.trials / steps[event.cell]
-                    # several at once are those of an earlier run
-                    self.pace.heard(event.cell, share, measured=event.trials <= 1)
-                elif isinstance(event, EpochKnown):
-                    self.detail = _in_words(event)
-
-            for cells, workers in self._crews(row.ready):
-                jobs = [cell.job for cell in cells]
-                for done in self.executor.run(jobs, workers=workers, on_event=on_event):
-                    cell = cells[done.index]
-                    said = self._settle(row, cell, done.outcome, features, cache_hit)
-                    self.pace.ended(cell.cell)
-                    self.detail = ""
-                    now = self.standing()
-                    self.reporter.say(f"[{now.ended}/{now.cells}] {cell.cell}: {said}")
+        on_event = self.watch.tuning(row)
+        for cells, workers in self._crews(row.ready):
+            jobs = [cell.job for cell in cells]
+            for done in self.executor.run(jobs, workers=workers, on_event=on_event):
+                cell = cells[done.index]
+                said = self._settle(row, cell, done.outcome, features, cache_hit)
+                self.reporter.say(f"{self.watch.ended(cell.cell)} {cell.cell}: {said}")
 
     def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int]]:
         """Cells that may run side by side, and how many at once."""
@@ -288,30 +214,3 @@ class _Run:
 
     def _store(self, record: Record) -> None:
         records.write(self.plan.spec.results, record)
-
-
-def _of(row: BackbonePlan) -> tuple[str, str]:
-    """What the extraction for a row is called."""
-    return row.folded.task.name, row.backbone.info.name
-
-
-def _extract(row: BackbonePlan) -> str:
-    return estimate.EXTRACT_START.format(row.backbone.info.name)
-
-
-def _steps(cell: Ready) -> int:
-    """How often a cell is heard of: at each trial, and when its last refit ends."""
-    return cell.job.trials * len(cell.job.folds) + 1
-
-
-def _in_words(event: EpochKnown) -> str:
-    """An epoch on one line."""
-    what = "refit" if event.trial is None else f"trial {event.trial + 1}"
-    epoch = event.epoch
-    words = (
-        f"{event.cell}: fold {event.fold + 1}, {what}, epoch {epoch.index + 1} "
-        f"({epoch.seconds:.0f} s): loss {epoch.train_loss:.3f}"
-    )
-    if epoch.validation_macro_f1 is not None:
-        words += f", validation macro-F1 {epoch.validation_macro_f1:.3f}"
-    return words
