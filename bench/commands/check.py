@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.shell import completion, interruptible, known_control
+from bench.commands.shell import completion, interruptible
 from bench.errors import UserError, nearest
 from bench.plugins import BACKBONES, HEADS, PluginWarning, Registry
 from bench.tasks import TASKS
@@ -103,17 +103,17 @@ def check(
     ]
     if pretrained and control:
         raise UserError("--pretrained and --control ask for different weights: leave out one")
+    if control not in (None, "random-init"):
+        raise UserError(f"--control knows only 'random-init', not '{control}'")
     if pretrained or control or write_golden is not None:
         for other in wanted:
             if other.kind != "backbone":
                 raise UserError(f"{other.name} is a {other.kind}: leave out the options of weights")
-    kind_of_weights = known_control(control)
     console = Console()
+    random: Literal["random-init"] | None = "random-init" if control else None
     found = []
     for subject in wanted:
-        examined = examine(
-            subject, pretrained=pretrained, control=kind_of_weights, golden=write_golden
-        )
+        examined = examine(subject, pretrained=pretrained, control=random, golden=write_golden)
         if asked and examined.skipped:
             raise UserError(f"{subject.name} cannot be checked: {examined.skipped}")
         found.append(examined)

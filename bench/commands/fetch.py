@@ -12,6 +12,7 @@ import typer
 
 from bench import paths
 from bench.commands.shell import interruptible, reporter
+from bench.commands.tables import say, show
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.files import replacing, storing
 
@@ -95,7 +96,10 @@ def youtube(
         longest = parse_duration(timeout)
     except ValueError as error:
         raise UserError(f"--timeout: {error}") from error
-    _check_numbers(seconds=(seconds, 1.0), megabytes=(megabytes, 0.1), timeout=(longest, 1.0))
+    limits = {"seconds": (seconds, 1.0), "megabytes": (megabytes, 0.1), "timeout": (longest, 1.0)}
+    for name, (value, least) in limits.items():
+        if not (math.isfinite(value) and value >= least):
+            raise UserError(f"--{name} must be {least:g} or more, and not {value:g}")
     _check_again(again or [], repair)
     source = table if table is not None else _table_in(folder)
     read = links.parse(source.read_bytes(), str(source))
@@ -138,12 +142,6 @@ def _say_without_effect(context: typer.Context) -> None:
     ]
     if others:
         typer.echo(f"note: --status fetches nothing: no effect of {', '.join(others)}", err=True)
-
-
-def _check_numbers(**asked: tuple[float, float]) -> None:
-    for name, (value, least) in asked.items():
-        if not (math.isfinite(value) and value >= least):
-            raise UserError(f"--{name} must be {least:g} or more, and not {value:g}")
 
 
 def _check_again(again: Sequence[str], repair: bool) -> None:
@@ -189,46 +187,26 @@ def _show(folder: Path) -> None:
 
 
 def render(items: Sequence[Item], console: Console) -> None:
-    """Print how many videos of each category have which status, and the commonest reasons.
-
-    Args:
-        items: of a manifest.
-        console: where to.
-    """
-    from rich.table import Table
-
+    """Print how many videos of each category have which status, and the commonest reasons."""
     from bench.tasks.youtube.statuses import STATUSES
 
     present = {item.status for item in items if item.in_table}
-    counts = _counted(
-        items, lambda item: item.status, [name for name in STATUSES if name in present]
-    )
+    counts = _counted(items, lambda item: item.status, [s for s in STATUSES if s in present])
     counts["all"] = counts.sum(axis=1)
     counts.loc["all"] = counts.sum()
-    table = Table("status", box=None, pad_edge=False)
-    for category in counts.columns:
-        table.add_column(category, justify="right")
-    for status, numbers in counts.iterrows():
-        style = "bold" if status == "all" else None
-        table.add_row(str(status), *map(str, numbers), style=style)
-    console.print(table)
+    heads = "|".join(["status", *(f"{category}>" for category in counts.columns)])
+    show(console, heads, [list(map(str, row)) for row in counts.itertuples()])
     reasons = Counter(
         (item.status, item.reason) for item in items if item.in_table and item.reason
     ).most_common(_REASONS)
     for (status, reason), count in reasons:
-        console.print(
-            f"{count} × {status}: {reason}", highlight=False, markup=False, soft_wrap=True
-        )
+        say(console, f"{count} × {status}: {reason}", whole=True)
     if older := sum(not item.in_table for item in items):
-        console.print(f"{older} videos of an earlier table are kept and not counted here")
+        say(console, f"{older} videos of an earlier table are kept and not counted here")
 
 
 def draw(items: Sequence[Item], folder: Path) -> Path:
-    """Draw the class distribution into `folder`/classes.png.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
+    """Draw the class distribution into `folder`/classes.png; a `StorageError` where it cannot."""
     import seaborn
     from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
@@ -266,6 +244,4 @@ def _counted(
 
 
 def _group(item: Item) -> str:
-    if item.status == "ok":
-        return _GROUPS[0]
-    return _GROUPS[1] if item.is_final else _GROUPS[2]
+    return _GROUPS[0 if item.status == "ok" else 1 if item.is_final else 2]

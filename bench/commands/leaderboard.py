@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bench.commands.options import JsonOption
-
-if TYPE_CHECKING:
-    from bench.report.leaderboard import Leaderboard
+from bench.commands.options import ConfigOption, JsonOption
 
 
 def leaderboard(
@@ -19,16 +16,17 @@ def leaderboard(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="Instead of ./grid.toml.")] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Regenerate leaderboard.md and its figures from the records."""
+    from bench.commands import documents
     from bench.config import spec
     from bench.errors import UserError
+    from bench.records.store import read_all
     from bench.report.leaderboard import Leaderboard
 
-    asked = {"results": results, "leaderboard": results / "leaderboard.md"} if results else {}
-    settings = spec.load(config, asked)
+    settings = spec.load(config, {"results": results} if results else {})
     if not settings.results.is_dir():
         raise UserError(f"there is no results folder {settings.results}; name it with --results")
     made = Leaderboard.of(settings.results, settings.leaderboard)
@@ -37,7 +35,15 @@ def leaderboard(
         made.write()
     unfounded = made.unfounded() if check else []
     if as_json:
-        _print(made, difference, unfounded, check)
+        document = documents.text(
+            "leaderboard",
+            path=str(made.path),
+            agrees=difference is None and not unfounded if check else None,
+            difference=difference,
+            unfounded=unfounded,
+            rows=documents.rows(read_all(made.results)),
+        )
+        typer.echo(document)
     elif unfounded:
         mend = "`voxgrid run` makes those cells again, with --replace where a record is unreadable"
         typer.echo("\n".join([*unfounded, mend]), err=True)
@@ -55,17 +61,3 @@ def leaderboard(
             again += [option, str(value)]
     typer.echo("\n".join([f"{what}; run `{shlex.join(again)}`", *shown]), err=True)
     raise typer.Exit(1)
-
-
-def _print(made: Leaderboard, difference: str | None, unfounded: list[str], check: bool) -> None:
-    from bench.commands.documents import LeaderboardDocument, rankings
-    from bench.records.store import read_all
-
-    document = LeaderboardDocument(
-        path=str(made.path),
-        agrees=difference is None and not unfounded if check else None,
-        difference=difference,
-        unfounded=unfounded,
-        rankings=rankings(read_all(made.results)),
-    )
-    typer.echo(str(document))

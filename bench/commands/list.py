@@ -93,13 +93,12 @@ def list_(
 
 
 def collect(kind: str | None = None) -> dict[str, list[Entry]]:
-    """What there is by kind, as JSON can hold it; never touches the network.
+    """Entries by kind (all, or one), as JSON can hold them; never touches the network.
 
-    Args:
-        kind: one of them; another is a `UserError`, which says which was meant. None for all.
+    Under `broken` are the plugins that were left out.
 
-    Returns:
-        A list of entries by kind; under `broken` the plugins that were left out.
+    Raises:
+        UserError: there is no such kind; the message offers the nearest.
     """
     # imported here, for they take a second that no other command should wait
     from bench.config.presets import all_presets
@@ -207,7 +206,7 @@ def render(found: Mapping[str, Sequence[Entry]]) -> None:
     for entry in found.get("broken", ()):
         lines.append(f"{entry['name']} ({entry['kind']}): left out; {entry['reason']}")
     for line in lines:
-        tables.say_whole(console, line)
+        tables.say(console, line, whole=True)
 
 
 def _shown(entry: Entry) -> Entry:

@@ -22,11 +22,6 @@ JsonOption = Annotated[
 ]
 
 
-def settings() -> list[Setting]:
-    """Every setting of a run, in the order of `RunSpec`."""
-    return settings_of(RunSpec)
-
-
 def parameter(setting: Setting) -> inspect.Parameter:
     """The parameter of a command that typer makes a setting's option from; None is not given."""
     kind: Any = setting.field.annotation
@@ -71,7 +66,7 @@ def _values(setting: Setting) -> Iterable[str]:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """What the command line gave (by option; None and empty lists are not), as `load` takes it."""
     tables: dict[str, Any] = {}
-    for setting in settings():
+    for setting in settings_of(RunSpec):
         value = values[setting.option]
         if value is not None and value != []:
             table = tables.setdefault(setting.table, {}) if setting.table else tables
@@ -82,22 +77,17 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for every setting, and call it with the run they make.
 
-    Its own options are its keyword-only parameters; one called `config` is told which file was
-    named.
+    Its own options are its keyword-only parameters, of which `config` is the file named, if any.
     """
-    mine = inspect.signature(command, eval_str=True).parameters
-    more = {name: each for name, each in mine.items() if each.kind is each.KEYWORD_ONLY}
+    mine = inspect.signature(command, eval_str=True).parameters.values()
+    own = [each for each in mine if each.kind is each.KEYWORD_ONLY]
 
     @functools.wraps(command)
-    def wrapped(*, config: Path | None, **values: Any) -> None:
-        known = {"config": config, **values}
-        command(load(config, given(values)), **{name: known[name] for name in more})
+    def wrapped(**values: Any) -> None:
+        more = {each.name: values[each.name] for each in own}
+        command(load(values["config"], given(values)), **more)
 
-    own = inspect.Parameter(
-        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption
-    )
-    listed = {setting.option: parameter(setting) for setting in settings()}
-    parameters = [*{**listed, **more, "config": own}.values()]
+    parameters = [*map(parameter, settings_of(RunSpec)), *own]
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapped

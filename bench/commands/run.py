@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 
-from bench.commands.options import JsonOption, with_settings
+from bench.commands.options import ConfigOption, JsonOption, with_settings
 from bench.commands.shell import interruptible, reporter
 from bench.config.spec import RunSpec
-
-if TYPE_CHECKING:
-    from bench.commands.documents import Ranking
 
 _BEST = 3
 
 
 @interruptible
 @with_settings
-def run(spec: RunSpec, *, config: Path | None, as_json: JsonOption = False) -> None:
+def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Run every cell of the grid that is not done, then write leaderboard.md."""
-    from bench.commands.documents import RunDocument, rankings
+    from bench.commands import documents
     from bench.files import exclusive
     from bench.planning.make import make_plan
     from bench.planning.plan import Skipped, SkippedBackbone
@@ -44,21 +43,23 @@ def run(spec: RunSpec, *, config: Path | None, as_json: JsonOption = False) -> N
         made = Leaderboard.of(spec.results, spec.leaderboard)
         made.write()
         cells = {c.cell for row in plan.rows() for c in row.cells if not isinstance(c, Skipped)}
-        own = rankings(r for r in records.read_all(spec.results) if r.cell in cells)
+        own = documents.rows(r for r in records.read_all(spec.results) if r.cell in cells)
     progress.say(f"{summary}; see {made.path}")
     if summary.unmet:
         progress.say(summary.unmet)
     more = list(_next(spec, config))
     if as_json:
-        document = RunDocument(
-            notes=list(plan.notes),
-            cells={state: count for state, count in asdict(summary).items() if state != "unmet"},
+        counts = {state: count for state, count in asdict(summary).items() if state != "unmet"}
+        document = documents.text(
+            "run",
+            notes=plan.notes,
+            cells=counts,
             unmet=summary.unmet,
-            rankings=own,
             leaderboard=str(made.path),
             next=[command for command, _ in more],
+            rows=own,
         )
-        typer.echo(str(document))
+        typer.echo(document)
     else:
         _show(own, more)
     if summary.failed or summary.unmet:
@@ -78,32 +79,31 @@ def _next(spec: RunSpec, config: Path | None) -> Iterator[tuple[str, str]]:
     yield shlex.join(["voxgrid", "plan", *given]), "what of the grid is done, and what is left?"
 
 
-def _show(found: list[Ranking], more: list[tuple[str, str]]) -> None:
+def _show(found: Sequence[dict[str, Any]], more: Sequence[tuple[str, str]]) -> None:
     """The few best rows of each task and protocol, and the commands that come next."""
     from rich.console import Console
 
-    from bench.commands.tables import say, say_whole, show
+    from bench.commands.tables import say, show
     from bench.report.values import percent
 
     console = Console()
-    for ranking in found:
-        named = [ranking.task, ranking.protocol, *({ranking.kind} - {"tuned"})]
-        warned = ["generated clips"] * ranking.sample + ["leaks groups"] * ranking.leaks
+    for (task, kind, protocol), group in groupby(found, itemgetter("task", "kind", "protocol")):
+        own = list(group)
+        named = [task, protocol, *({kind} - {"tuned"})]
+        warned = ["generated clips"] * own[0]["sample"] + ["leaks groups"] * own[0]["leaks"]
         about = f" ({', '.join(warned)})" if warned else ""
-        say(console, f"Best of {len(ranking.rows)}, {', '.join(named)}{about}:")
+        say(console, f"Best of {len(own)}, {', '.join(named)}{about}:")
         rows = [
             [
-                row.backbone if row.preset is None else f"{row.preset}: {row.backbone}",
-                row.pooling,
-                row.head,
-                *(percent(score) for score in (row.macro_f1, row.accuracy, row.uar)),
+                row["backbone"] if row["preset"] is None else f"{row['preset']}: {row['backbone']}",
+                row["pooling"],
+                row["head"],
+                *(percent(row[score]) for score in ("macro_f1", "accuracy", "uar")),
             ]
-            for row in ranking.rows[:_BEST]
+            for row in own[:_BEST]
         ]
         show(console, "backbone|pooling|head|macro-F1 %>|accuracy %>|UAR %>", rows)
-    if found:
-        say(console, "The best of many by test score is a little lucky. Next:")
-    else:
-        say(console, "No cell of this run has a result. Next:")
+    lucky = "The best of many by test score is a little lucky."
+    say(console, f"{lucky if found else 'No cell of this run has a result.'} Next:")
     for command, words in more:
-        say_whole(console, f"  {command}  # {words}")
+        say(console, f"  {command}  # {words}", whole=True)

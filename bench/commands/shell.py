@@ -9,11 +9,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from os.path import expanduser
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import typer
 
-from bench.errors import StorageError, UserError
+from bench.errors import StorageError
 
 if TYPE_CHECKING:
     from bench.progress import Reporter
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 # The parent of what every module of voxgrid's harness says for `--debug`.
 _log = logging.getLogger("bench")
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
+_Options = ParamSpec("_Options")
 
 _PLAIN = {"→": "->", "–": "-", "…": "...", "≥": ">="}
 
@@ -88,29 +87,22 @@ def reporter() -> Reporter:
     return Reporter(Console(stderr=True))
 
 
-def interruptible(command: Command) -> Command:
+def interruptible(command: Callable[_Options, None]) -> Callable[_Options, None]:
     """Ctrl-C ends a long command with a sentence and code 130."""
 
     @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
+    def wrapped(*args: _Options.args, **kwargs: _Options.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             fail("interrupted; what is finished is kept, the same command goes on from there", 130)
 
-    return cast(Command, wrapped)
+    return wrapped
 
 
 def completion(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """What a shell offers for a word begun."""
     return lambda incomplete: [value for value in values() if value.startswith(incomplete)]
-
-
-def known_control(value: str | None) -> Literal["random-init"] | None:
-    """What `--control` says; a `UserError` where it is nothing that voxgrid knows."""
-    if value is None or value == "random-init":
-        return cast("Literal['random-init'] | None", value)
-    raise UserError(f"--control knows only 'random-init', not '{value}'")
 
 
 class _StandardError(logging.Handler):

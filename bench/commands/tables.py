@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # files keep them on one line.
 _NARROW = 80
 _LEAST_OF_PROSE = 20
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def show(
@@ -20,7 +21,7 @@ def show(
     heads: str,
     rows: Sequence[Sequence[str]],
     *,
-    title: str = "",
+    title: str | None = None,
     prose: bool = False,
     styles: Mapping[str, str] | None = None,
 ) -> None:
@@ -40,23 +41,18 @@ def show(
     from rich.text import Text
 
     columns = heads.split("|")
-    lines = [[cell.splitlines() for cell in row] for row in rows]
+    lines = [heads.replace(">", "").split("|"), *rows]
     widths = [
-        max(map(cell_len, [head, *(line for row in lines for line in row[i])]))
-        for i, head in enumerate(columns)
+        max(cell_len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(*lines, strict=True)
     ]
     if prose:
-        words = (word for row in rows for word in row[-1].split())
-        widths[-1] = max(_LEAST_OF_PROSE, *map(cell_len, ["", *words]))
+        words = [cell_len(word) for row in rows for word in row[-1].split()]
+        widths[-1] = max([_LEAST_OF_PROSE, *words])
     # between columns are two spaces, one is at either edge
     if sum(widths) + 2 * len(columns) <= console.width:
-        table = Table(
-            title=title or None,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.padding = (0, 1, 0, 0)
         for column in columns:
             table.add_column(
                 column.removesuffix(">"),
@@ -69,49 +65,26 @@ def show(
         return
     if title:
         say(console, title)
-    for name, *cells in rows:
-        say(console, name)
+    width = console.width - 2
+    for row in rows:
+        say(console, row[0])
         pairs = [
-            f"{column.removesuffix('>')}: {', '.join(cell.splitlines())}"
-            for column, cell in zip(columns[1:], cells, strict=True)
+            f"{head}: {cell.replace(chr(10), ', ')}"
+            for head, cell in zip(lines[0][1:], row[1:], strict=True)
         ]
-        for line in _packed(pairs, console.width - 2):
-            _print(console, f"  {line}")
-    _print(console, "")
+        # a pair that fits a line is not broken
+        kept = [pair.replace(" ", _UNBROKEN) if len(pair) < width else pair for pair in pairs]
+        for line in _lines(", ".join(kept), width):
+            say(console, f"  {line.replace(_UNBROKEN, ' ')}", whole=True)
+    console.print()
 
 
-def _packed(pairs: Sequence[str], width: int) -> list[str]:
-    """As many pairs on a line as go there whole; one that is longer is broken between words."""
-    lines: list[str] = []
-    for pair in pairs:
-        if lines and len(lines[-1]) + 2 + len(pair) <= width:
-            lines[-1] += f", {pair}"
-        else:
-            lines += _broken(pair, width, "  ")
-    return lines
-
-
-def say(console: Console, text: str) -> None:
-    """Print a sentence, broken between words where the lines are short."""
-    for line in text.split("\n"):
-        for part in _broken(line, console.width) if console.width < _NARROW else [line]:
-            _print(console, part)
-
-
-def say_whole(console: Console, text: str) -> None:
-    """Print a line that is never broken, since there is a command in it to copy."""
-    _print(console, text)
-
-
-def _broken(text: str, width: int, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(width, 1),
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [""]
-
-
-def _print(console: Console, text: str) -> None:
+def say(console: Console, text: str, *, whole: bool = False) -> None:
+    """Print a sentence, broken between words where lines are short, or never: to copy from it."""
+    if not whole and console.width < _NARROW:
+        text = "\n".join("\n".join(_lines(line, console.width)) for line in text.split("\n"))
     console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)

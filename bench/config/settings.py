@@ -28,6 +28,7 @@ OF_ONE_RUN = {
 # What a switch is called where it is off, if that is not `no-` and its name.
 _OFF = {"download": "offline"}
 _NAMES = 'a list of names, as in ["one", "another"]'
+_BOUNDS = {"ge": "of {} or more", "gt": "above {}", "le": "and at most {}"}
 _LONGEST = 60
 
 
@@ -66,18 +67,15 @@ class Setting:
             return " or ".join(values)
         if get_origin(kind) is tuple:
             return _NAMES
-        bounds = {
-            name: bound
+        bounds = [
+            words.format(getattr(each, name))
             for each in self.field.metadata
-            for name in ("ge", "gt", "le")
-            if (bound := getattr(each, name, None)) is not None
-        }
-        said = [f"of {bounds['ge']} or more"] if "ge" in bounds else []
-        said += [f"above {bounds['gt']}"] if "gt" in bounds else []
-        said += [f"and at most {bounds['le']}"] if "le" in bounds else []
+            for name, words in _BOUNDS.items()
+            if hasattr(each, name)
+        ]
         words = {bool: "true or false", int: "a whole number", float: "a finite number"}
         example = f', as in "{self.field.examples[0]}"' if self.field.examples else ""
-        return " ".join([words.get(kind, f"text in quotes{example}"), *said])
+        return " ".join([words.get(kind, f"text in quotes{example}"), *bounds])
 
 
 def choices(kind: Any) -> Iterator[str]:
@@ -91,26 +89,20 @@ def choices(kind: Any) -> Iterator[str]:
 
 def settings_of(model: type[BaseModel]) -> list[Setting]:
     """Every setting of a run, in the order of its fields; what has no description is none."""
-    found = list(_fields(model))
-    keys = Counter(key for _, key, _ in found)
-    return [
-        Setting(table, key, _option(table if keys[key] > 1 else None, key, field), field)
-        for table, key, field in found
-    ]
-
-
-def _option(table: str | None, key: str, field: FieldInfo) -> str:
-    name = key.removesuffix("s") if get_origin(field.annotation) is tuple else key
-    return f"{table}_{name}" if table else name
-
-
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str | None, str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        table = field.annotation
-        if isinstance(table, type) and issubclass(table, BaseModel):
-            yield from ((name, key, own) for key, own in table.model_fields.items())
+    found: list[tuple[str | None, str, FieldInfo]] = []
+    for key, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += [(key, *own) for own in kind.model_fields.items()]
         elif field.description is not None:
-            yield None, name, field
+            found.append((None, key, field))
+    keys = Counter(key for _, key, _ in found)
+    settings = []
+    for table, key, field in found:
+        name = key.removesuffix("s") if get_origin(field.annotation) is tuple else key
+        option = f"{table}_{name}" if table and keys[key] > 1 else name
+        settings.append(Setting(table, key, option, field))
+    return settings
 
 
 def flatten(layer: Layer) -> dict[str, Any]:
@@ -129,12 +121,7 @@ def explain(
 ) -> str:
     """The first of the errors, in a sentence that names the place, what is there and what may be.
 
-    Args:
-        error: of the settings.
-        settings: all there are.
-        given: what of them the command line gave.
-        file: what the others are from.
-        text: of that file.
+    Settings that were not `given` by the command line are from a file of this text.
     """
     first = error.errors()[0]
     path = [part for part in first["loc"] if isinstance(part, str)]

@@ -9,10 +9,13 @@ import logging
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,7 +23,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from bench.config import presets
 from bench.config.grid import Control
@@ -36,26 +38,27 @@ _DURATION = re.compile(
 )
 _YEAR = 366 * 24 * 3600.0
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
+# Of a path, as text too; `~` is the home folder.
+_Path = Annotated[Path, Field(strict=False), AfterValidator(expanded)]
 _log = logging.getLogger(__name__)
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # strict: numbers and switches are not guessed
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
-        """Names once each, also where commas join them; numbers and switches are not guessed."""
+    def _names_are_apart(cls, value: Any, info: ValidationInfo) -> Any:
+        """Names once each, also where commas join them."""
         kind = cls.model_fields[str(info.field_name)].annotation
-        if get_origin(kind) is tuple and isinstance(value, list | tuple):
-            if not all(isinstance(each, str) for each in value):
-                return value  # which is refused
-            return tuple(dict.fromkeys(name for each in value for name in _apart(each)))
-        kinds: dict[Any, type | tuple[type, ...]] = {bool: bool, int: int, float: (int, float)}
-        right = isinstance(value, kinds.get(kind, object))
-        if not right or (kind in (int, float) and isinstance(value, bool)):
-            raise PydanticCustomError("kind", "another kind of value")
-        return value
+        if get_origin(kind) is not tuple or not isinstance(value, list | tuple):
+            return value
+        if not all(isinstance(each, str) for each in value):
+            return tuple(value)  # of which one is refused
+        # an address keeps its commas
+        apart = ([each] if ":" in each else each.split(",") for each in value)
+        return tuple(dict.fromkeys(name.strip() for name in chain(*apart)))
 
 
 class SampleSettings(_Settings):
@@ -139,9 +142,9 @@ class RunSpec(_Settings):
     frames_gb: Annotated[
         float, Field(gt=0, description="Most disk for one backbone's frames, in GB.")
     ] = 20.0
-    results: Annotated[Path, Field(description="Folder of the records.")] = Path("results")
+    results: Annotated[_Path, Field(description="Folder of the records.")] = Path("results")
     leaderboard: Annotated[
-        Path, Field(description="The page to write; with --results, beside those records.")
+        _Path, Field(description="The page to write; with --results, beside those records.")
     ] = Path("leaderboard.md")
     download: Annotated[
         bool, Field(description="Whether weights and data may be downloaded where they lack.")
@@ -176,11 +179,6 @@ class RunSpec(_Settings):
         """The budget in seconds; None without one."""
         return None if self.budget is None else parse_duration(self.budget)
 
-    @field_validator("results", "leaderboard")
-    @classmethod
-    def _paths_know_home(cls, value: Path) -> Path:
-        return expanded(value)
-
     @field_validator("budget")
     @classmethod
     def _budget_is_a_duration(cls, value: str | None) -> str | None:
@@ -206,11 +204,6 @@ class RunSpec(_Settings):
         return RunSpec.model_validate({**dict(self), **settings})
 
 
-def _apart(name: str) -> list[str]:
-    """Names that commas join; an address keeps its own."""
-    return [name] if ":" in name else [each.strip() for each in name.split(",")]
-
-
 def parse_duration(text: str) -> float:
     """Seconds in a duration such as `30m`, `1.5h`, `1h30m`, `90s` or `45` (minutes need their m).
 
@@ -228,28 +221,22 @@ def parse_duration(text: str) -> float:
 
 
 def load(path: Path | None, given: Layer | None = None) -> RunSpec:
-    """What to run: the file, under the preset if one is asked for, under the command line.
+    """What to run: the file, under the preset if one is asked for, under what options gave.
 
-    Args:
-        path: the file; None reads `grid.toml` in the current folder where there is one.
-        given: what the command line gave, table by table.
+    Without a path it is `grid.toml` in the current folder, where there is one.
 
     Raises:
         UserError: the file is missing, is no TOML, or has an unknown key or a bad value; or the
             preset is unknown or does not allow what was given.
     """
     source = path or Path(FILE_NAME)
-    text = _text(path)
+    text = "" if path is None and not source.exists() else _text(source)
     layers, given = [_parsed(text, source)], given or {}
     named = set(flatten(given))
     if given.get("preset") is not None:
         layers.append(presets.settings_of(presets.find(given["preset"]), given))
         named |= {"tasks", "backbones", "poolings", "heads"}
-    layers.append(_implied(given))
-    layers.append(given)
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merged(merged, layer)
+    merged = reduce(_merged, [*layers, _implied(given), given])
     try:
         spec = RunSpec.model_validate({**merged, "named": sorted(named)})
     except ValidationError as error:
@@ -258,14 +245,9 @@ def load(path: Path | None, given: Layer | None = None) -> RunSpec:
     return spec
 
 
-def _text(path: Path | None) -> str:
-    source = path or Path(FILE_NAME)
-    if path is None and not source.exists():
-        return ""
+def _text(source: Path) -> str:
     try:
         return source.read_text(encoding="utf-8-sig")  # some editors put a mark before all text
-    except FileNotFoundError as error:
-        raise UserError(f"there is no configuration file {source}; check --config") from error
     except OSError as error:
         raise UserError(
             f"the configuration file {source} cannot be read ({error.strerror}); check --config"
@@ -290,26 +272,21 @@ def _parsed(text: str, source: Path) -> Layer:
 
 def _implied(given: Layer) -> Layer:
     """What options say of other settings, where those have no option of their own."""
-    implied: dict[str, Any] = {}
+    fine_tune = {key: given[key] for key in ("trials", "poolings") if key in given}
+    implied: dict[str, Any] = {"fine_tune": fine_tune}
     if "results" in given:
         # a run on the side must not replace the leaderboard of the records in results/
         implied["leaderboard"] = Path(given["results"]) / "leaderboard.md"
-    fine_tune: dict[str, Any] = {}
     if "trials" in given:
         implied["sample"] = dict.fromkeys(("trials", "trainings"), given["trials"])
-        fine_tune["trials"] = given["trials"]
-    if "poolings" in given:
-        fine_tune["poolings"] = given["poolings"]
-    return {**implied, "fine_tune": fine_tune}
+    return implied
 
 
-def _merged(below: Layer, above: Layer) -> dict[str, Any]:
+def _merged(below: Layer, above: Layer) -> Layer:
     """Settings with others on top, table by table."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = {**under, **value}
-        else:
-            merged[key] = value
-    return merged
+    tables = {
+        key: {**below[key], **value}
+        for key, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+    }
+    return {**below, **above, **tables}

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backbones import BackboneInfo, Weights
 from bench import machine
 from bench.config.spec import RunSpec
 from bench.features.frames import frames_bytes
@@ -63,12 +62,14 @@ class Times:
         extraction: wall time.
         tuning: of each cell to be run, in seconds of one worker.
         workers: how many cells run at once.
+        disk: bytes that are stored for its features, at most.
     """
 
     starts: Mapping[str, Estimate] = field(default_factory=dict)
     extraction: Estimate = Estimate()
     tuning: tuple[Estimate, ...] = ()
     workers: int = 1
+    disk: int = 0
 
     @property
     def start(self) -> Estimate:
@@ -80,6 +81,11 @@ class Times:
         """Wall time of tuning, all workers at work to the end."""
         whole = sum(self.tuning, Estimate())
         return Estimate(whole.seconds / self.workers, whole.basis)
+
+    @property
+    def whole(self) -> Estimate:
+        """Wall time of all of it."""
+        return self.start + self.extraction + self.tuned
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def history(spec: RunSpec) -> History:
     return History(
         hardware=machine.hardware(spec.device),
         processor=machine.processor(),
-        cores=guessed_cores(spec.device, machine.usable_cores()),
+        cores=_GUESSED_CORES_OF_GPU if spec.accelerator else machine.usable_cores(),
         records=list(records.read_all(spec.results)),
         benchmarks=benchmarks.read(spec.results),
         starts=starts.measured(),
@@ -122,77 +128,62 @@ def times(row: BackbonePlan, known: History, workers: int) -> Times:
     backbone = row.backbone
     if not isinstance(backbone, ReadyBackbone) or not row.ready:
         return Times()
-    network = starts.WEIGHTS if backbone.info.needs_weights else 0.0
-    assumed = {EXTRACT_START.format(backbone.info.name): starts.EXTRACTION + network}
-    if not backbone.pending_seconds:
-        assumed = {}
+    assumed = {TUNE_START: starts.TUNING}
+    if backbone.pending_seconds:
+        network = starts.WEIGHTS if backbone.info.needs_weights else 0.0
+        phase = EXTRACT_START.format(backbone.info.name)
+        assumed = {phase: starts.EXTRACTION + network, **assumed}
     return Times(
         {
             phase: Estimate(known.starts[phase], "records")
             if phase in known.starts
             else Estimate(seconds, "guess")
-            for phase, seconds in {**assumed, TUNE_START: starts.TUNING}.items()
+            for phase, seconds in assumed.items()
         },
         extraction(backbone, known),
-        tuple(tuning([cell], known) for cell in row.ready),
+        tuple(tuning(cell, known) for cell in row.ready),
         min(workers, len(row.ready)),
+        feature_bytes(backbone),
     )
 
 
-def guessed_cores(device: str, cores: int) -> int:
-    """How many cores a device stands for in a rough guess."""
-    return cores if device == "cpu" else _GUESSED_CORES_OF_GPU
-
-
 def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
-    """Time to take the pending audio of a backbone through it."""
-    if backbone.pending_seconds <= 0:
-        return Estimate()
-    rtfx, basis = expected_rtfx(backbone.info, backbone.extraction.settings.weights, history)
-    return Estimate(backbone.pending_seconds / rtfx, basis)
-
-
-def expected_rtfx(info: BackboneInfo, weights: Weights, history: History) -> tuple[float, Basis]:
-    """RTFx to expect, and what it rests on.
+    """Time to take the pending audio of a backbone through it.
 
     Records go first: they hold the end-to-end speed, decoding included, which is what an
     extraction takes; a benchmark times the encoder alone.
     """
+    pending, info = backbone.pending_seconds, backbone.info
+    weights, hardware = backbone.extraction.settings.weights, history.hardware
+    if pending <= 0:
+        return Estimate()
     seen = [
         record.throughput.end_to_end_rtfx
         for record in history.records
         if record.throughput is not None
-        and record.throughput.hardware == history.hardware
+        and record.throughput.hardware == hardware
         and (record.backbone, record.weights.size) == (info.name, weights.size)
     ]
     if seen and min(seen) > 0:
-        return statistics.median(seen), "records"
+        return Estimate(pending / statistics.median(seen), "records")
     for own in history.benchmarks if weights.size == "full" else ():
-        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, history.hardware):
-            return own.best_rtfx, "benchmark"
+        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, hardware):
+            return Estimate(pending / own.best_rtfx, "benchmark")
     per_core = _GUESSED_FASTEST_PER_CORE
     if weights.size == "full" and info.parameters:
         per_core = min(per_core, _GUESSED_RTFX_PER_CORE / (info.parameters / 1e6))
-    return per_core * history.cores, "guess"
+    return Estimate(pending / (per_core * history.cores), "guess")
 
 
-def tuning(cells: Sequence[Ready], history: History) -> Estimate:
-    """Time of one worker to tune cells; divide by the number of workers for wall time."""
-    total = Estimate()
-    for cell in cells:
-        seconds, basis = seconds_per_trial(cell, history)
-        total += Estimate(seconds * cell.job.trials * len(cell.job.folds), basis)
-    return total
-
-
-def seconds_per_trial(ready: Ready, history: History) -> tuple[float, Basis]:
-    """Time of one trial of a cell, its share of the final fit included.
+def tuning(ready: Ready, history: History) -> Estimate:
+    """Time of one worker to tune a cell, its final fits included.
 
     Heads on vectors take about as long whatever the backbone; the others are compared with
     trainings on the same one.
     """
     cell, vectors = ready.cell, ready.reads == "vectors"
     hardware = history.hardware if ready.reads == "backbone" else history.processor
+    trials = ready.job.trials * len(ready.job.folds)
     seen = [
         record.throughput.tuning_seconds / _trials(record)
         for record in history.records
@@ -204,8 +195,9 @@ def seconds_per_trial(ready: Ready, history: History) -> tuple[float, Basis]:
         and _trials(record)
     ]
     if seen:
-        return statistics.median(seen), "records"
-    return _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads] * len(ready.job.classes), "guess"
+        return Estimate(statistics.median(seen) * trials, "records")
+    per_trial = _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads] * len(ready.job.classes)
+    return Estimate(per_trial * trials, "guess")
 
 
 def _trials(record: Record) -> int:

@@ -37,12 +37,9 @@ _HEEDED_BY: dict[str, tuple[set[str], bool | None, str]] = {
 
 
 def refuse_roots(spec: RunSpec) -> None:
-    """Raise where a variable names a folder for data or weights that is not there.
+    """Raise a `UserError` where a variable names a folder for data or weights that is not there.
 
     Sample tasks and controls heed neither.
-
-    Raises:
-        UserError: it does; found before something else is taken in its place.
     """
     if all(tasks.find(name).sample for name in spec.tasks):
         return
@@ -52,24 +49,18 @@ def refuse_roots(spec: RunSpec) -> None:
 
 
 def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) -> str | None:
-    """Say what an option names and no cell can run of, and why, as its row would.
+    """Say what an option names and no cell can run of, and why, as its row would; None if none.
 
-    Args:
-        spec: of the run.
-        rows: all of its plan, or what became of them.
-        may_download: whether a run would first look for weights that these rows do without.
-
-    Returns:
-        The first such thing with its reason; None where there is none.
+    `rows` are all of a plan, or what became of them; `may_download` says whether a run would first
+    look for weights that these rows do without.
     """
-    cells = [(row, cell) for row in rows for cell in row.cells]
     refused = []
     for setting, kind in _KINDS.items():
         for value in getattr(spec, setting) if setting in spec.named else ():
-            own = [(row, cell) for row, cell in cells if getattr(cell.cell, kind) == value]
-            if not any(_may_run(row, cell, spec, may_download) for row, cell in own):
-                reasons = [cell.reason for _, cell in own if isinstance(cell, Skipped)]
-                why = reasons[0] if reasons else _without_cells(kind, spec, rows)
+            own = [(r, c) for r in rows for c in r.cells if getattr(c.cell, kind) == value]
+            reasons = [_reason(row, cell, spec, may_download) for row, cell in own]
+            if None not in reasons:
+                why = next(iter(reasons), None) or _without_cells(kind, spec, rows)
                 refused.append((kind, value, why))
     if not refused:
         return None
@@ -79,18 +70,19 @@ def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) ->
     return f"{kind} '{value}' cannot run: {reason.removeprefix(f'{value}: ')}"
 
 
-def _may_run(row: BackbonePlan, cell: PlannedCell, spec: RunSpec, may_download: bool) -> bool:
+def _reason(row: BackbonePlan, cell: PlannedCell, spec: RunSpec, may_download: bool) -> str | None:
+    """Why a cell cannot run, None where it may."""
     if not isinstance(cell, Skipped):
-        return True
+        return None
     backbone = row.backbone
-    return (
-        may_download
-        and isinstance(backbone, SkippedBackbone)
+    lacks_weights = (
+        isinstance(backbone, SkippedBackbone)
         and cell.reason == backbone.reason  # and not one of the protocol or the pair
         and backbone.info.needs_weights
         and missing_extra(backbone.info) is None
         and spec.dtype in backbone.info.dtypes
     )
+    return None if may_download and lacks_weights else cell.reason
 
 
 def _without_cells(kind: str, spec: RunSpec, rows: Sequence[BackbonePlan]) -> str:

@@ -21,10 +21,8 @@ def standing(
 ) -> Finished | Held | str:
     """What a run that wants a cell finds at its address; a record of more trials will do.
 
-    Returns:
-        `Finished` where nothing would change; `Held` where a result lies there that was made
-        otherwise, or a file that may hold one; else why its result is made again, empty where
-        there is none.
+    It is `Finished` where nothing would change, `Held` where a result lies there that was made
+    otherwise, or a file that may hold one; else why its result is made again, if there is one.
     """
     path = records.record_path(spec.results, cell)
     stored = records.read(path) if path.exists() else None

@@ -34,10 +34,7 @@ class _Part:
 class Pace:
     """Parts of a run, each with what it is expected to take, corrected by what its kind took.
 
-    Threads may share it.
-
-    Args:
-        clock: seconds that only grow.
+    Threads may share it; its `clock` gives seconds that only grow.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,14 +48,10 @@ class Pace:
     def add(
         self, key: Hashable, kind: Hashable, expected: Estimate, steps: int = 1, lanes: int = 1
     ) -> None:
-        """A part that is to come.
+        """A part that is to come, and will be heard of at so many `steps`.
 
-        Args:
-            key: of the part.
-            kind: parts of one kind go at one pace, relative to what they are expected to take.
-            expected: what it takes of one lane.
-            steps: how many times it is heard of.
-            lanes: how many such parts run side by side.
+        Parts of one kind go at one pace, relative to what they are expected to take of one of the
+        `lanes` that work side by side.
         """
         guessed = expected.basis == "guess"
         self._parts[key] = _Part(kind, expected.seconds, guessed, max(1, steps), lanes)

@@ -176,8 +176,8 @@ def test_the_status_counts_every_video_once(tmp_path: Path) -> None:
     console = Console(width=100, record=True, file=(tmp_path / "out").open("w"))
     fetch.render(items, console)
     lines = console.export_text().splitlines()
-    assert lines[0].split() == ["status", *CATEGORIES, "all"]
-    assert [line.split() for line in lines[1:5]] == [
+    assert lines[1].split() == ["status", *CATEGORIES, "all"]
+    assert [line.split() for line in lines[3:7]] == [
         ["ok", "1", "0", "0", "0", "1"],
         ["private", "0", "1", "0", "0", "1"],
         ["not", "tried", "0", "0", "0", "1", "1"],

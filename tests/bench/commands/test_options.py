@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.commands.options import given, settings, with_settings
+from bench.commands.options import ConfigOption, given, with_settings
+from bench.config.settings import settings_of
 from bench.config.spec import RunSpec
 
 
@@ -40,7 +41,11 @@ def asked(*arguments: str, folder: Path) -> tuple[RunSpec, str]:
     """The run that a command with these arguments is called with, and what was printed."""
     seen: list[RunSpec] = []
     own = typer.Typer()
-    own.command()(with_settings(seen.append))
+
+    def command(spec: RunSpec, *, config: ConfigOption = None) -> None:
+        seen.append(spec)
+
+    own.command()(with_settings(command))
     config = folder / "grid.toml"
     config.touch()
     done = CliRunner().invoke(own, [*arguments, "--config", str(config)], catch_exceptions=False)
@@ -50,12 +55,14 @@ def asked(*arguments: str, folder: Path) -> tuple[RunSpec, str]:
 
 def nothing(**values: Any) -> dict[str, Any]:
     """What typer passes where only these options are given."""
-    return {setting.option: None for setting in settings()} | values
+    return {setting.option: None for setting in settings_of(RunSpec)} | values
 
 
 def test_every_key_of_a_run_is_exactly_one_option() -> None:
-    assert [(s.table, s.key) for s in settings()] == [(table, key) for table, key, _ in keys()]
-    names = [setting.option for setting in settings()]
+    assert [(s.table, s.key) for s in settings_of(RunSpec)] == [
+        (table, key) for table, key, _ in keys()
+    ]
+    names = [setting.option for setting in settings_of(RunSpec)]
     assert len(set(names)) == len(names)
 
 
@@ -64,8 +71,8 @@ def test_each_command_has_an_option_for_every_key_with_its_description_as_help(
     command: str,
 ) -> None:
     found = options(command)
-    assert list(found) == [setting.option for setting in settings()]
-    for setting, (_, _, description) in zip(settings(), keys(), strict=True):
+    assert list(found) == [setting.option for setting in settings_of(RunSpec)]
+    for setting, (_, _, description) in zip(settings_of(RunSpec), keys(), strict=True):
         assert description
         assert found[setting.option].help == description
 

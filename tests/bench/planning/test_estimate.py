@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.planning import estimate
-from bench.planning.estimate import Estimate, History
+from bench.planning.estimate import Estimate, History, Times
 from bench.planning.plan import ReadyBackbone
 from bench.records.benchmarks import Benchmark
 from tests.bench.planning.make_plans import INFO, make_backbone, make_folded, make_ready
@@ -57,27 +57,28 @@ def test_nothing_pending_takes_no_time(xlsr: ReadyBackbone) -> None:
 def test_tuning_time_counts_cells_to_do_at_the_pace_of_their_head() -> None:
     # 40 seconds for 2 folds of 10 trials: 2 seconds per trial
     history = replace(EMPTY, records=[make_record(head="mlp"), make_record(head="other")])
-    found = estimate.tuning([make_ready(0), make_ready(1)], history)
-    assert found == Estimate(2 * 6 * 10 * 2.0, "records")
-    assert estimate.tuning([make_ready()], EMPTY).basis == "guess"
-    assert estimate.tuning([], EMPTY) == Estimate()
+    found = tuple(estimate.tuning(make_ready(number), history) for number in (0, 1))
+    assert Times(tuning=found).tuned == Estimate(2 * 6 * 10 * 2.0, "records")
+    assert Times(tuning=found, workers=2).tuned == Estimate(6 * 10 * 2.0, "records")
+    assert estimate.tuning(make_ready(), EMPTY).basis == "guess"
+    assert Times().tuned == Estimate()
 
 
 def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors() -> None:
     history = replace(EMPTY, records=[make_record(head="mlp")])
-    trained = [make_ready(reads="backbone")]
+    trained = make_ready(reads="backbone")
     assert estimate.tuning(trained, history).basis == "guess"
     assert estimate.tuning(trained, history).seconds > 60 * 6
 
 
 def test_tuning_times_count_on_what_heads_are_tuned_on_whatever_encoded() -> None:
     history = replace(EMPTY, hardware="Test GPU", records=[make_record(hardware="Test GPU")])
-    assert estimate.tuning([make_ready()], history).basis == "guess"
+    assert estimate.tuning(make_ready(), history).basis == "guess"
     throughput = make_record().throughput
     assert throughput is not None
     encoded_on_gpu = throughput.model_copy(update={"hardware": "Test GPU"})
     record = make_record().model_copy(update={"throughput": encoded_on_gpu})
-    assert estimate.tuning([make_ready()], replace(history, records=[record])) == Estimate(
+    assert estimate.tuning(make_ready(), replace(history, records=[record])) == Estimate(
         6 * 10 * 2.0, "records"
     )
 
