@@ -43,12 +43,10 @@ class Standing:
         return self.elapsed / whole if whole > 0 else 1.0
 
     def __str__(self) -> str:
-        gone, left = (
-            str(timedelta(seconds=round(seconds))) if math.isfinite(seconds) else ""
-            for seconds in (self.elapsed, self.left)
-        )
-        mark = " ?" if self.guessed or not left else ""
-        return f"[{self.ended}/{self.parts}] {100 * self.share:.1f} %, {gone}, left {left}{mark}"
+        known = [s for s in (self.elapsed, self.left) if math.isfinite(s)]
+        times = ", left ".join(str(timedelta(seconds=round(seconds))) for seconds in known)
+        mark = " ?" if self.guessed else ""
+        return f"[{self.ended}/{self.parts}] {100 * self.share:.1f} %, {times}{mark}"
 
 
 class Phase:
@@ -76,8 +74,8 @@ class Phase:
     def standing(self) -> Standing:
         """How far it is, with the time left by the pace so far."""
         elapsed, here = time.monotonic() - self._began, self._done - self._before
-        to_come = self._total - self._done
-        left = elapsed * to_come / here if here > 0 else math.inf if to_come > 0 else 0.0
+        to_come = max(0.0, self._total - self._done)
+        left = elapsed * to_come / here if here > 0 else math.inf if to_come else 0.0
         done, total = round(self._done), round(self._total)
         return Standing(done, total, elapsed, left, False, self._label, self._detail)
 

@@ -164,13 +164,7 @@ def examine(
     control: Literal["random-init"] | None = None,
     golden: Path | None = None,
 ) -> Examined:
-    """Run the suite of a subject.
-
-    Args:
-        subject: what to check.
-        pretrained: a backbone with its real weights, not a small random network.
-        control: `random-init` takes random weights at the published size.
-        golden: folder to write a backbone's golden vectors to, where no other check failed.
+    """Run the suite of a subject; the options are those of the command.
 
     Raises:
         BackboneError: golden vectors are asked for, and the weights are random.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic_core import from_json, to_json
 
 from backbones import weights
 from backbones.extras import missing_extra
@@ -162,25 +162,18 @@ def _task_state(entry: TaskEntry) -> tuple[str, str]:
 
 def _backbone(name: str) -> Entry:
     info = BACKBONES.get(name).info
-    entry = {key: _as_json(value) for key, value in asdict(info).items()}
-    entry["origin"] = BACKBONES.origin(name)
+    # a backbone without a longest window says infinity, which JSON cannot hold
+    entry = from_json(to_json(info, inf_nan_mode="null"))
     lacking = missing_extra(info)
     state, detail = ("missing extra", lacking) if lacking else weights.availability(info)
     if state == "missing":
         detail = paths.missing_folder("VOXGRID_WEIGHTS") or detail
-    return entry | {"state": state, "detail": detail}
+    return {**entry, "origin": BACKBONES.origin(name), "state": state, "detail": detail}
 
 
 def _head(name: str) -> Entry:
     entry = asdict(HEADS.info(name))
     return entry | {"reads": sorted(HEADS.get(name)), "origin": HEADS.origin(name)}
-
-
-def _as_json(value: object) -> object:
-    """None for infinity (a backbone without a longest window), and lists for tuples."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return list(value) if isinstance(value, tuple) else value
 
 
 def render(found: Mapping[str, Sequence[Entry]]) -> None:

@@ -69,7 +69,7 @@ def show(
     for row in rows:
         say(console, row[0])
         pairs = [
-            f"{head}: {cell.replace(chr(10), ', ')}"
+            f"{head}: {', '.join(cell.splitlines())}"
             for head, cell in zip(lines[0][1:], row[1:], strict=True)
         ]
         # a pair that fits a line is not broken

@@ -49,5 +49,18 @@ def test_on_a_terminal_the_figures_beside_the_bar_are_whole(width: int) -> None:
     assert "a line above" in drawn
 
 
+def test_the_time_left_of_a_phase_is_that_of_the_pace_so_far_without_what_was_there() -> None:
+    console = Console(file=io.StringIO())
+    with Reporter(console).phase("scan (clips)", 10) as phase:
+        phase.at(4, 10)  # of an earlier run
+        assert str(phase.standing()) == "[4/10] 0.0 %, 0:00:00"
+        time.sleep(0.05)
+        phase.at(7, 10)
+        half = phase.standing()
+        assert (half.share, half.left) == (pytest.approx(0.5), pytest.approx(half.elapsed))
+        phase(3)
+        assert (phase.standing().share, phase.standing().left) == (1.0, 0.0)
+
+
 def test_a_run_with_nothing_to_do_stands_at_its_end() -> None:
     assert Standing(0, 0, 0.0, 0.0, False, "").share == 1.0
