@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from bench.audio.containers import several
 from bench.audio.notes import JOINED, UNTOLD
 from bench.errors import ClipError
 
@@ -147,7 +148,7 @@ def _refuse_another(path: Path, end: int) -> None:
         file.seek(end)
         second = file.read(_NEAR).find(magic)
     if second >= 0:
-        raise ClipError(f"is several files in one, the second from byte {end + second}")
+        raise several(end + second)
 
 
 def _interleaved(

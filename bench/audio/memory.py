@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StorageError
+from bench.files import CACHE_ADVICE, storing
 
 THREADS = 2
 
@@ -25,9 +25,7 @@ class Memory:
     path: Path
     table: str
     key: str  # column of what rows are found by, a digest of the contents
-    versions: Mapping[
-        str, int | str
-    ]  # columns and values of what else has to agree for a row to count
+    versions: Mapping[str, int | str]  # columns and values of what else has to agree
     values: Mapping[str, str]  # columns of what was computed, with their types
     commit_every: int = 64  # an interruption loses at most so many rows
 
@@ -68,22 +66,11 @@ class Memory:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with storing(self.path, CACHE_ADVICE, (OSError, sqlite3.Error)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise self._unwritable(error) from error
-        try:
-            with closing(file):
-                yield file
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"the scan's memory {self.path} cannot be written ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        )
+        with closing(file), storing(self.path, CACHE_ADVICE, sqlite3.Error):
+            yield file
 
     def _open(self) -> sqlite3.Connection:
         try:

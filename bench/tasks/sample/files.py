@@ -12,7 +12,7 @@ import soundfile
 from filelock import FileLock
 
 from bench.clips import Clip, Task
-from bench.errors import StorageError
+from bench.files import CACHE_ADVICE, storing
 from bench.tasks.entry import Entry
 
 
@@ -41,16 +41,11 @@ def generated(
     clips = tuple(
         Clip(name, folder / f"{name}.wav", label, group) for name, label, group in sorted(named)
     )
-    try:
+    with storing(folder, CACHE_ADVICE, (OSError, soundfile.LibsndfileError)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not all(clip.path.is_file() for clip in clips):
                 _write(folder, clips, sound)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise StorageError(
-            f"the sample clips cannot be written to {folder} ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        ) from error
     return Task(entry.name, labels, clips, entry.protocols, sample=True)
 
 
