@@ -58,11 +58,6 @@ def opened(source: str | mmap.mmap) -> Iterator[tuple[InputContainer, AudioStrea
         yield container, stream
 
 
-def floats(stream: AudioStream) -> bool:
-    """Whether the samples are stored as floating-point numbers, where any scale is possible."""
-    return stream.codec_context.name.startswith("pcm_f")
-
-
 def decoded(
     container: InputContainer, stream: AudioStream, path: Path, notes: list[str]
 ) -> Iterator[Samples]:
@@ -83,7 +78,7 @@ def decoded(
         notes.append(UNTOLD)
     found, end, joined = 0, 0, False
     failure: ClipError | None = None  # raised where sound follows: else it may be a tag
-    kind: tuple[int, int] | None = None
+    resampler: av.AudioResampler | None = None
     for packet, frames, reason in _packets(container, stream):
         if packet is not None:
             end = max(end, (packet.pos or 0) + packet.size)
@@ -95,7 +90,7 @@ def decoded(
             if failure:
                 raise failure
             own = frame.layout.nb_channels, frame.sample_rate
-            if kind is None:
+            if resampler is None:
                 # interleaved: of more than seven channels PyAV hands over too many planes
                 resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=rate)
                 kind = own
@@ -109,7 +104,7 @@ def decoded(
                 yield samples
             if frame.is_corrupt:
                 failure = damaged(found / rate, "its codec finds errors")
-    for samples in _interleaved(resampler, None, found / rate) if kind else ():
+    for samples in _interleaved(resampler, None, found / rate) if resampler else ():
         found += len(samples)
         yield samples
     if joined:

@@ -81,14 +81,7 @@ def scan(
             "reading_version": READING_VERSION,
             "decoders": decoders,
         },
-        values={
-            "pcm_sha256": "TEXT",
-            "seconds": "REAL",
-            "channels": "INTEGER",
-            "native_rate": "INTEGER",
-            "notes": "TEXT",
-            "error": "TEXT",
-        },
+        values=("pcm_sha256", "seconds", "channels", "native_rate", "notes", "error"),
         commit_every=commit_every,
     )
     paths = {digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest}

@@ -26,7 +26,7 @@ class Memory:
     table: str
     key: str  # column of what rows are found by, a digest of the contents
     versions: Mapping[str, int | str]  # columns and values of what else has to agree
-    values: Mapping[str, str]  # columns of what was computed, with their types
+    values: tuple[str, ...]  # columns of what was computed
     commit_every: int = 64  # an interruption loses at most so many rows
 
     def complete(
@@ -82,17 +82,12 @@ class Memory:
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        versions = {
-            name: "TEXT" if isinstance(version, str) else "INTEGER"
-            for name, version in self.versions.items()
-        }
-        columns = {self.key: "TEXT", **versions, **self.values}
-        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        columns = ", ".join((self.key, *self.versions, *self.values))  # SQLite needs no types
         primary = ", ".join((self.key, *self.versions))
         file = sqlite3.connect(self.path, timeout=30)
         try:
             file.execute(
-                f"CREATE TABLE IF NOT EXISTS {self.table} ({described}, PRIMARY KEY ({primary}))"
+                f"CREATE TABLE IF NOT EXISTS {self.table} ({columns}, PRIMARY KEY ({primary}))"
             )
         except sqlite3.Error:
             file.close()

@@ -47,7 +47,7 @@ def by_ear(
         "prints",
         key="pcm_sha256",
         versions={"decode_version": DECODE_VERSION, "print_version": PRINT_VERSION},
-        values={"words": "BLOB"},
+        values=("words",),
     )
     found = memory.complete({c.pcm_sha256: c.clip.path for c in clips}, _print, progress)
     prints = {pcm: np.frombuffer(words, "<u4") for pcm, (words,) in found.items()}
