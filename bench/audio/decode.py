@@ -174,8 +174,7 @@ def through(
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
         rate: wanted samples per second; None keeps those of the file.
-        consume: what becomes of it.
-        block: see `reading`.
+        consume, block: see `reading`.
 
     Raises:
         ClipError: the clip cannot be used; `<file name>: <reason>`.

@@ -64,7 +64,6 @@ def decoded(
     """What the codec gives at a time, float32 (n, channels).
 
     Args:
-        container, stream: of `opened`.
         path: the file, whose first bytes tell more than FFmpeg does.
         notes: gets what there is to know of the file, at the latest at its end.
 

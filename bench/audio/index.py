@@ -61,7 +61,6 @@ def scan(
     those that nobody has given a label.
 
     Args:
-        clips: clips of one task.
         cache_path: the SQLite file, created where missing and made anew where damaged.
         progress: called with (clips done, clips in all), the first time with those remembered.
         decode_version, decoders: what was decoded under others is decoded again.

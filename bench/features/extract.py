@@ -125,7 +125,6 @@ def extract(
     A clip of which the backbone makes nothing usable is left out (`FeatureSet.unusable`).
 
     Args:
-        job: what to extract.
         on_progress: called with the seconds of audio that passed since the last call; with 0 once
             the backbone is ready.
         deadline: `time.time()` after which no further shard is begun and a clip longer than

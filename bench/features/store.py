@@ -148,8 +148,7 @@ class FeatureSet:
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
         """Timings of the shards that hold `clips`, oldest first."""
         shards = {self._where[clip][0] for clip in clips}
-        oldest_first = sorted(shards, key=lambda path: (path.stat().st_mtime, path.name))
-        return [self._timings[path] for path in oldest_first]
+        return [self._timings[path] for path in newest_last(self.folder) if path in shards]
 
     @property
     def layers(self) -> int:

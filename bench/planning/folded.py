@@ -21,13 +21,9 @@ from bench.protocols.fold import Fold, Split
 
 
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
-    """Scan and fold a task's clips.
+    """Scan and fold a task's clips by the protocols of a run.
 
-    Args:
-        task: as resolved.
-        spec: says which protocols. A task with none of them, which stands in for one that has,
-            runs all of its own.
-        reporter: told of the progress.
+    A task with none of them, which stands in for one that has, runs all of its own.
 
     Raises:
         UserError: no clip is usable, or no protocol can fold them.

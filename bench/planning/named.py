@@ -55,7 +55,6 @@ def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) ->
     """Say what an option names and no cell can run of, and why, as its row would.
 
     Args:
-        spec: of the run.
         rows: all of its plan, or what became of them.
         may_download: whether a run would first look for weights that these rows do without.
 

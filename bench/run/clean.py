@@ -51,7 +51,6 @@ def unneeded(
 
     Args:
         results: folders of records; what any of them needs is kept.
-        features: folder of the feature cache.
         unfinished: whether studies without a finished record go as well, and what belongs to them.
 
     Raises:

@@ -27,11 +27,8 @@ def generated(
     """Return a task whose clips lie below `cache`, where they appear all at once if any is missing.
 
     Args:
-        entry: of the task.
         version: of the sound.
-        labels: of the task.
         named: id, label and group of every clip.
-        cache: the cache folder.
         sound: a clip → its samples, int16 (n,) or (n, channels), and their rate in Hz.
 
     Raises:
