@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 
 class Scores(BaseModel):
@@ -52,15 +52,16 @@ def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequen
         labels: class names, in the order of the indices.
 
     Returns:
-        Accuracy, macro-F1, UAR (unweighted average recall, i.e. balanced accuracy), F1 per
+        Accuracy, macro-F1, UAR (unweighted average recall), F1 per
         class, and the confusion matrix in clips (rows: truth, columns: prediction).
     """
     indices, present = np.arange(len(labels)), np.unique(truth)
     per_class = f1_score(truth, predicted, labels=present, average=None, zero_division=0)
+    recalls = recall_score(truth, predicted, labels=present, average=None)
     return Scores(
         accuracy=float(accuracy_score(truth, predicted)),
         macro_f1=macro_f1(truth, predicted),
-        uar=float(balanced_accuracy_score(truth, predicted)),
+        uar=float(np.mean(recalls)),
         per_class_f1={labels[i]: float(f1) for i, f1 in zip(present, per_class, strict=True)},
         confusion=confusion_matrix(truth, predicted, labels=indices).tolist(),
     )
