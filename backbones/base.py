@@ -241,11 +241,8 @@ class Backbone(ABC):
     def encode_at(self, waves: torch.Tensor, lengths: torch.Tensor, rates: torch.Tensor) -> Frames:
         """Encode clips of which each has a rate of its own; by default they all have the same.
 
-        Args:
-            waves: as for `encode`, but for the rate.
-            lengths: as for `encode`.
-            rates: int64 (batch,), samples per second of each clip; `info.sample_rate` unless
-                `info.own_rate`.
+        As `encode`, but for `rates`: int64 (batch,), samples per second of each clip, which are
+        `info.sample_rate` unless `info.own_rate`.
         """
         return self.encode(waves, lengths)
 
@@ -254,11 +251,7 @@ class Backbone(ABC):
         return 0
 
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the feature encoder alone, without gradients.
-
-        Args:
-            waves: as for `encode`.
-            lengths: as for `encode`.
+        """Run the feature encoder alone on what `encode` takes, without gradients.
 
         Returns:
             Its output (batch, frames, width), zero after each clip's end, and valid frames

@@ -154,10 +154,9 @@ def check_backbone(
     weights: Weights | None = None,
     seconds: Sequence[float] = SECONDS,
 ) -> Iterator[CheckResult]:
-    """Run every check on a backbone, yielding each outcome as it is known.
+    """Run every check on a backbone's class, yielding each outcome as it is known.
 
     Args:
-        backbone: the class.
         weights: None takes a small random-init network (`none` for hand-made features).
         seconds: lengths of the synthetic clips, at least two different ones.
     """
@@ -172,10 +171,9 @@ def examine(
     pretrained: bool = False,
     control: Literal["random-init"] | None = None,
 ) -> Examination:
-    """Run every check on a backbone, or say why that cannot be done here.
+    """Run every check on a backbone's class, or say why that cannot be done here.
 
     Args:
-        backbone: the class.
         pretrained: with its real weights, not a small random network.
         control: `random-init` takes random weights at the published size.
     """

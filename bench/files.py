@@ -11,6 +11,14 @@ from filelock import FileLock, Timeout
 
 from bench.errors import StorageError, UserError
 
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+# For `storing`, of whatever lies in the cache.
+CACHE_ADVICE = (
+    "free some space or set VOXGRID_CACHE to another folder, then run again: what is finished is "
+    "kept"
+)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -33,12 +41,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def storing(place: Path, advice: str) -> Iterator[None]:
-    """Say what to do where a file or folder cannot be written, as a `StorageError`."""
+def storing(place: Path, advice: str, kinds: Kinds = OSError) -> Iterator[None]:
+    """Say what to do where a file or folder cannot be written, as a `StorageError`.
+
+    `kinds` are the errors that say so; a library may have its own.
+    """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or error
+    except kinds as error:
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{place} cannot be written ({reason}): {advice}") from error
 
 

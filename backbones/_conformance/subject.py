@@ -35,7 +35,6 @@ class BackboneSubject:
     """A backbone under test, its synthetic clips, and what it made of them.
 
     Args:
-        backbone: the class.
         weights: None takes a small random-init network, or `none` for hand-made features.
         seconds: lengths of the clips, at least two different ones; all in proportion shorter
             where the longest window is shorter than 2 s.

@@ -8,6 +8,7 @@ knows is FFmpeg's to recognise, by content and never by suffix (an MP3 named `.w
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,50 +32,31 @@ _MOST_PADDING = 1 << 20
 
 @dataclass(frozen=True)
 class Data:
-    """Where the sound of a file lies.
+    """Where the sound of a file lies."""
 
-    Attributes:
-        start: its first byte.
-        length: bytes promised.
-        unsure: whether that is a number which only says that the length is not known.
-        field: where the length stands and how it is written (of `struct`), if in one place.
-        counted: bytes beside the sound that it counts.
-        chunks: the container, where other chunks may follow.
-    """
-
-    start: int
-    length: int
-    unsure: bool = False
-    field: tuple[int, str] | None = None
-    counted: int = 0
-    chunks: Chunks | None = None
+    start: int  # its first byte
+    length: int  # bytes promised
+    unsure: bool = False  # whether that number only says that the length is not known
+    field: tuple[int, str] = (0, "")  # where it stands and how (of `struct`), if in one place
+    chunks: Chunks | None = None  # the container, where other chunks may follow
 
     def patch(self, length: int) -> tuple[int, bytes]:
         """What to write where, so that the file promises another length."""
-        if self.field is None:
-            return 0, b""
-        return self.field[0], struct.pack(self.field[1], length + self.counted)
+        at, form = self.field
+        counted = self.chunks.counted if self.chunks else 0
+        return at, struct.pack(form, length + counted) if form else b""
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """A container made of chunks, each with a name and a length.
+    """A container made of chunks, each with a name and a length."""
 
-    Attributes:
-        first: where the first chunk begins.
-        head: name and length of a chunk, of `struct`.
-        sound: names of the chunk that holds the sound.
-        inner: bytes before the samples in that chunk.
-        counted: bytes of a chunk's head that its length counts.
-        aligned: chunks begin at multiples of so many bytes.
-    """
-
-    first: int
-    head: str
-    sound: tuple[bytes, ...] = (b"data",)
-    inner: int = 0
-    counted: int = 0
-    aligned: int = 2
+    first: int  # where the first chunk begins
+    head: str  # name and length of a chunk, of `struct`
+    sound: tuple[bytes, ...] = (b"data",)  # names of the chunk that holds the sound
+    inner: int = 0  # bytes before the samples in that chunk
+    counted: int = 0  # bytes of a chunk's head that its length counts
+    aligned: int = 2  # chunks begin at multiples of so many bytes
 
     def find(self, file: BinaryIO, size: int) -> Data | None:
         """The chunk of the sound; None where there is none."""
@@ -86,7 +68,7 @@ class Chunks:
                     length, where = long, (self.first + 16, "<Q")
                 unsure = length < 0 or (self.head[-1] == "I" and length >= _UNKNOWN_LENGTH)
                 length = _ENDLESS if length < 0 else length
-                return Data(start, length, unsure, where, self.counted, self)
+                return Data(start, length, unsure, where, self)
             if name == b"ds64":  # the true length in RF64, whose own fields have 32 bits
                 long = int.from_bytes(file.read(16)[8:], "little")
         return None
@@ -94,15 +76,15 @@ class Chunks:
     def unaccounted(self, file: BinaryIO, end: int, size: int) -> int:
         """Bytes behind the sound, which ends there, that are in no chunk."""
         # some writers forget to align what follows
-        return min(self._behind(file, at, size) for at in {end, end + -end % self.aligned})
-
-    def _behind(self, file: BinaryIO, position: int, size: int) -> int:
-        for start, name, length, following in self._walk(file, position, size):
-            known = all(32 <= byte < 127 for byte in name) and 0 <= length <= size - start
-            if not known or name in self.sound or name in CONTAINERS:
-                break
-            position = following
-        return max(0, size - position)
+        reached = []
+        for position in {end, end + -end % self.aligned}:
+            for start, name, length, following in self._walk(file, position, size):
+                known = all(32 <= byte < 127 for byte in name) and 0 <= length <= size - start
+                if not known or name in self.sound or name in CONTAINERS:
+                    break
+                position = following
+            reached.append(position)
+        return max(0, size - max(reached))
 
     def _walk(
         self, file: BinaryIO, position: int, size: int
@@ -136,17 +118,14 @@ def _au(file: BinaryIO, _size: int) -> Data | None:
 
 def _sphere(file: BinaryIO, _size: int) -> Data | None:
     file.seek(0)
-    lines = file.read(1024).split(b"\n")
-    fields = {words[0]: words[2] for line in lines if len(words := line.split()) == 3}
+    head = file.read(1024)
+    fields = dict(re.findall(rb"(\w+) -\w+ (\S+)", head))
     try:
-        samples, channels, width, start = (
-            int(number)
-            for number in (
-                *(fields[b"sample_count"], fields[b"channel_count"], fields[b"sample_n_bytes"]),
-                lines[1],
-            )
+        samples, channels, width = (
+            int(fields[name]) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
         )
-    except (KeyError, ValueError, IndexError):
+        start = int(head[8:16])
+    except (KeyError, ValueError):
         return None  # not SPHERE after all
     compressed = b"," in fields.get(b"sample_coding", b"")
     return None if compressed else Data(start, samples * channels * width)
@@ -155,9 +134,8 @@ def _sphere(file: BinaryIO, _size: int) -> Data | None:
 def _one_flac(file: BinaryIO, _size: int) -> tuple[str, ...]:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         # the mark, then the head of the block that has to follow it
-        second = max(data.find(b"fLaC" + block + b"\0\0\x22", 4) for block in (b"\0", b"\x80"))
-    if second > 0:
-        raise ClipError(f"is several FLAC files in one, the second from byte {second}: split it")
+        if second := re.compile(rb"fLaC[\0\x80]\0\0\x22").search(data, 4):
+            raise several(second.start())
     return ()
 
 
@@ -170,27 +148,26 @@ def _one_mp4(file: BinaryIO, size: int) -> tuple[str, ...]:
         if length < 8 or not name.isalnum():  # up to the end, or no box
             return ()
         if name == b"ftyp" and position:
-            raise ClipError(f"is several MP4 files in one, the second from byte {position}")
+            raise several(position)
         position += length
     if position > size:
         raise ClipError(f"is truncated: {position} bytes promised, {size} found")
     return ()
 
 
+def several(second: int) -> ClipError:
+    """Files of one kind, one after the other, of which decoders read the first alone."""
+    return ClipError(f"is several files in one, the second from byte {second}: split it")
+
+
 @dataclass(frozen=True)
 class Container:
-    """How a container is read.
+    """How a container is read; both functions are given the file and its size."""
 
-    Attributes:
-        find: where its sound lies, given the file and its size; None where that is not known.
-        check: more that has to be right, a `ClipError` otherwise; returns notes.
-        soundfile, ffmpeg: whether libsndfile reads it, and FFmpeg what libsndfile cannot open.
-    """
-
-    find: Callable[[BinaryIO, int], Data | None] = lambda _file, _size: None
-    check: Callable[[BinaryIO, int], tuple[str, ...]] = lambda _file, _size: ()
-    soundfile: bool = True
-    ffmpeg: bool = True
+    find: Callable[[BinaryIO, int], Data | None] = lambda *_: None  # where its sound is, if known
+    check: Callable[[BinaryIO, int], tuple[str, ...]] = lambda *_: ()  # notes, or a `ClipError`
+    soundfile: bool = True  # whether libsndfile reads it
+    ffmpeg: bool = True  # whether FFmpeg reads what libsndfile cannot open
 
 
 # libsndfile reads these: exactly, in every sample format that they hold. FFmpeg takes RIFX for
@@ -214,21 +191,13 @@ _ANY = Container(soundfile=False)
 
 @dataclass(frozen=True)
 class Framing:
-    """What is known of a file before it is decoded.
+    """What is known of a file before it is decoded."""
 
-    Attributes:
-        container: who reads it.
-        notes: what a reader should know about the clip.
-        short: why it is refused where a missing byte takes more than a sample with it.
-        end: where the sound ends; None where decoders know.
-        patch: bytes to be read in place of those at an offset.
-    """
-
-    container: Container
-    notes: tuple[str, ...] = ()
-    short: str = ""
-    end: int | None = None
-    patch: tuple[int, bytes] = (0, b"")
+    container: Container  # who reads it
+    notes: tuple[str, ...] = ()  # what a reader should know about the clip
+    short: str = ""  # why it is refused where a missing byte takes more than a sample with it
+    end: int | None = None  # of the sound; None where decoders know
+    patch: tuple[int, bytes] = (0, b"")  # bytes to be read in place of those at an offset
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[str | mmap.mmap]:
@@ -269,14 +238,14 @@ def framing(path: Path) -> Framing:
 def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Framing:
     """Compare what is promised with what is there."""
     found, inner = size - data.start, 0
-    if data.length > found and data.unsure:
-        return Framing(container, (UNTOLD,))
-    if data.length > found:
+    left = found - data.length
+    if left < 0:
+        if data.unsure:
+            return Framing(container, (UNTOLD,))
         reason = f"is truncated: {data.length} bytes promised, {max(0, found)} found"
-        if data.length > found + _HEADER_COUNTED or found < 0:
+        if left < -_HEADER_COUNTED or found < 0:
             raise ClipError(reason)
         return Framing(container, (), reason, size, data.patch(found))
-    left = found - data.length
     if data.chunks is not None:
         left = data.chunks.unaccounted(file, data.start + data.length, size)
         inner = data.chunks.inner

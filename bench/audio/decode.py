@@ -79,7 +79,9 @@ class Inspection:
             self._digest.update(f"{self._rate}/{self._channels}/".encode())
         self._samples += len(block)
         # + 0.0 turns -0.0, which only float files hold, into 0.0
-        self._digest.update(np.ascontiguousarray(block + np.float32(0.0), dtype="<f4").data)
+        with np.errstate(invalid="ignore"):  # signalling NaN, refused once all have passed
+            positive = block + np.float32(0.0)
+        self._digest.update(np.ascontiguousarray(positive, dtype="<f4").data)
         self._finite = self._finite and bool(np.isfinite(block).all())
         self._highest = max(self._highest, float(mono.max()))
         self._lowest = min(self._lowest, float(mono.min()))
@@ -174,8 +176,7 @@ def through(
     Args:
         path: the audio file, in any format soundfile or FFmpeg reads.
         rate: wanted samples per second; None keeps those of the file.
-        consume: what becomes of it.
-        block: see `reading`.
+        consume, block: see `reading`.
 
     Raises:
         ClipError: the clip cannot be used; `<file name>: <reason>`.

@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from bench.audio.containers import several
 from bench.audio.notes import JOINED, UNTOLD
 from bench.errors import ClipError
 
@@ -57,18 +58,12 @@ def opened(source: str | mmap.mmap) -> Iterator[tuple[InputContainer, AudioStrea
         yield container, stream
 
 
-def floats(stream: AudioStream) -> bool:
-    """Whether the samples are stored as floating-point numbers, where any scale is possible."""
-    return stream.codec_context.name.startswith("pcm_f")
-
-
 def decoded(
     container: InputContainer, stream: AudioStream, path: Path, notes: list[str]
 ) -> Iterator[Samples]:
     """What the codec gives at a time, float32 (n, channels).
 
     Args:
-        container, stream: of `opened`.
         path: the file, whose first bytes tell more than FFmpeg does.
         notes: gets what there is to know of the file, at the latest at its end.
 
@@ -82,7 +77,7 @@ def decoded(
         notes.append(UNTOLD)
     found, end, joined = 0, 0, False
     failure: ClipError | None = None  # raised where sound follows: else it may be a tag
-    kind: tuple[int, int] | None = None
+    resampler: av.AudioResampler | None = None
     for packet, frames, reason in _packets(container, stream):
         if packet is not None:
             end = max(end, (packet.pos or 0) + packet.size)
@@ -94,7 +89,7 @@ def decoded(
             if failure:
                 raise failure
             own = frame.layout.nb_channels, frame.sample_rate
-            if kind is None:
+            if resampler is None:
                 # interleaved: of more than seven channels PyAV hands over too many planes
                 resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=rate)
                 kind = own
@@ -108,7 +103,7 @@ def decoded(
                 yield samples
             if frame.is_corrupt:
                 failure = damaged(found / rate, "its codec finds errors")
-    for samples in _interleaved(resampler, None, found / rate) if kind else ():
+    for samples in _interleaved(resampler, None, found / rate) if resampler else ():
         found += len(samples)
         yield samples
     if joined:
@@ -147,7 +142,7 @@ def _refuse_another(path: Path, end: int) -> None:
         file.seek(end)
         second = file.read(_NEAR).find(magic)
     if second >= 0:
-        raise ClipError(f"is several files in one, the second from byte {end + second}")
+        raise several(end + second)
 
 
 def _interleaved(

@@ -61,7 +61,6 @@ def scan(
     those that nobody has given a label.
 
     Args:
-        clips: clips of one task.
         cache_path: the SQLite file, created where missing and made anew where damaged.
         progress: called with (clips done, clips in all), the first time with those remembered.
         decode_version, decoders: what was decoded under others is decoded again.
@@ -81,14 +80,7 @@ def scan(
             "reading_version": READING_VERSION,
             "decoders": decoders,
         },
-        values={
-            "pcm_sha256": "TEXT",
-            "seconds": "REAL",
-            "channels": "INTEGER",
-            "native_rate": "INTEGER",
-            "notes": "TEXT",
-            "error": "TEXT",
-        },
+        values=("pcm_sha256", "seconds", "channels", "native_rate", "notes", "error"),
         commit_every=commit_every,
     )
     paths = {digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest}

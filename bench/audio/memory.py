@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StorageError
+from bench.files import CACHE_ADVICE, storing
 
 THREADS = 2
 
@@ -25,10 +25,8 @@ class Memory:
     path: Path
     table: str
     key: str  # column of what rows are found by, a digest of the contents
-    versions: Mapping[
-        str, int | str
-    ]  # columns and values of what else has to agree for a row to count
-    values: Mapping[str, str]  # columns of what was computed, with their types
+    versions: Mapping[str, int | str]  # columns and values of what else has to agree
+    values: tuple[str, ...]  # columns of what was computed
     commit_every: int = 64  # an interruption loses at most so many rows
 
     def complete(
@@ -68,22 +66,11 @@ class Memory:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with storing(self.path, CACHE_ADVICE, (OSError, sqlite3.Error)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise self._unwritable(error) from error
-        try:
-            with closing(file):
-                yield file
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"the scan's memory {self.path} cannot be written ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        )
+        with closing(file), storing(self.path, CACHE_ADVICE, sqlite3.Error):
+            yield file
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -95,17 +82,12 @@ class Memory:
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        versions = {
-            name: "TEXT" if isinstance(version, str) else "INTEGER"
-            for name, version in self.versions.items()
-        }
-        columns = {self.key: "TEXT", **versions, **self.values}
-        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        columns = ", ".join((self.key, *self.versions, *self.values))  # SQLite needs no types
         primary = ", ".join((self.key, *self.versions))
         file = sqlite3.connect(self.path, timeout=30)
         try:
             file.execute(
-                f"CREATE TABLE IF NOT EXISTS {self.table} ({described}, PRIMARY KEY ({primary}))"
+                f"CREATE TABLE IF NOT EXISTS {self.table} ({columns}, PRIMARY KEY ({primary}))"
             )
         except sqlite3.Error:
             file.close()

@@ -30,10 +30,8 @@ def by_ear(
 ) -> tuple[str, ...]:
     """Return each clip's recording, (clips,), where near-duplicates are one.
 
-    Args:
-        clips: usable clips of one task.
-        cache_path: SQLite file that remembers fingerprints.
-        progress: called with (clips done, clips in all), the first time with those remembered.
+    An SQLite file remembers fingerprints; `progress` is called with (clips done, clips in all), the
+    first time with those remembered.
 
     Returns:
         The hash of the samples of one of the recording's clips, whatever their order.
@@ -47,7 +45,7 @@ def by_ear(
         "prints",
         key="pcm_sha256",
         versions={"decode_version": DECODE_VERSION, "print_version": PRINT_VERSION},
-        values={"words": "BLOB"},
+        values=("words",),
     )
     found = memory.complete({c.pcm_sha256: c.clip.path for c in clips}, _print, progress)
     prints = {pcm: np.frombuffer(words, "<u4") for pcm, (words,) in found.items()}

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +55,7 @@ class Stream:
     rate: int  # samples per second
     blocks: Iterator[Samples]  # float32 (n, channels) each, in [-1, 1] for integer formats
     notes: list[str] = field(default_factory=list)  # of `bench.audio.notes`; complete at the end
+    floats: bool = False  # whether they are stored in floating point, where any scale is possible
 
 
 def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK) -> Result:
@@ -76,16 +77,16 @@ def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK)
         OSError: the file cannot be opened at all.
     """
     known = framing(path)
-    with _opened(path, known, block) as (stream, floats):
-        if not floats:
+    with _opened(path, known, block) as stream:
+        if not stream.floats:
             return consume(stream)
         scale = _scale(stream)
-    with _opened(path, known, block) as (stream, _):
+    with _opened(path, known, block) as stream:
         if scale == 1.0:
             return consume(stream)
         stream.notes.append(SCALED)
         blocks = (samples / np.float32(scale) for samples in stream.blocks)
-        return consume(Stream(stream.rate, blocks, stream.notes))
+        return consume(replace(stream, blocks=blocks))
 
 
 def _scale(stream: Stream) -> float:
@@ -107,8 +108,7 @@ def _scale(stream: Stream) -> float:
 
 
 @contextmanager
-def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bool]]:
-    """The file's samples, and whether they are in floating point, where any scale is possible."""
+def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
     with known.opened(path) as source:
         if known.container.soundfile:
             try:
@@ -122,14 +122,15 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[tuple[Stream, bo
                         raise ClipError(known.short)
                     blocks = _gathered(_sequence(sound, block), block)
                     floats = sound.subtype in ("FLOAT", "DOUBLE")
-                    yield Stream(sound.samplerate, blocks, list(known.notes)), floats
+                    yield Stream(sound.samplerate, blocks, list(known.notes), floats)
                 return
         if known.short:
             raise ClipError(known.short)
         with known.opened(path) as anew, ffmpeg.opened(anew) as (container, audio):
             notes = list(known.notes)
             blocks = _gathered(ffmpeg.decoded(container, audio, path, notes), block)
-            yield Stream(audio.codec_context.sample_rate, blocks, notes), ffmpeg.floats(audio)
+            context = audio.codec_context
+            yield Stream(context.sample_rate, blocks, notes, context.name.startswith("pcm_f"))
 
 
 class _Sequential(soundfile.SoundFile):

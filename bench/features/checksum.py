@@ -6,11 +6,14 @@ A disk, a cable or a copy that flips a bit changes no length, and safetensors wo
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from bench.errors import StorageError
+from bench.files import Kinds
 
 _FIELD = "crc32"
 _DIGITS = 8
@@ -18,9 +21,19 @@ _DIGITS = 8
 UNSEALED = {_FIELD: "0" * _DIGITS}
 
 _MARK = f'"{_FIELD}":"'.encode()  # inside the strings of a header a quote follows a backslash
-_LENGTH = 8
-_LONGEST_HEADER = 100_000_000  # as safetensors has it
-_BLOCK = 1 << 20
+
+
+@contextmanager
+def readable(path: Path, kinds: Kinds = OSError) -> Iterator[None]:
+    """Say what to do where a file of the cache cannot be read, as a `StorageError`."""
+    try:
+        yield
+    except kinds as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"the cached features {path} cannot be read ({reason}); make them readable, or delete "
+            "them and run again, or set VOXGRID_CACHE to another folder"
+        ) from error
 
 
 def seal(path: Path) -> None:
@@ -39,15 +52,10 @@ def damaged(paths: Iterable[Path]) -> set[Path]:
     """
     found = set()
     for path in paths:
-        try:
+        with readable(path):
             status = path.stat()
-            if not _intact(path, status.st_size, status.st_mtime_ns):
+            if not status.st_size or not _intact(path, status.st_size, status.st_mtime_ns):
                 found.add(path)
-        except OSError as error:
-            raise StorageError(
-                f"the cached features {path} cannot be read ({error.strerror or error}); make "
-                "them readable or set VOXGRID_CACHE to another folder"
-            ) from error
     return found
 
 
@@ -59,12 +67,9 @@ def _intact(path: Path, *_state: int) -> bool:
 
 def _summed(path: Path) -> tuple[int, bytes, bytes]:
     """Where in a file the checksum stands, the one that stands there, and that of the rest."""
-    with path.open("rb") as file:
-        length = file.read(_LENGTH)
-        header = file.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER))
-        start = header.find(_MARK) + len(_MARK)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        start = data.find(_MARK) + len(_MARK)
         stop = start + _DIGITS
-        checksum = zlib.crc32(header[stop:], zlib.crc32(length + header[:start]))
-        while block := file.read(_BLOCK):
-            checksum = zlib.crc32(block, checksum)
-    return _LENGTH + start, header[start:stop], f"{checksum:0{_DIGITS}x}".encode()
+        with memoryview(data) as view:
+            checksum = zlib.crc32(view[stop:], zlib.crc32(view[:start]))
+        return start, data[start:stop], f"{checksum:0{_DIGITS}x}".encode()

@@ -63,8 +63,8 @@ class Window:
 
 
 @dataclass(frozen=True)
-class EncodedWindow:
-    """What the backbone gave for a window: statistics of every layer, and frames of some."""
+class Encoded:
+    """What the backbone gave for a window or a clip: every layer's statistics, some's frames."""
 
     statistics: ClipStatistics
     frames: dict[int, ClipFrames]
@@ -77,7 +77,7 @@ class Unusable:
     reason: str
 
 
-Made = EncodedWindow | Unusable
+Made = Encoded | Unusable
 
 
 def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Made], float]:
@@ -146,7 +146,7 @@ def _pass(
             for layer in window.layers:
                 hidden, valid = layers[layer]
                 kept[layer] = ClipFrames.of(hidden[position, : int(valid[position])])
-            made[row] = EncodedWindow(statistics.of_row(frames, position), kept)
+            made[row] = Encoded(statistics.of_row(frames, position), kept)
         except FloatingPointError as error:
             loudest = float(np.abs(window.wave).max())
             made[row] = Unusable(

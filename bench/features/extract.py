@@ -18,8 +18,8 @@ from bench.audio.decode import Audio
 from bench.errors import crashes_of
 from bench.executors.base import Worker
 from bench.features import statistics
-from bench.features.encode import LoadedBackbone, Made, Unusable, Window, encode, load
-from bench.features.frames import ClipFrames, FrameSet, joined
+from bench.features.encode import Encoded, LoadedBackbone, Made, Unusable, Window, encode, load
+from bench.features.frames import FrameSet, joined
 from bench.features.key import FeatureSettings
 from bench.features.long import encode_long
 from bench.features.source import ExtractionError, Source
@@ -125,7 +125,6 @@ def extract(
     A clip of which the backbone makes nothing usable is left out (`FeatureSet.unusable`).
 
     Args:
-        job: what to extract.
         on_progress: called with the seconds of audio that passed since the last call; with 0 once
             the backbone is ready.
         deadline: `time.time()` after which no further shard is begun and a clip longer than
@@ -303,30 +302,28 @@ def _encode_shard(
     made, seconds = encode(encoder, [one for own in windows for one in own])
     of_windows = iter(made)
     found = [_whole(list(islice(of_windows, len(own)))) for own in windows]
+    usable = {
+        source.pcm_sha256: one.frames
+        for source, one in zip(shard, found, strict=True)
+        if isinstance(one, Encoded)
+    }
     frame_set.add(
         {
-            layer: {
-                source.pcm_sha256: one[1][layer]
-                for source, one in zip(shard, found, strict=True)
-                if not isinstance(one, Unusable) and layer in one[1]
-            }
+            layer: {clip: own[layer] for clip, own in usable.items() if layer in own}
             for layer in layers
         }
     )
-    return [one if isinstance(one, Unusable) else one[0] for one in found], seconds
+    return [one.statistics if isinstance(one, Encoded) else one for one in found], seconds
 
 
-def _whole(
-    windows: Sequence[Made],
-) -> tuple[ClipStatistics, dict[int, ClipFrames]] | Unusable:
+def _whole(windows: Sequence[Made]) -> Made:
     """A clip from its windows: statistics and frames; unusable where one of them is."""
     usable = []
     for one in windows:
         if isinstance(one, Unusable):
             return one
         usable.append(one)
-    layers = usable[0].frames
-    return (
+    return Encoded(
         statistics.merge(one.statistics for one in usable),
-        {layer: joined([one.frames[layer] for one in usable]) for layer in layers},
+        {layer: joined([one.frames[layer] for one in usable]) for layer in usable[0].frames},
     )

@@ -20,11 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from backbones import STEM, BackboneInfo
-from bench.errors import StorageError
-from bench.features.checksum import UNSEALED, damaged, seal
+from bench.features.checksum import UNSEALED, damaged, readable, seal
 from bench.features.spool import HEADER_LENGTH, Spool
-from bench.features.store import newest_last, shard_name, storing
-from bench.files import replacing
+from bench.features.store import newest_last, shard_name
+from bench.files import CACHE_ADVICE, replacing, storing
 
 if TYPE_CHECKING:
     import torch
@@ -168,7 +167,7 @@ class FrameSet:
         Raises:
             StorageError: the cache cannot be written.
         """
-        with storing(self.folder):
+        with storing(self.folder, CACHE_ADVICE):
             return LongClip(self, clip, layers)
 
     @contextmanager
@@ -176,7 +175,7 @@ class FrameSet:
         """Where to write a shard; it is in the set when the block ends well."""
         path = self.folder / _name(layer) / shard_name(clips)
         places = self._places(layer)
-        with storing(self.folder), replacing(path) as partial:
+        with storing(path, CACHE_ADVICE, (OSError, SafetensorError)), replacing(path) as partial:
             yield partial
             seal(partial)
         places.update(_index(path))
@@ -234,7 +233,7 @@ class LongClip:
         Raises:
             StorageError: the disk is full.
         """
-        with storing(self._set.folder):
+        with storing(self._set.folder, CACHE_ADVICE):
             for layer, spool in self._spools.items():
                 spool.add(window[layer].values, window[layer].exponent)
 
@@ -325,13 +324,11 @@ def _layer_of(name: str) -> int | None:
 
 def _index(path: Path) -> dict[str, _Place]:
     try:
-        with safe_open(path, framework="np") as shard:
+        with readable(path), safe_open(path, framework="np") as shard:
             metadata = shard.metadata() or {}
             width = shard.get_slice(_TENSOR).get_shape()[1] if metadata else 0
     except SafetensorError:
         return {}  # written whole, damaged later: its clips count as missing, and run again
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
     places = {}
     start = 0
     for clip, frames, exponent in zip(
@@ -345,17 +342,8 @@ def _index(path: Path) -> dict[str, _Place]:
 
 def _mapped(path: Path, width: int) -> Half:
     """The file's one tensor, float16 (frames, width)."""
-    try:
+    with readable(path, (OSError, ValueError)):
         with path.open("rb") as file:
             header = int.from_bytes(file.read(HEADER_LENGTH), "little")
         values = np.memmap(path, dtype="<f2", mode="r", offset=HEADER_LENGTH + header)
         return values.reshape(-1, width).view(np.ndarray)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, str(error)) from error
-
-
-def _unreadable(path: Path, reason: str) -> StorageError:
-    return StorageError(
-        f"the cached frames {path} cannot be read ({reason}); make them readable, or delete them "
-        "and run again, or set VOXGRID_CACHE to another folder"
-    )

@@ -36,7 +36,6 @@ class FeatureSettings:
     Small and picklable. Where the weights lie is the affair of whoever loads them.
 
     Attributes:
-        info: metadata record of the backbone.
         weights: resolved; their path is dropped.
         dtype: what the encoder computes in.
         device: torch device; the key knows its kind alone.

@@ -33,14 +33,10 @@ def encode_long(
     """Pass one clip through the backbone in memory that does not depend on its length.
 
     Args:
-        encoder: the backbone.
-        source: the clip.
-        frame_set: where frames are stored, once all have come.
-        layers: whose frames are wanted.
+        frame_set: where frames of `layers` are stored, once all have come.
         decoder: has a thread to decode the next slice while one is encoded.
         slice_seconds: most audio that is encoded at a time, but for a longer single window.
-        on_progress: called with the seconds of audio that passed since the last call.
-        deadline: `time.time()` after which the clip is given up, or None.
+        on_progress, deadline: as of `extract`; a clip is given up at its deadline.
 
     Returns:
         Its statistics, or why it is unusable, and the seconds spent inside `Backbone.encode`; None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench.errors import StorageError
-from bench.features.checksum import UNSEALED, damaged, seal
+from bench.features.checksum import UNSEALED, damaged, readable, seal
 from bench.features.key import FeatureSettings
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
-from bench.files import replacing
+from bench.files import CACHE_ADVICE, replacing, storing
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,6 @@ class ShardTiming:
 
 # Their folder in that of the feature set.
 _UNUSABLE = "unusable"
-
-
-@contextmanager
-def storing(folder: Path) -> Iterator[None]:
-    """Say what to do where the cache cannot be written, as a `StorageError`."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"the feature cache in {folder} cannot be written ({error}); free some space or set "
-            "VOXGRID_CACHE to another folder, then run again: finished clips are kept"
-        ) from error
 
 
 def shard_name(clips: Sequence[str]) -> str:
@@ -101,15 +87,10 @@ class FeatureSet:
 
     def _index(self, path: Path) -> None:
         try:
-            with safe_open(path, framework="np") as shard:
+            with readable(path), safe_open(path, framework="np") as shard:
                 metadata = shard.metadata()
         except SafetensorError:
             return  # written whole, damaged later: its clips count as missing, and run again
-        except OSError as error:
-            raise StorageError(
-                f"the cached features {path} cannot be read ({error.strerror or error}); make "
-                "them readable or set VOXGRID_CACHE to another folder"
-            ) from error
         for row, clip in enumerate(json.loads(metadata["clips"])):
             self._where[clip] = (path, row)
         self._timings[path] = ShardTiming(**json.loads(metadata["timing"]))
@@ -145,7 +126,7 @@ class FeatureSet:
             tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
         path = self.folder / shard_name(clips)
         about = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
-        with storing(self.folder):
+        with storing(self.folder, CACHE_ADVICE, (OSError, SafetensorError)):
             with replacing(self.folder / "settings.json") as partial:
                 partial.write_text(json.dumps(self.settings.values(), indent=1) + "\n")
             with replacing(path) as partial:
@@ -159,15 +140,15 @@ class FeatureSet:
         Raises:
             StorageError: the cache cannot be written.
         """
-        with storing(self.folder), replacing(self.folder / _UNUSABLE / f"{clip}.txt") as partial:
+        path = self.folder / _UNUSABLE / f"{clip}.txt"
+        with storing(path, CACHE_ADVICE), replacing(path) as partial:
             partial.write_text(reason, encoding="utf-8")
         self.unusable[clip] = reason
 
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
         """Timings of the shards that hold `clips`, oldest first."""
         shards = {self._where[clip][0] for clip in clips}
-        oldest_first = sorted(shards, key=lambda path: (path.stat().st_mtime, path.name))
-        return [self._timings[path] for path in oldest_first]
+        return [self._timings[path] for path in newest_last(self.folder) if path in shards]
 
     @property
     def layers(self) -> int:

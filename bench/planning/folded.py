@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,13 +21,9 @@ from bench.protocols.fold import Fold, Split
 
 
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
-    """Scan and fold a task's clips.
+    """Scan and fold a task's clips by the protocols of a run.
 
-    Args:
-        task: as resolved.
-        spec: says which protocols. A task with none of them, which stands in for one that has,
-            runs all of its own.
-        reporter: told of the progress.
+    A task with none of them, which stands in for one that has, runs all of its own.
 
     Raises:
         UserError: no clip is usable, or no protocol can fold them.
@@ -81,16 +77,14 @@ def _lost(task: Task, unusable: Sequence[Exclusion]) -> dict[str, str]:
     }
 
 
-def _about_files(clips: Sequence[ScannedClip]) -> tuple[str, ...]:
+def _about_files(clips: Sequence[ScannedClip]) -> Iterator[str]:
     """Say what there is to know of files that are used all the same."""
     about: defaultdict[str, list[str]] = defaultdict(list)
     for clip in clips:
         for note in clip.notes:
             about[note].append(clip.clip.id)
-    return tuple(
-        f"{len(ids)} clip{'s' if len(ids) > 1 else ''}: {note} ({shortened(ids)})"
-        for note, ids in sorted(about.items())
-    )
+    for note, ids in sorted(about.items()):
+        yield f"{len(ids)} clip{'s' if len(ids) > 1 else ''}: {note} ({shortened(ids)})"
 
 
 def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> FoldedTask:
@@ -106,20 +100,22 @@ def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> Fo
         if clip.pcm_sha256 in reasons
     )
     named = shortened([f"{one.clip}: {one.reason}" for one in left_out])
+    few = f"too few clips are left of those that {backbone} can use ({named})"
     places = np.cumsum(kept) - 1
     splits, unfit = {}, dict(folded.unfit)
     for protocol, split in folded.splits.items():
         folds = []
         for fold in split.folds:
-            train, validation, test = (
+            train, validation, test = parts = [
                 places[part[kept[part]]] for part in (fold.train, fold.validation, fold.test)
-            )
+            ]
+            if not all(map(len, parts)):
+                unfit[protocol] = few
+                break
             groups = tuple(sorted({clips[i].clip.group for i in test.tolist()}))
             folds.append(Fold(fold.index, train, validation, test, groups))
-        splits[protocol] = replace(split, folds=tuple(folds))
-        if not all(len(part) for own in folds for part in (own.train, own.validation, own.test)):
-            del splits[protocol]
-            unfit[protocol] = f"too few clips are left of those that {backbone} can use ({named})"
+        else:
+            splits[protocol] = replace(split, folds=tuple(folds))
     count = f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''}"
     note = f"{count} left out of the rows of {backbone}: {named}"
     excluded, notes = (*folded.excluded, *left_out), (*folded.notes, printable(note))
@@ -128,19 +124,15 @@ def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> Fo
 
 def _shared_sound(
     task: Task, clips: Sequence[ScannedClip], recording: Sequence[str]
-) -> tuple[str, ...]:
+) -> Iterator[str]:
     """Say which clips are one recording although their samples differ."""
-    if not task.near_duplicates:
-        return ()
     copies: defaultdict[str, list[str]] = defaultdict(list)
     for clip, own in zip(clips, recording, strict=True):
         copies[own].append(clip.clip.id)
     alike = [ids for ids in copies.values() if len(ids) > 1]
-    if not alike:
-        return ()
-    named = shortened([" = ".join(ids[:3]) for ids in alike])
-    return (
-        f"{sum(map(len, alike))} clips share sound with others; of these {len(alike)} "
-        f"recording{'s' if len(alike) > 1 else ''} each copy is on the same side of every fold: "
-        f"{named}",
-    )
+    if task.near_duplicates and alike:
+        yield (
+            f"{sum(map(len, alike))} clips share sound with others; of these {len(alike)} "
+            f"recording{'s' if len(alike) > 1 else ''} each copy is on the same side of every "
+            f"fold: {shortened([' = '.join(ids[:3]) for ids in alike])}"
+        )

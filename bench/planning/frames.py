@@ -15,11 +15,7 @@ _GIGABYTE = 1e9
 def kept(info: BackboneInfo, weights: Weights, seconds: float, gigabytes: float) -> tuple[int, ...]:
     """Layers whose frames may be read: all of them, or as many as the disk may hold.
 
-    Args:
-        info: metadata of the backbone.
-        weights: those it runs with.
-        seconds: sound in all clips.
-        gigabytes: most disk for one backbone's frames.
+    The clips hold so many `seconds`, and one backbone's frames may take so many `gigabytes`.
 
     Returns:
         Layers in order, evenly spaced where not all fit; none where not one does.

@@ -119,11 +119,7 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
 
 
 def _left_out(folded: FoldedTask, spec: RunSpec) -> str:
-    """Say which of a task's clips are left out: the first, and where all are told.
-
-    Raises:
-        UserError: the run is strict; all are told here.
-    """
+    """Say which of a task's clips are left out; a strict run ends here."""
     name, told = folded.task.name, [f"{each.clip}: {each.reason}" for each in folded.left_out]
     count = f"{len(told)} {'clips' if told[1:] else 'clip'} of {name} left out"
     if spec.strict:
@@ -151,12 +147,7 @@ def _refuse_other_protocols(entry: Entry, spec: RunSpec) -> None:
 def _resolve_task(
     name: str, download: bool, spec: RunSpec, reporter: Reporter, notes: list[str]
 ) -> Task:
-    """The task's clips, downloaded if need be and allowed, or its sample twin if it was not named.
-
-    Raises:
-        UserError: it was named and there are no clips; or the twin lacks the protocols named.
-        DataUnavailable: there are no clips, and it has no twin.
-    """
+    """The task's clips, downloaded where allowed, or its sample twin if it was not named."""
     entry = tasks.find(name)
     try:
         return checks.resolve(name, allow_download=False)

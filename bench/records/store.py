@@ -12,10 +12,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from bench.config.grid import Cell
-from bench.errors import StorageError, UserError
-from bench.files import replacing
+from bench.errors import UserError
+from bench.files import replacing, storing
 from bench.records.schema import SCHEMA_VERSION, Record
 from bench.scoring import score
+
+_ADVICE = (
+    "free some space, make the folder writable or choose another with --results, then run again: "
+    "what is finished is kept"
+)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -24,19 +29,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the folder is read-only or the disk is full.
     """
-    try:
+    with storing(path, _ADVICE):
         if path.exists() and path.read_bytes() == content:
             return
         with replacing(path) as partial, partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}); free some space, make the "
-            "folder writable or choose another with --results, then run again: what is finished "
-            "is kept"
-        ) from error
 
 
 def record_path(results: Path, cell: Cell) -> Path:

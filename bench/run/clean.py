@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import StorageError
 from bench.features.frames import FRAMES
 from bench.features.key import FOLDER_DIGITS
+from bench.files import storing
 from bench.planning.cells import STUDY_VERSION
 from bench.planning.make import STUDIES
 from bench.records import store as records
@@ -51,7 +51,6 @@ def unneeded(
 
     Args:
         results: folders of records; what any of them needs is kept.
-        features: folder of the feature cache.
         unfinished: whether studies without a finished record go as well, and what belongs to them.
 
     Raises:
@@ -90,8 +89,8 @@ def remove(found: Sequence[Unneeded]) -> None:
     Raises:
         StorageError: something cannot be deleted; the rest stays.
     """
-    try:
-        for one in found:
+    for one in found:
+        with storing(one.paths[0].parent, "make it writable, then run the same command again"):
             for path in one.paths:
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -100,11 +99,6 @@ def remove(found: Sequence[Unneeded]) -> None:
             for parent in one.paths[0].parents[:2]:
                 if one.kind != "frames" and not any(parent.iterdir()):
                     parent.rmdir()
-    except OSError as error:
-        raise StorageError(
-            f"{error.filename} cannot be deleted ({error.strerror}); make its folder writable, "
-            "then run the same command again"
-        ) from error
 
 
 def _studies(root: Path) -> dict[tuple[Path, str, int], list[Path]]:

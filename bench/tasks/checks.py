@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
 
 from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
@@ -129,9 +128,9 @@ def check_task_agrees_with_its_entry(subject: TaskSubject) -> None:
 
 def check_ids_are_unique_and_no_paths(subject: TaskSubject) -> None:
     """Ids are distinct, and stay the same wherever the files lie."""
-    _require_names("id", subject.task.clips)
     files = defaultdict(list)
     for clip in subject.task.clips:
+        _require_name(f"the id of {clip.path}", clip.id)
         files[clip.id].append(printable(str(clip.path)))
     twice = [name for name, own in files.items() if len(own) > 1]
     first = f"'{twice[0]}' is {' and '.join(files[twice[0]][:3])}" if twice else ""
@@ -146,7 +145,8 @@ def check_ids_are_unique_and_no_paths(subject: TaskSubject) -> None:
 
 def check_every_clip_has_a_group(subject: TaskSubject) -> None:
     """No clip is without the speaker or channel that keeps it on one side."""
-    _require_names("group", subject.task.clips)
+    for clip in subject.task.clips:
+        _require_name(f"the group of clip '{clip.id}'", clip.group)
     _require_unlike("groups", (clip.group for clip in subject.task.clips))
 
 
@@ -154,14 +154,13 @@ def check_labels_are_the_tasks(subject: TaskSubject) -> None:
     """The labels are distinct, and clips carry no other."""
     task = subject.task
     for label in task.labels:
-        fault = _fault(label)
-        require(not fault, f"of the task's labels one {fault}")
+        _require_name("of the task's labels one", label)
     require(len(task.labels) >= 2, f"there are {len(task.labels)} labels, at least 2 wanted")
     twice = _repeated(task.labels)
     require(not twice, f"label {shortened(twice)} is named twice")
     _require_unlike("labels", task.labels)
-    _require_names("label", task.clips)
     for clip in task.clips:
+        _require_name(f"the label of clip '{clip.id}'", clip.label)
         _require_unlike(f"labels of the task and of clip '{clip.id}',", (*task.labels, clip.label))
         require(
             clip.label in task.labels,
@@ -274,33 +273,21 @@ def check_task(module: TaskModule) -> Iterator[CheckResult]:
             yield CheckResult(check.__name__)
 
 
-def _fault(name: object) -> str:
-    """Why something cannot be an id, a label or a group; empty where it can."""
-    if not isinstance(name, str):
-        return f"is {name!r}, of type {type(name).__name__} and no text: make it a str"
-    if not name.strip():
-        return "is empty"
-    if any("\ud800" <= sign <= "\udfff" for sign in name):
-        return f"is '{name}', which is no UTF-8, as the name of a file may be: rename it"
-    return ""
-
-
-def _require_names(field: Literal["id", "label", "group"], clips: Iterable[Clip]) -> None:
-    for clip in clips:
-        fault = _fault(getattr(clip, field))
-        whose = f"{clip.path}" if field == "id" else f"clip '{clip.id}'"
-        require(not fault, f"the {field} of {whose} {fault}")
-
-
-def _spelt(name: str) -> str:
-    """A name in one spelling: whatever its spaces, and however its accents are coded."""
-    return " ".join(unicodedata.normalize("NFC", name).split())
+def _require_name(what: str, name: object) -> None:
+    kind = type(name).__name__
+    require(isinstance(name, str), f"{what} is {name!r}, of type {kind} and no text: make it a str")
+    text = str(name)
+    require(text.strip(), f"{what} is empty")
+    require(
+        not re.search("[\ud800-\udfff]", text),
+        f"{what} is '{text}', which is no UTF-8, as the name of a file may be: rename it",
+    )
 
 
 def _require_unlike(what: str, names: Iterable[str]) -> None:
     spelt: dict[str, str] = {}
     for name in names:
-        other = spelt.setdefault(_spelt(name), name)
+        other = spelt.setdefault(" ".join(unicodedata.normalize("NFC", name).split()), name)
         require(
             other == name,
             f"the {what} '{other}' and '{name}' differ in nothing but spaces or the code of their "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import StorageError
+from bench.files import storing
 from bench.records.store import write_atomically
 from bench.report.figures import confusion, curves
 from bench.report.page import Figure
@@ -36,15 +36,9 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     kept = {path(results, figure) for figure in figures}
     for suffix in _SUFFIXES:
         for file in (results / FOLDER).glob(f"*__*__{suffix}.png"):
-            if file in kept:
-                continue
-            try:
-                file.unlink()
-            except OSError as error:
-                raise StorageError(
-                    f"{file} belongs to no record any more and cannot be removed "
-                    f"({error.strerror}); make its folder writable"
-                ) from error
+            if file not in kept:
+                with storing(file, "it belongs to no record any more; make its folder writable"):
+                    file.unlink()
 
 
 def _is_current(results: Path, figure: Figure) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import shutil
@@ -17,7 +16,8 @@ from filelock import FileLock
 from rich.console import Console
 
 from bench.clips import shortened
-from bench.errors import DataUnavailable, StorageError, UserError
+from bench.errors import DataUnavailable, UserError
+from bench.files import storing
 from bench.paths import cache_dir, data_root, offline
 from bench.progress import Reporter
 from bench.tasks.ravdess.manifest import manifest
@@ -29,6 +29,10 @@ _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
 _TIMEOUT = httpx.Timeout(20.0, connect=3.0)  # seconds between two pieces, and to connect
 _PIECE = 1 << 16
+_ROOM = (
+    "RAVDESS needs 0.8 GB while it is unpacked: free some space, or set VOXGRID_CACHE to a "
+    "writable folder with more"
+)
 _BY_HAND = (
     "get Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976 by other means "
     "and unzip it into the folder ravdess of VOXGRID_DATA"
@@ -76,7 +80,7 @@ def fetch_ravdess(
     if dest is None:
         root = data_root()
         dest = (root if root is not None else cache_dir() / "data") / "ravdess"
-    try:
+    with storing(dest, _ROOM):
         dest.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(dest.parent / f".{dest.name}.lock"):
             if not _is_complete(dest, published):
@@ -93,8 +97,6 @@ def fetch_ravdess(
                     part.replace(archive)
                 _unpack(archive, dest, published)
                 archive.unlink()
-    except OSError as error:
-        raise _storage_error(dest, error) from error
     return dest
 
 
@@ -207,15 +209,4 @@ def _differences(found: Mapping[str, str], published: Mapping[str, str]) -> str:
         f"{len(clips)} {what} ({shortened(sorted(clips))})"
         for what, clips in parts.items()
         if clips
-    )
-
-
-def _storage_error(dest: Path, error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"the disk of {dest.parent} is full: RAVDESS needs 0.8 GB while it is unpacked, so "
-            "free some space or set VOXGRID_CACHE to a folder on another disk"
-        )
-    return StorageError(
-        f"{dest} cannot be written ({error}): set VOXGRID_CACHE to a writable folder"
     )

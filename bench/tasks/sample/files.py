@@ -12,7 +12,7 @@ import soundfile
 from filelock import FileLock
 
 from bench.clips import Clip, Task
-from bench.errors import StorageError
+from bench.files import CACHE_ADVICE, storing
 from bench.tasks.entry import Entry
 
 
@@ -27,11 +27,8 @@ def generated(
     """Return a task whose clips lie below `cache`, where they appear all at once if any is missing.
 
     Args:
-        entry: of the task.
         version: of the sound.
-        labels: of the task.
         named: id, label and group of every clip.
-        cache: the cache folder.
         sound: a clip → its samples, int16 (n,) or (n, channels), and their rate in Hz.
 
     Raises:
@@ -41,16 +38,11 @@ def generated(
     clips = tuple(
         Clip(name, folder / f"{name}.wav", label, group) for name, label, group in sorted(named)
     )
-    try:
+    with storing(folder, CACHE_ADVICE, (OSError, soundfile.LibsndfileError)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not all(clip.path.is_file() for clip in clips):
                 _write(folder, clips, sound)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise StorageError(
-            f"the sample clips cannot be written to {folder} ({error}): "
-            "free some space or set VOXGRID_CACHE to a writable folder"
-        ) from error
     return Task(entry.name, labels, clips, entry.protocols, sample=True)
 
 

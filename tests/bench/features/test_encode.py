@@ -10,7 +10,7 @@ import torch
 
 from backbones import Backbone, BackboneError, BackboneInfo, Frames, Weights
 from bench.audio import window
-from bench.features.encode import EncodedWindow, LoadedBackbone, Unusable, Window, encode
+from bench.features.encode import Encoded, LoadedBackbone, Unusable, Window, encode
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
 
@@ -107,7 +107,7 @@ def test_of_a_batch_only_the_clip_is_refused_that_is_to_blame() -> None:
         Unusable("nothing can be said of silence"),
     ]
     for one in (made[0], made[3]):
-        assert isinstance(one, EncodedWindow)
+        assert isinstance(one, Encoded)
         assert float(one.statistics[0].mean[0]) == 0.25
 
 
@@ -147,7 +147,7 @@ def test_a_backbone_that_keeps_rates_is_told_that_of_each_clip() -> None:
     rates = (8_000, 48_000, 16_000)
     windows = [Window(np.ones(rate // 10, dtype=np.float32), rate) for rate in rates]
     made, _ = encode(LoadedBackbone(backbone, "cpu", 8), windows)
-    assert [one.statistics[0].mean[0] for one in made if isinstance(one, EncodedWindow)] == [*rates]
+    assert [one.statistics[0].mean[0] for one in made if isinstance(one, Encoded)] == [*rates]
 
 
 def test_the_commit_of_weights_is_no_part_of_the_key() -> None:

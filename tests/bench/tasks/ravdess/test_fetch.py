@@ -274,5 +274,5 @@ def test_a_full_disk_is_said(get, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bench.tasks.ravdess.fetch.shutil.copyfileobj", full)
-    with pytest.raises(StorageError, match=r"disk .* is full: RAVDESS needs 0\.8 GB"):
+    with pytest.raises(StorageError, match=r"No space left on device\): RAVDESS needs 0\.8 GB"):
         get()
