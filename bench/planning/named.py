@@ -51,17 +51,8 @@ def refuse_roots(spec: RunSpec) -> None:
 def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) -> str | None:
     """Say what an option names and no cell can run of, and why, as its row would; None if none.
 
-<<<<<<< HEAD
     `rows` are all of a plan, or what became of them; `may_download` says whether a run would first
     look for weights that these rows do without.
-=======
-    Args:
-        rows: all of its plan, or what became of them.
-        may_download: whether a run would first look for weights that these rows do without.
-
-    Returns:
-        The first such thing with its reason; None where there is none.
->>>>>>> trim-ground
     """
     refused = []
     for setting, kind in _KINDS.items():

@@ -91,8 +91,7 @@ def parse(data: bytes, source: str) -> LinkTable:
             usable.append(video)
     # a category that is not used here still tells that a link or a title is not of one kind
     whole = [entry.video for entry in excluded if entry.why != "wrong number of cells"]
-    agreeing = _without_conflicts(usable, [*usable, *whole], excluded)
-    videos = _one_of_each(agreeing, excluded)
+    videos = _one_of_each(_without_conflicts(usable, [*usable, *whole], excluded), excluded)
     if not videos:
         reasons = Counter(entry.why for entry in excluded).most_common()
         listed = ", ".join(f"{number} × {why}" for why, number in reasons) or "no rows"
