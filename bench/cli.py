@@ -62,10 +62,11 @@ def main() -> None:
     from backbones import BackboneError
 
     open_streams()
-    arguments = map(at_home, sys.argv[1:])
+    # to a command that failed people add it at the end
+    arguments = sorted(map(at_home, sys.argv[1:]), key=lambda word: word not in ("-v", "--debug"))
     try:
         # under one name, whichever way it is started: shells complete that
-        app(list(arguments), prog_name="voxgrid")
+        app(arguments, prog_name="voxgrid")
     except (UserError, DataUnavailable, BackboneError) as error:
         fail(str(error), 2, error)
     except VoxgridError as error:

@@ -91,4 +91,5 @@ def test_debug_shows_the_whole_of_an_error_and_what_was_done_before(
 def test_debug_shows_the_cause_of_a_refusal_too(voxgrid: Voxgrid) -> None:
     asked = ("plan", "--frames-gb", "-1")
     assert "ValidationError" in voxgrid("--debug", *asked).stderr
+    assert "ValidationError" in voxgrid(*asked, "--debug").stderr
     assert "ValidationError" not in voxgrid(*asked).stderr
