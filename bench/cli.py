@@ -66,7 +66,10 @@ def main() -> None:
     arguments = sorted(map(at_home, sys.argv[1:]), key=lambda word: word not in ("-v", "--debug"))
     try:
         # under one name, whichever way it is started: shells complete that
-        app(arguments, prog_name="voxgrid")
+        try:
+            app(arguments, prog_name="voxgrid")
+        finally:
+            sys.stdout.flush()  # what cannot be written is an error of the command too
     except (UserError, DataUnavailable, BackboneError) as error:
         fail(str(error), 2, error)
     except VoxgridError as error:

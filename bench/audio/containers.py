@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from backbones.lfs import HEAD, pointer
 from bench.audio.notes import NO_LENGTH, UNTOLD
-from bench.audio.ogg import LEFT_BEHIND, one_recording
+from bench.audio.ogg import one_recording
 from bench.errors import ClipError
 
 # Programs that write to a pipe cannot know a length and put a number near 2^31 or 2^32.
@@ -28,6 +28,9 @@ _ENDLESS = 2**63
 _HEADER_COUNTED = 44
 # Others fill their files up with zeros.
 _MOST_PADDING = 1 << 20
+# How tags begin that players leave behind the sound, and chunks that come last and may be cut; all
+# else there may be sound.
+_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN", b"LIST", b"id3 ", b"pakt")
 
 
 @dataclass(frozen=True)
@@ -253,10 +256,11 @@ def _settled(container: Container, data: Data, file: BinaryIO, size: int) -> Fra
         return Framing(container)
     if data.length <= inner and found < _UNKNOWN_LENGTH:
         return Framing(container, (NO_LENGTH,), "", size, data.patch(found))
-    file.seek(size - left)
-    behind = file.read(_MOST_PADDING)
-    foreign = left > LEFT_BEHIND and (left > _MOST_PADDING or any(behind))
-    if foreign or behind[:4] in CONTAINERS:
+    file.seek(size - left - 1)
+    before = file.read(_MOST_PADDING)  # a tag may begin where the byte that aligns ought to be
+    behind = before[1:]
+    known = before.startswith(_TAGS) or behind.startswith(_TAGS)
+    if left > _MOST_PADDING or (any(behind) and not known):
         raise ClipError(
             f"holds more than its header promises: {data.length} bytes of sound, and {left} "
             "behind them that belong to nothing; write its header anew, or cut them off"

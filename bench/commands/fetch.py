@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,9 @@ def youtube(
     to: Annotated[
         Path | None, typer.Option(help="Folder; default: VOXGRID_DATA/youtube, else the cache's.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Keep the first so many of each video.")] = 60.0,
+    seconds: Annotated[
+        str, typer.Option(metavar="FLOAT", help="Keep the first so many of each video.")
+    ] = "60",
     repair: Annotated[
         bool, typer.Option("--repair/--no-repair", help="Search for damaged ids by title.")
     ] = True,
@@ -66,11 +69,13 @@ def youtube(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Cookies of a browser, Netscape format."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Downloads at once.")] = 4,
+    jobs: Annotated[str, typer.Option(metavar="INTEGER", help="Downloads at once.")] = "4",
     interval: Annotated[
-        float, typer.Option(min=0.0, help="Least seconds between two pages or searches.")
-    ] = 1.0,
-    megabytes: Annotated[float, typer.Option(help="Receive no more for one video.")] = 200.0,
+        str, typer.Option(metavar="FLOAT", help="Least seconds between two pages or searches.")
+    ] = "1",
+    megabytes: Annotated[
+        str, typer.Option(metavar="FLOAT", help="Receive no more for one video.")
+    ] = "200",
     timeout: Annotated[str, typer.Option(help="Spend no longer on one video, e.g. 5m.")] = "5m",
     again: Annotated[
         list[str] | None, typer.Option(help="Try videos of this status again; repeatable.")
@@ -96,10 +101,11 @@ def youtube(
         longest = parse_duration(timeout)
     except ValueError as error:
         raise UserError(f"--timeout: {error}") from error
-    limits = {"seconds": (seconds, 1.0), "megabytes": (megabytes, 0.1), "timeout": (longest, 1.0)}
-    for name, (value, least) in limits.items():
-        if not (math.isfinite(value) and value >= least):
-            raise UserError(f"--{name} must be {least:g} or more, and not {value:g}")
+    kept = _number("seconds", seconds, 1.0)
+    most = _number("megabytes", megabytes, 0.1)
+    apart = _number("interval", interval, 0.0)
+    at_once = int(_number("jobs", jobs, 1.0, 16.0))
+    _number("timeout", str(longest), 1.0)
     _check_again(again or [], repair)
     source = table if table is not None else _table_in(folder)
     read = links.parse(source.read_bytes(), str(source))
@@ -108,9 +114,7 @@ def youtube(
             "VOXGRID_OFFLINE forbids fetching the YouTube videos: unset it, or copy the folder "
             f"{folder} from a machine that fetched them"
         )
-    options = Options(
-        seconds, megabytes, longest, jobs, interval, repair=repair, again=tuple(again or ())
-    )
+    options = Options(kept, most, longest, at_once, apart, repair=repair, again=tuple(again or ()))
     found = site.YouTube(cookies, options)
     damaged = sum(not links.intact(video.left) for video in read.videos)
     progress = reporter()
@@ -130,6 +134,17 @@ def youtube(
     _show(folder)
     if done.unfinished:
         raise typer.Exit(1)
+
+
+def _number(option: str, text: str, least: float, most: float = sys.float_info.max) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        above = f" and {most:g} at most" if most < sys.float_info.max else ""
+        raise UserError(f"--{option} is '{text}', and must be a number of {least:g} or more{above}")
+    return value
 
 
 def _say_without_effect(context: typer.Context) -> None:

@@ -13,6 +13,7 @@ from bench.commands.options import ConfigOption, JsonOption
 
 def leaderboard(
     results: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+    page: Annotated[Path | None, typer.Option("--leaderboard", help="The page to write.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where the file differs.")
     ] = False,
@@ -25,8 +26,10 @@ def leaderboard(
     from bench.errors import UserError
     from bench.records.store import read_all
     from bench.report.leaderboard import Leaderboard
+    from bench.report.values import plural
 
-    settings = spec.load(config, {"results": results} if results else {})
+    given = {"results": results, "leaderboard": page}
+    settings = spec.load(config, {key: value for key, value in given.items() if value is not None})
     if not settings.results.is_dir():
         raise UserError(f"there is no results folder {settings.results}; name it with --results")
     made = Leaderboard.of(settings.results, settings.leaderboard)
@@ -34,6 +37,9 @@ def leaderboard(
     if not check:
         made.write()
     unfounded = made.unfounded() if check else []
+    if copies := made.found.copies:
+        count = plural(len(copies), "file")
+        typer.echo(f"note: {count} away from its cell's address left out: {copies[0]}", err=True)
     if as_json:
         document = documents.text(
             "leaderboard",
@@ -56,7 +62,7 @@ def leaderboard(
         return
     what, *shown = difference.splitlines()
     again = ["voxgrid", "leaderboard"]
-    for option, value in (("--results", results), ("--config", config)):
+    for option, value in (("--results", results), ("--leaderboard", page), ("--config", config)):
         if value is not None:
             again += [option, str(value)]
     typer.echo("\n".join([f"{what}; run `{shlex.join(again)}`", *shown]), err=True)

@@ -64,7 +64,7 @@ _ALONE: dict[str, list[_Table]] = {
         (
             "Backbones",
             "name|weights|layers>|width>|Hz>|frames/s>|params M>",
-            "{name}|{state}|{layers}|{width}|{sample_rate}|{frame_rate:g}|{millions}",
+            "{name}|{state}|{layers}|{width}|{hertz}|{frame_rate:g}|{millions}",
         ),
         ("Licences, and where they come from", "name|licence|origin", "{name}|{licence}|{package}"),
     ],
@@ -209,4 +209,5 @@ def _shown(entry: Entry) -> Entry:
     millions = f"{parameters / 1e6:.1f}" if parameters else "–"
     _, bracket, package = str(entry.get("origin")).rpartition("(")
     package = package.removesuffix(")") if bracket else "voxgrid"
-    return entry | lines | {"millions": millions, "package": package}
+    hertz = "file's" if entry.get("own_rate") else entry.get("sample_rate")
+    return entry | lines | {"millions": millions, "package": package, "hertz": hertz}

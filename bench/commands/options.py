@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -22,16 +23,22 @@ JsonOption = Annotated[
 ]
 
 
+# Types of settings that are numbers, and what help calls them.
+_NUMBERS: dict[Any, str] = {int: "INTEGER", float: "FLOAT"}
+
+
 def parameter(setting: Setting) -> inspect.Parameter:
     """The parameter of a command that typer makes a setting's option from; None is not given."""
     kind: Any = setting.field.annotation
+    number = _NUMBERS.get(kind)
     if get_origin(kind) is tuple:
         kind = list[str]
-    elif kind not in (bool, int, float, Path):
-        kind = str
+    elif kind not in (bool, Path):
+        kind = str  # of numbers too: what is none is refused as in the file
     option = typer.Option(
         "/".join(setting.flags),
         help=setting.field.description,
+        metavar=number,
         autocompletion=completion(lambda: _values(setting)) if kind in (str, list[str]) else None,
     )
     return inspect.Parameter(
@@ -68,6 +75,9 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for setting in settings_of(RunSpec):
         value = values[setting.option]
+        if setting.field.annotation in _NUMBERS and value is not None:
+            with suppress(ValueError):
+                value = int(value) if setting.field.annotation is int else float(value)
         if value is not None and value != []:
             table = tables.setdefault(setting.table, {}) if setting.table else tables
             table[setting.key] = tuple(value) if isinstance(value, list) else value

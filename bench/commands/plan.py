@@ -112,6 +112,8 @@ def _count(row: BackbonePlan) -> Counter[str]:
 def _features(row: BackbonePlan) -> str:
     if isinstance(row.backbone, SkippedBackbone):
         return "skipped"
+    if not row.ready:
+        return "–"
     return duration(row.backbone.pending_seconds) if row.backbone.pending_seconds else "cached"
 
 

@@ -14,7 +14,7 @@ import typer
 
 from bench.commands.options import ConfigOption, JsonOption, with_settings
 from bench.commands.shell import interruptible, reporter
-from bench.config.spec import RunSpec
+from bench.config.spec import RunSpec, load
 
 _BEST = 3
 
@@ -69,11 +69,13 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
 def _next(spec: RunSpec, config: Path | None) -> Iterator[tuple[str, str]]:
     """Commands that make sense after a run, and what each is for."""
     given = ["--config", str(config)] if config else []
-    # what `--results` makes of the page's place; of grid.toml these commands know themselves
-    if spec.leaderboard == spec.results / spec.leaderboard.name:
+    known = load(config)  # what grid.toml says, these commands know themselves
+    if spec.results != known.results:
+        known = load(config, {"results": spec.results})
         given += ["--results", str(spec.results)]
+    page = ["--leaderboard", str(spec.leaderboard)] if spec.leaderboard != known.leaderboard else []
     yield (
-        shlex.join(["voxgrid", "leaderboard", "--check", *given]),
+        shlex.join(["voxgrid", "leaderboard", "--check", *given, *page]),
         "does the page agree with the records?",
     )
     yield shlex.join(["voxgrid", "plan", *given]), "what of the grid is done, and what is left?"

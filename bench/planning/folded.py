@@ -35,8 +35,8 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     clips = found.usable
     lost = (*task.excluded, *found.excluded)
     if not clips:
-        last = f"{lost[-1].clip}: {lost[-1].reason}" if lost else "it names none at all"
-        raise UserError(f"task '{task.name}' has no usable clip; {last}")
+        last = f"the last, {lost[-1].clip}: {lost[-1].reason}" if lost else "it names none at all"
+        raise UserError(f"task '{task.name}' has no usable clip ({len(lost)} left out); {last}")
     recording = recordings.by_samples(clips)
     if task.near_duplicates:
         with reporter.phase(f"compare sounds of {task.name} (clips)", len(clips)) as phase:

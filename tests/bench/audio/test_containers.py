@@ -261,7 +261,10 @@ TRUE_REASONS: dict[str, Callable[[str], bool]] = {
         or "changes at 0." in reason
     ),
     "bytes appended": lambda reason: (
-        "is damaged or truncated at" in reason or "changes at" in reason or _out_of_scale(reason)
+        "is damaged or truncated at" in reason
+        or "changes at" in reason
+        or "holds more than its header promises" in reason
+        or _out_of_scale(reason)
     ),
     "a file appended": lambda reason: (
         "several" in reason
@@ -310,6 +313,11 @@ def test_with_a_length_of_zero_everything_is_read_and_said(kind: Kind, folder: P
 def test_a_length_that_is_wrong_otherwise_is_refused(kind: Kind, folder: Path) -> None:
     half = read(kind, _with_length(kind, written(kind, folder), lambda n: n // 2), folder)
     assert "holds more than its header promises" in half
+    for less in (100, 2000):
+        shorter = read(
+            kind, _with_length(kind, written(kind, folder), lambda n, m=less: n - m), folder
+        )
+        assert "holds more than its header promises" in shorter
     longer = read(kind, _with_length(kind, written(kind, folder), lambda n: n + 2000), folder)
     assert "is truncated" in longer
 

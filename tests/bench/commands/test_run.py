@@ -38,6 +38,19 @@ def test_what_a_run_says_to_do_next_finds_its_results(voxgrid: Voxgrid, tmp_path
     assert (tmp_path / "on the side" / "leaderboard.md").is_file()
 
 
+def test_what_a_run_says_to_do_next_finds_its_page_too(voxgrid: Voxgrid, tmp_path: Path) -> None:
+    elsewhere = ("--results", "on the side", "--leaderboard", "page.md")
+    done = voxgrid("run", "--task", "sample-emotion", *CELLS, *elsewhere)
+    (line,) = [line for line in done.stdout.splitlines() if "leaderboard --check" in line]
+    command = line.split("  # ")[0].strip()
+    assert command == ("voxgrid leaderboard --check --results 'on the side' --leaderboard page.md")
+    record = next((tmp_path / "on the side" / "sample-emotion").rglob("*.json"))
+    record.with_name(f"{record.stem} copy.json").write_bytes(record.read_bytes())
+    again = voxgrid("leaderboard", *elsewhere)
+    assert "note: 1 file away from its cell's address left out: on the side/" in again.stderr
+    assert voxgrid("leaderboard", "--check", *elsewhere).returncode == 0
+
+
 def test_a_run_prints_one_json_document_and_its_progress_elsewhere(voxgrid: Voxgrid) -> None:
     done = voxgrid("run", "--task", "sample-emotion", *CELLS, "--json")
     assert done.returncode == 0, done.stderr

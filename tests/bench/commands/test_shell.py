@@ -52,7 +52,7 @@ def test_what_an_encoding_lacks_is_written_plainly() -> None:
 def test_a_full_disk_under_the_output_is_one_sentence(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    for command in (("plan", *CELL), ("list",), ("list", "--json")):
+    for command in (("plan", *CELL), ("plan", "--json", *CELL), ("list",), ("list", "--json")):
         code, said = process(environment, tmp_path, *command, out="/dev/full")
         assert code == 1
         sentence = "voxgrid: standard output cannot be written (No space left on device); "

@@ -17,6 +17,7 @@ from bench.config.spec import (
     parse_duration,
 )
 from bench.errors import UserError
+from tests.conftest import Voxgrid
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -242,6 +243,15 @@ def test_names_are_taken_once_and_commas_join_them(file: Path) -> None:
 def test_a_bad_option_is_called_as_on_the_command_line(option: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"^--(frames-gb is inf|sample-trials is 0), and must be "):
         load(None, option)
+
+
+@pytest.mark.parametrize(("value", "shown"), [("two", '"two"'), ("1.5", '"1.5"'), ("-3", "-3")])
+def test_a_number_on_the_command_line_is_refused_in_our_words(
+    value: str, shown: str, voxgrid: Voxgrid
+) -> None:
+    done = voxgrid("plan", "--batch", value)
+    assert done.returncode == 2
+    assert f"--batch is {shown}, and must be a whole number of 1 or more" in done.stderr
 
 
 def test_a_run_knows_what_was_named_by_options() -> None:
