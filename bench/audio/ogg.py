@@ -16,7 +16,7 @@ _HEAD = struct.Struct("<4sBBqIIIB")
 _CHECKSUM = slice(22, 26)
 _FIRST, _LAST = 2, 4
 # What may follow the last page without a word: a tag, a page of padding.
-LEFT_BEHIND = 4096
+_LEFT_BEHIND = 4096
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -32,7 +32,7 @@ def one_recording(file: BinaryIO, size: int) -> tuple[str, ...]:
     pages: dict[int, tuple[int, int, int]] = {}  # number, position in the sound, flags: of the last
     while position < size:
         head = file.read(_HEAD.size)
-        if head[:4] != b"OggS" and size - position <= LEFT_BEHIND:
+        if head[:4] != b"OggS" and size - position <= _LEFT_BEHIND:
             break
         if len(head) < _HEAD.size:
             raise ClipError(f"is truncated: it ends inside a page, at byte {size}")
