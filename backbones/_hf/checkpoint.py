@@ -86,8 +86,8 @@ class Checkpoint:
 
     def fill(
         self, library: Any, config: Any, layout: Layout | None, ignored: tuple[str, ...]
-    ) -> Any:
-        """A network with the tensors of the checkpoint.
+    ) -> tuple[Any, dict[str, torch.Tensor]]:
+        """A network with the tensors of the checkpoint, and those that are `ignored` by name.
 
         The library matches the checkpoint's names with the network's, those of its older versions
         included; what it could not match is refused here instead of being drawn at random.
@@ -119,19 +119,22 @@ class Checkpoint:
         )
         prefix = f"{library.base_model_prefix}."
         with_heads = any(name.startswith(prefix) for name in tensors)
+        surplus = {name: name.removeprefix(prefix) for name in report["unexpected_keys"]}
+        spare = {
+            own: tensors[name].clone() for name, own in surplus.items() if own.startswith(ignored)
+        }
         refuse(
             f"{self.info.name}: {path}",
             missing=set(report["missing_keys"]),
             unexpected={
                 name
-                for name in report["unexpected_keys"]
-                if not (with_heads and not name.startswith(prefix))
-                and not name.removeprefix(prefix).startswith(ignored)
+                for name, own in surplus.items()
+                if not (with_heads and not name.startswith(prefix)) and own not in spare
             },
             misshaped={name: shapes for name, *shapes in report["mismatched_keys"]},
             remedy=how_to_get(self.info),
         )
-        return network
+        return network, spare
 
     def _tensors(self, path: Path, ignored: tuple[str, ...]) -> dict[str, torch.Tensor]:
         """All tensors of a weight file; those that are not ignored have to be numbers."""

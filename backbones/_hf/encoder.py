@@ -59,6 +59,7 @@ class TransformersEncoder(Backbone):
         features: the published settings of the feature extractor.
         settings_sha: of the settings the class was made from; None of a plugin.
         model: the loaded network, in evaluation mode and frozen: encoding records no graph.
+        spare: the checkpoint's `ignored` tensors by name, which only training may need.
     """
 
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
@@ -71,6 +72,7 @@ class TransformersEncoder(Backbone):
     features: ClassVar[Mapping[str, Any]]
     settings_sha: ClassVar[str | None] = None
     model: Any
+    spare: Mapping[str, torch.Tensor]
 
     def __init__(self, weights: Weights) -> None:
         """Take weights that were found beside the same settings, and no others."""
@@ -138,8 +140,9 @@ class TransformersEncoder(Backbone):
             if self.weights.kind == "pretrained":
                 checkpoint = Checkpoint(self.info, self.weights.path)
                 config = self.configured(checkpoint.settings(kind))
-                model = checkpoint.fill(library, config, self.layout, self.ignored)
+                model, self.spare = checkpoint.fill(library, config, self.layout, self.ignored)
             else:
+                self.spare = {}
                 model = library(self.configured(self.settings(self.weights.size)))
         self.model = model.to(device=device, dtype=getattr(torch, dtype))
         self.model.eval().requires_grad_(False)

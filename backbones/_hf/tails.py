@@ -77,11 +77,12 @@ def attention_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> An
 
 
 class Wav2Vec2Front(nn.Module):
-    """From the convolutions of wav2vec 2.0 to layer 0: projection, positions, normalisation."""
+    """From the convolutions of wav2vec 2.0 to layer 0: projection, masks, positions, norm."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, masks: nn.Module) -> None:
         super().__init__()
         self.projection = model.feature_projection
+        self.masks = masks
         self.positions = model.encoder.pos_conv_embed
         # the stable variant normalises after the last block instead
         self.norm = None if model.config.do_stable_layer_norm else model.encoder.layer_norm
@@ -92,6 +93,7 @@ class Wav2Vec2Front(nn.Module):
         projected = self.projection(hidden)
         # some of the family return their normalised input as well
         hidden = projected[0] if isinstance(projected, tuple) else projected
+        hidden = self.masks(hidden, valid)
         # the convolution over positions reads what is after a clip's end
         hidden = hidden.masked_fill(~valid[..., None], 0.0)
         hidden = hidden + self.positions(hidden)

@@ -119,14 +119,24 @@ class Waveform(TransformersEncoder):
             return zero_padding(features, frames.to(features.device)), frames
 
     def tail(self, start: int, stop: int) -> torch.nn.Module:
-        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`."""
+        """Copy blocks `start` + 1 to `stop`, to be trained; see `Backbone.tail`.
+
+        What starts at the stem masks the projected features in training (`SpecAugment`).
+        """
         if not self.info.trainable:
             return super().tail(start, stop)
+        from backbones._hf.masking import SpecAugment
         from backbones._hf.tails import TransformerTail, Wav2Vec2Front
 
         encoder = self.model.encoder
         norm = encoder.layer_norm if encoder.config.do_stable_layer_norm else None
-        return TransformerTail(encoder, start, stop, front=Wav2Vec2Front(self.model), norm=norm)
+        # as the checkpoint's own settings say, which `inference` overrides for encoding
+        own = self.library(self.full["model_type"]).config_class.from_dict(
+            {**self.full, "hidden_size": encoder.config.hidden_size}
+        )
+        masks = SpecAugment(own, self.spare.get("masked_spec_embed")).to(self.model.device)
+        front = Wav2Vec2Front(self.model, masks)
+        return TransformerTail(encoder, start, stop, front=front, norm=norm)
 
     def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
