@@ -118,6 +118,18 @@ def decoded(
         _refuse_another(path, end)
 
 
+def samples_held(path: Path) -> int:
+    """How many samples per channel the packets of a file hold, whatever its header promises."""
+    with opened(str(path)) as (container, stream):
+        rate = stream.codec_context.sample_rate
+        durations = (
+            packet.duration * packet.time_base
+            for packet in container.demux(stream)
+            if packet.duration and packet.time_base
+        )
+        return round(sum(durations) * rate)
+
+
 def _packets(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[tuple[av.Packet | None, list[av.AudioFrame], str]]:

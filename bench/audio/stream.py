@@ -120,7 +120,7 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
                 with sound:
                     if known.short and not sound.subtype.startswith(_LINEAR):
                         raise ClipError(known.short)
-                    blocks = _gathered(_sequence(sound, block), block)
+                    blocks = _gathered(_sequence(sound, block, path), block)
                     floats = sound.subtype in ("FLOAT", "DOUBLE")
                     yield Stream(sound.samplerate, blocks, list(known.notes), floats)
                 return
@@ -143,7 +143,7 @@ class _Sequential(soundfile.SoundFile):
         return False
 
 
-def _sequence(sound: soundfile.SoundFile, block: int) -> Iterator[Samples]:
+def _sequence(sound: soundfile.SoundFile, block: int, path: Path) -> Iterator[Samples]:
     """What libsndfile reads, float32 (n, channels) at a time."""
     length = max(1, min(_PIECE, block // sound.channels))
     promised = None if sound.frames == _UNKNOWN_FRAMES else sound.frames
@@ -159,6 +159,11 @@ def _sequence(sound: soundfile.SoundFile, block: int) -> Iterator[Samples]:
         raise ffmpeg.damaged(found / sound.samplerate, error.error_string) from error
     if promised is not None and found < promised:
         raise ClipError(f"is truncated: {promised} samples promised, {found} found")
+    if last is not None and (held := ffmpeg.samples_held(path)) > last:
+        raise ClipError(
+            f"holds more than its header promises: {last} samples promised, {held} found; write "
+            "its header anew, as `ffmpeg -i OLD.flac NEW.flac` does"
+        )
 
 
 def _gathered(pieces: Iterator[Samples], block: int) -> Iterator[Samples]:

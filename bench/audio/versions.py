@@ -11,7 +11,7 @@ from __future__ import annotations
 DECODE_VERSION = 1
 # Raise it whenever the same file would give other samples or another verdict. Only the scan depends
 # on it, and on the versions of the decoders: clips with other samples have other hashes.
-READING_VERSION = 2
+READING_VERSION = 3
 # Raise it whenever the same clip would be cut into other windows: every feature set and so every
 # record depends on it.
 WINDOW_VERSION = 1

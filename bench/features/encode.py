@@ -12,6 +12,7 @@ from backbones import STEM, Backbone, BackboneError
 from backbones.base import misshapen
 from backbones.weights import resolve
 from bench.audio.batch import Wave, WindowBatch, batches, normalise
+from bench.errors import crashes_of
 from bench.features import statistics
 from bench.features.frames import ClipFrames
 from bench.features.key import FeatureSettings
@@ -54,12 +55,13 @@ class LoadedBackbone:
 class Window:
     """What is encoded: samples (n,), how many make a second, and the layers whose frames are kept.
 
-    It is no longer than the backbone accepts.
+    It is no longer than the backbone accepts. `clip` says in a message what it is of.
     """
 
     wave: Wave
     rate: int
     layers: Collection[int] = ()
+    clip: str = "noise"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def encode(encoder: LoadedBackbone, windows: Sequence[Window]) -> tuple[list[Mad
     Raises:
         ExtractionError: the backbone has no such layer, or returns no frames.
         NotTrainable: frames of `STEM` are wanted of a backbone without a feature encoder.
+        PluginCrashed: the backbone raised anything but a `BackboneError`, which only makes the
+            clip unusable; the message names the clips of the batch.
     """
     import torch
 
@@ -120,9 +124,11 @@ def _pass(
     waves, lengths = batch.waves.to(device), batch.lengths.to(device)
     own = [windows[row] for row in batch.rows]
     rates = torch.tensor([window.rate for window in own], device=device)
+    clips = ", ".join(dict.fromkeys(f"'{window.clip}'" for window in own))
     began = time.perf_counter()
     try:
-        frames = backbone.encode_at(waves, lengths, rates)
+        with crashes_of(f"encode, given {clips}, raised ", BACKBONES.origins):
+            frames = backbone.encode_at(waves, lengths, rates)
     except BackboneError as error:
         return dict.fromkeys(batch.rows, Unusable(str(error))), 0.0
     if device.startswith("cuda"):

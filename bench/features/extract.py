@@ -216,8 +216,8 @@ def _warm_up(encoder: LoadedBackbone, layers: Collection[int]) -> None:
     (made,), _ = encode(encoder, [Window(noise, rate, layers)])
     if isinstance(made, Unusable):
         raise ExtractionError(
-            f"of plain noise, before any clip was read, {made.reason}: look into its weights and "
-            f"its code with `voxgrid check {encoder.backbone.info.name}`"
+            f"it was given plain noise, before any clip was read: {made.reason}; look into its "
+            f"weights and its code with `voxgrid check {encoder.backbone.info.name}`"
         )
 
 
@@ -294,10 +294,10 @@ def _encode_shard(
     wanted = [frame_set.lacking(source.pcm_sha256, layers) for source in shard]
     windows = [
         [
-            Window(clip.samples[start:stop], clip.rate, own)
+            Window(clip.samples[start:stop], clip.rate, own, source.id)
             for start, stop in window.windows(len(clip.samples), clip.rate, longest)
         ]
-        for clip, own in zip(clips, wanted, strict=True)
+        for source, clip, own in zip(shard, clips, wanted, strict=True)
     ]
     made, seconds = encode(encoder, [one for own in windows for one in own])
     of_windows = iter(made)

@@ -65,7 +65,9 @@ def encode_long(
             for waves in decoded:
                 if reported and deadline is not None and time.time() > deadline:
                     return None
-                made, took = encode(encoder, [Window(wave, sound.rate, layers) for wave in waves])
+                made, took = encode(
+                    encoder, [Window(wave, sound.rate, layers, source.id) for wave in waves]
+                )
                 encode_seconds += took
                 for one in made:
                     if isinstance(one, Unusable):

@@ -181,6 +181,24 @@ def test_a_flac_is_no_shorter_than_it_says(tmp_path: Path) -> None:
         load(_with_frames(tmp_path / "a.flac", 16100))
 
 
+@pytest.mark.parametrize("promised", [16000, 31999])
+def test_a_flac_that_holds_more_than_it_says_is_refused(tmp_path: Path, promised: int) -> None:
+    soundfile.write(tmp_path / "a.flac", _noise(2.0, 16000), 16000)
+    expected = rf"holds more than its header promises: {promised} samples promised, 32000 found"
+    with pytest.raises(ClipError, match=expected):
+        load(_with_frames(tmp_path / "a.flac", promised))
+
+
+@pytest.mark.parametrize(
+    "tag", [b"TAG" + b" " * 125, b"APETAGEX" + bytes(range(256)), b"\xff\xf8\xc9\x18" * 99]
+)
+def test_a_tag_behind_a_flac_is_no_sound(tmp_path: Path, tag: bytes) -> None:
+    soundfile.write(tmp_path / "a.flac", _noise(2.0, 16000), 16000)
+    with (tmp_path / "a.flac").open("ab") as file:
+        file.write(tag)
+    assert load(tmp_path / "a.flac").samples.shape == (32000,)
+
+
 def test_a_header_that_promises_years_takes_no_memory(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", _noise(1.0, 16000), 16000)
     with pytest.raises(ClipError, match="truncated"):

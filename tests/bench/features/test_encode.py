@@ -10,6 +10,7 @@ import torch
 
 from backbones import Backbone, BackboneError, BackboneInfo, Frames, Weights
 from bench.audio import window
+from bench.errors import PluginCrashed
 from bench.features.encode import Encoded, LoadedBackbone, Unusable, Window, encode
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError
@@ -154,3 +155,18 @@ def test_the_commit_of_weights_is_no_part_of_the_key() -> None:
     weights = Weights("pretrained", id=INFO.weights_id, sha="a" * 64, config_sha="b" * 64)
     known = replace(weights, commit="c" * 40)
     assert FeatureSettings(INFO, known).key == FeatureSettings(INFO, weights).key
+
+
+class Trips(ListensUnscaled):
+    def encode(self, waves: torch.Tensor, lengths: torch.Tensor) -> Frames:
+        raise IndexError("row 1 of 1")
+
+
+def test_what_a_plugin_raises_names_the_clips_it_was_given() -> None:
+    backbone = Trips(Weights("random-init"))
+    backbone.load()
+    sound = np.ones(RATE // 10, dtype=np.float32)
+    windows = [Window(sound, RATE, clip=clip) for clip in ("a/1", "a/1", "b/2")]
+    expected = "^encode, given 'a/1', 'b/2', raised IndexError: row 1 of 1"
+    with pytest.raises(PluginCrashed, match=expected):
+        encode(LoadedBackbone(backbone, "cpu", 8), windows)

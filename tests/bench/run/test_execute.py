@@ -132,7 +132,7 @@ def test_what_is_named_and_fails_on_the_way_ends_with_1_and_debug_shows_where(
     for debug in ((), ("--debug",)):
         done = voxgrid(*debug, "run", *cell, **nowhere)
         assert done.returncode == 1
-        assert "extract counting: failed: IsADirectoryError: [Errno 21]" in done.stderr
+        assert "failed: encode, given 'noise', raised IsADirectoryError: [Errno 21]" in done.stderr
         assert ('counting.py", line 23, in encode' in done.stderr) == bool(debug)
 
 
