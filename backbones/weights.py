@@ -21,7 +21,7 @@ from backbones._hf.files import (
     weights_digest,
 )
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable, first_line
-from backbones.lfs import HEAD, pointer
+from backbones.reading import HEAD, pointer
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.base import BackboneError, first_line
-from backbones.lfs import pointer
+from backbones.reading import pointer
 
 _SAFETENSORS_INDEX, _PICKLES_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 WEIGHT_FILES = ("model.safetensors", _SAFETENSORS_INDEX, "pytorch_model.bin", _PICKLES_INDEX)

@@ -11,7 +11,7 @@ import yaml
 
 from backbones._tensors.checkpoints import read_pickle
 from backbones.base import WeightsMismatch, first_line
-from backbones.lfs import HEAD, pointer
+from backbones.reading import HEAD, pointer
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from backbones.lfs import HEAD, pointer
+from backbones.reading import HEAD, pointer
 from bench.audio.notes import NO_LENGTH, UNTOLD
 from bench.audio.ogg import one_recording
 from bench.errors import ClipError

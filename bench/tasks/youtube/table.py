@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from backbones.lfs import pointer
+from backbones.reading import pointer
 from bench.clips import shortened
 from bench.errors import UserError
 from bench.protocols.grouping import components

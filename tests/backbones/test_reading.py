@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backbones import BackboneError
-from backbones.lfs import HEAD, pointer
+from backbones.reading import HEAD, pointer
 from backbones.weights import availability, resolve
 from bench.audio.decode import load
 from bench.errors import ClipError, UserError
