@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench.printable import printable
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,6 @@ class Task:
 
 def _differing(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
     return [clip for clip, digest in found.items() if expected.get(clip, digest) != digest]
-
-
-def printable(text: str) -> str:
-    """A text as any file or terminal takes it: bytes that are no UTF-8 and controls as codes."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", _code, text)
-
-
-def _code(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:

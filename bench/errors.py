@@ -8,7 +8,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from bench.printable import printable
+
 _OURS = frozenset({"bench", "backbones", "heads"})
+# Of what other people's code says, more is a page that hides what came before it.
+_LONGEST = 1000
 
 
 class VoxgridError(Exception):
@@ -61,12 +65,22 @@ def place(error: BaseException, *origins: str, ours: bool = True) -> str:
     return ""
 
 
+def said(error: BaseException) -> str:
+    """What an error says, on one line, whoever made it and whatever it does when asked."""
+    try:
+        text = str(error)
+    except Exception as another:  # noqa: BLE001 a plugin's own `__str__`
+        text = f"it cannot say what: {type(another).__name__}"
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
 def raised(error: BaseException, *origins: str) -> str:
     """What other people's code raised, in words, and where; see `place`."""
     if isinstance(error, PluginCrashed):
-        return str(error)
+        return said(error)
     where = "" if _on_purpose(error) else place(error, *origins)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+    return f"{type(error).__name__}: {said(error)}{where}"
 
 
 @contextmanager
@@ -80,8 +94,10 @@ def crashes_of(what: str, origins: Callable[[], Iterable[str]]) -> Iterator[None
     """
     try:
         yield
-    # a plugin may raise anything, even exit
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise  # a person's
+    # a plugin may raise anything, even exit, or what is derived from no Exception
+    except BaseException as error:
         if _on_purpose(error):
             raise
         raise PluginCrashed(f"{what}{raised(error, *origins())}") from error

@@ -40,6 +40,29 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def unlinked(path: Path, root: Path) -> Path:
+    """A path below a folder, if no part of it below there is a link.
+
+    Folders get passed around, and what lies behind a link in one is nothing to write or remove.
+    The folder itself may be a link, as may what leads to it: whoever named it chose that.
+
+    Raises:
+        StorageError: a part is a link, or the path is not below the folder.
+    """
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else ("..",)
+    if ".." in parts:
+        raise StorageError(f"{path} does not lie in {root}, and nothing is written elsewhere")
+    place = root
+    for part in parts:
+        place = place / part
+        if place.is_symlink():
+            raise StorageError(
+                f"{place} is a link, and within {root} nothing is written or removed through "
+                "links: put the folder or file itself there, or choose another folder"
+            )
+    return path
+
+
 @contextmanager
 def storing(place: Path, advice: str, kinds: Kinds = OSError) -> Iterator[None]:
     """Say what to do where a file or folder cannot be written, as a `StorageError`.

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import unicodedata
 
-# Of a plugin's message or a file's, a longer one is a page that hides what came before it.
-_LONGEST = 20_000
 # Format characters that belong into words: joiners of scripts and of emoji.
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+_LONGEST = 20_000
 
 
 def printable(text: str) -> str:
-    """Text that a terminal shows as it stands; line breaks and tabs stay.
+    r"""One line that any file or terminal takes as it stands.
 
     Control characters, among them the one that begins a terminal's commands, marks that reverse
-    the direction of a line, and surrogates become escapes, such as `\\x1b`.
+    the direction of a line, and bytes that are no UTF-8 become codes, such as `\x1b`.
     """
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines, not too many to read."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
-    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
-        return text
-    return "".join(_shown(character) for character in text)
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _shown(character: str) -> str:
-    if character in "\n\t" or character in _JOINERS:
+    plain = character.isprintable() or character in _JOINERS
+    if plain or unicodedata.category(character) in ("Zs", "Cn", "Co"):
         return character
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

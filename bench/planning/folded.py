@@ -11,10 +11,11 @@ import numpy as np
 from bench import paths
 from bench.audio import recordings
 from bench.audio.index import ScannedClip, scan
-from bench.clips import Exclusion, Task, printable, shortened
+from bench.clips import Exclusion, Task, shortened
 from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.plan import FoldedTask
+from bench.printable import printable
 from bench.progress import Reporter
 from bench.protocols import table as protocols
 from bench.protocols.fold import Fold, Split

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from bench import machine, tasks
-from bench.clips import printable
 from bench.config import presets
 from bench.config.grid import Cell
 from bench.config.presets import Preset
@@ -28,6 +27,7 @@ from bench.planning.plan import (
     SkippedBackbone,
 )
 from bench.plugins import HEADS
+from bench.printable import printable
 from bench.protocols import table as protocols
 from bench.protocols.fold import Fold
 from bench.records.schema import (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import paths, tasks
 from bench.audio.index import ScanResult, scan
-from bench.clips import Clip, Task, printable, shortened
+from bench.clips import Clip, Task, shortened
 from bench.errors import (
     DataUnavailable,
     PluginCrashed,
@@ -27,6 +27,7 @@ from bench.errors import (
     crashes_of,
     nearest,
 )
+from bench.printable import printable
 from bench.protocols import table as protocols
 from bench.tasks.entry import TaskModule
 from heads.checks import CheckFailed, CheckResult, require

@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.clips import Clip, Exclusion, Task, printable
+from bench.clips import Clip, Exclusion, Task
 from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.make import make_plan
 from bench.planning.plan import Plan
+from bench.printable import printable
 from bench.progress import Reporter
 from bench.records import store as records
 from bench.tasks import TASKS
