@@ -16,7 +16,7 @@ from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.run import run
-from bench.commands.shell import at_home, debug, fail, open_streams
+from bench.commands.shell import at_home, debug, echo, fail, open_streams
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"voxgrid {version('voxgrid')}")
+        echo(f"voxgrid {version('voxgrid')}")
         raise typer.Exit
 
 

@@ -6,7 +6,6 @@ import unicodedata
 
 # Format characters that belong into words: joiners of scripts and of emoji.
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-_LONGEST = 20_000
 
 
 def printable(text: str) -> str:
@@ -19,9 +18,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same of a text of several lines, not too many to read."""
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
+    """The same of a text of several lines."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 

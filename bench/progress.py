@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from bench.terminal import Terminal
 
 # Where there is no terminal to redraw, nobody is left without a word for longer than this.
 _SECONDS_BETWEEN_LINES = 5.0
@@ -83,7 +85,7 @@ class Phase:
 class Reporter:
     """Where a run says what it is doing; bars are drawn on terminals that can redraw a line."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self.console = console
         self._draws = console.is_terminal and not console.is_dumb_terminal
 

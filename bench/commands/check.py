@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.shell import completion, interruptible
+from bench.commands.shell import completion, echo, interruptible
 from bench.errors import UserError, nearest
 from bench.plugins import BACKBONES, HEADS, PluginWarning, Registry
 from bench.tasks import TASKS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from backbones.checks import CheckResult as Measured
+    from bench.terminal import Terminal
     from heads.checks import CheckResult
 
     Result = Measured | CheckResult
@@ -90,7 +89,7 @@ def check(
     ] = None,
 ) -> None:
     """Check that backbones (or heads, or tasks) keep the contract: padding, lengths and more."""
-    from rich.console import Console
+    from bench.terminal import Terminal
 
     broken = broken_plugins()
     wanted = [subject for name in asked or () for subject in subjects(name)]
@@ -109,7 +108,7 @@ def check(
         for other in wanted:
             if other.kind != "backbone":
                 raise UserError(f"{other.name} is a {other.kind}: leave out the options of weights")
-    console = Console()
+    console = Terminal()
     random: Literal["random-init"] | None = "random-init" if control else None
     found = []
     for subject in wanted:
@@ -120,8 +119,8 @@ def check(
         if not as_json:
             render(examined, console)
     if as_json:
-        typer.echo(json.dumps(listing(found, problems), indent=1))
-    typer.echo("\n".join([summary(found), *problems]), err=as_json)
+        echo(json.dumps(listing(found, problems), indent=1))
+    echo("\n".join([summary(found), *problems]), err=as_json)
     if problems or not all(examined.passed for examined in found):
         raise typer.Exit(1)
 
@@ -201,7 +200,7 @@ def examine(
     return Examined(subject, results, about, weights)
 
 
-def render(examined: Examined, console: Console) -> None:
+def render(examined: Examined, console: Terminal) -> None:
     """Print the checks as a table, and below it what was skipped, and what to do about failures."""
     from rich import box
     from rich.table import Table
@@ -216,7 +215,10 @@ def render(examined: Examined, console: Console) -> None:
     if examined.skipped is not None:
         return say(name, "bold", f" not checked: {examined.skipped}")
     table = Table(
-        title=f"{name}, {examined.about}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title=Text(f"{name}, {examined.about}"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     measured = examined.subject.kind == "backbone"
     table.add_column("check", no_wrap=measured, overflow="fold")

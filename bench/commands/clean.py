@@ -29,6 +29,7 @@ def clean(
     uses this cache. Data and weights are never touched.
     """
     from bench import paths
+    from bench.commands.shell import echo
     from bench.config import spec
     from bench.errors import UserError
     from bench.files import exclusive
@@ -46,16 +47,14 @@ def clean(
         for kind in ("studies", "features", "frames"):
             of_kind = [one for one in found if one.kind == kind]
             total = size(sum(one.size for one in of_kind))
-            typer.echo(f"{kind}: {len(of_kind)} unneeded, {total}" if of_kind else f"{kind}: none")
+            echo(f"{kind}: {len(of_kind)} unneeded, {total}" if of_kind else f"{kind}: none")
             for one in of_kind:
-                typer.echo(f"  {size(one.size):>8}  {one.paths[0]}: {one.reason}")
+                echo(f"  {size(one.size):>8}  {one.paths[0]}: {one.reason}")
         if not found:
             return
         freed = size(sum(one.size for one in found))
         if yes:
             remove(found)
-            typer.echo(f"deleted {plural(len(found), 'item')}: {freed} freed")
+            echo(f"deleted {plural(len(found), 'item')}: {freed} freed")
         else:
-            typer.echo(
-                f"nothing was deleted; `voxgrid clean --yes` with the same options frees {freed}"
-            )
+            echo(f"nothing was deleted; `voxgrid clean --yes` with the same options frees {freed}")

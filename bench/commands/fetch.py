@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import paths
-from bench.commands.shell import interruptible, reporter
+from bench.commands.shell import echo, interruptible, reporter
 from bench.commands.tables import say, show
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.files import replacing, storing
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
     from bench.tasks.youtube.manifest import Item
+    from bench.terminal import Terminal
 
 FIGURE = "classes.png"
 _REASONS = 12
@@ -40,7 +40,7 @@ def ravdess(
     """RAVDESS speech (about 208 MB) from Zenodo, every clip checked; resumes where it stopped."""
     from bench.tasks.ravdess.fetch import fetch_ravdess
 
-    typer.echo(f"RAVDESS is in {fetch_ravdess(to, reporter())}")
+    echo(f"RAVDESS is in {fetch_ravdess(to, reporter())}")
 
 
 @fetch_app.command()
@@ -130,7 +130,7 @@ def youtube(
     )
     if done.unfinished:
         said += f"; {done.unfinished} to be tried again by the same command"
-    typer.echo(said)
+    echo(said)
     _show(folder)
     if done.unfinished:
         raise typer.Exit(1)
@@ -156,7 +156,7 @@ def _say_without_effect(context: typer.Context) -> None:
         if source and source.name == "COMMANDLINE" and option.name not in ("status", "to")
     ]
     if others:
-        typer.echo(f"note: --status fetches nothing: no effect of {', '.join(others)}", err=True)
+        echo(f"note: --status fetches nothing: no effect of {', '.join(others)}", err=True)
 
 
 def _check_again(again: Sequence[str], repair: bool) -> None:
@@ -187,9 +187,8 @@ def _table_in(folder: Path) -> Path:
 
 
 def _show(folder: Path) -> None:
-    from rich.console import Console
-
     from bench.tasks.youtube import manifest
+    from bench.terminal import Terminal
 
     items = manifest.read(folder)
     if not items:
@@ -197,11 +196,11 @@ def _show(folder: Path) -> None:
             f"nothing was fetched to {folder} yet: run 'voxgrid fetch youtube TABLE.csv', or name "
             "the folder with --to"
         )
-    render(items, Console())
-    typer.echo(f"class distribution: {draw(items, folder)}")
+    render(items, Terminal())
+    echo(f"class distribution: {draw(items, folder)}")
 
 
-def render(items: Sequence[Item], console: Console) -> None:
+def render(items: Sequence[Item], console: Terminal) -> None:
     """Print how many videos of each category have which status, and the commonest reasons."""
     from bench.tasks.youtube.statuses import STATUSES
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import ConfigOption, JsonOption
+from bench.commands.shell import echo
 
 
 def leaderboard(
@@ -39,7 +40,7 @@ def leaderboard(
     unfounded = made.unfounded() if check else []
     if copies := made.found.copies:
         count = plural(len(copies), "file")
-        typer.echo(f"note: {count} away from its cell's address left out: {copies[0]}", err=True)
+        echo(f"note: {count} away from its cell's address left out: {copies[0]}", err=True)
     if as_json:
         document = documents.text(
             "leaderboard",
@@ -49,13 +50,13 @@ def leaderboard(
             unfounded=unfounded,
             rows=documents.rows(read_all(made.results)),
         )
-        typer.echo(document)
+        echo(document)
     elif unfounded:
         mend = "`voxgrid run` makes those cells again, with --replace where a record is unreadable"
-        typer.echo("\n".join([*unfounded, mend]), err=True)
+        echo("\n".join([*unfounded, mend]), err=True)
     elif difference is None:
         agreed = f"{made.path} agrees with the records in {made.results}"
-        typer.echo(agreed if check else f"wrote {made.path}")
+        echo(agreed if check else f"wrote {made.path}")
     if unfounded:
         raise typer.Exit(1)
     if difference is None:
@@ -65,5 +66,5 @@ def leaderboard(
     for option, value in (("--results", results), ("--leaderboard", page), ("--config", config)):
         if value is not None:
             again += [option, str(value)]
-    typer.echo("\n".join([f"{what}; run `{shlex.join(again)}`", *shown]), err=True)
+    echo("\n".join([f"{what}; run `{shlex.join(again)}`", *shown]), err=True)
     raise typer.Exit(1)

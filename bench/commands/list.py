@@ -15,7 +15,7 @@ from backbones.extras import missing_extra
 from bench import paths, tasks
 from bench.commands import tables
 from bench.commands.check import broken_plugins
-from bench.commands.shell import completion
+from bench.commands.shell import completion, echo
 from bench.errors import DataUnavailable, UserError, nearest
 from bench.plugins import BACKBONES, HEADS
 
@@ -87,7 +87,7 @@ def list_(
     """List tasks, protocols, backbones, poolings and heads, and what is available here."""
     found = collect(kind)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        echo(json.dumps(found, indent=1))
     else:
         render(found)
 
@@ -178,9 +178,9 @@ def _head(name: str) -> Entry:
 
 def render(found: Mapping[str, Sequence[Entry]]) -> None:
     """Print what `collect` found, readable from 40 columns on."""
-    from rich.console import Console
+    from bench.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     kinds = [kind for kind in _TABLES if kind in found]
     for kind in kinds:
         for title, heads, cells in (_ALONE if len(kinds) == 1 else _TABLES)[kind]:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import backbones
+from bench.commands.shell import echo
 from bench.errors import UserError
 from bench.files import storing
 from bench.plugins import BACKBONES
@@ -48,7 +49,7 @@ def backbone(
     """A backbone and its test, which pass `voxgrid check` before a line is changed."""
     files, commands = as_package(name, to) if package else in_checkout(name, to)
     lines = [*(f"wrote {path}" for path in files), "next:", *(f"  {each}" for each in commands)]
-    typer.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from backbones.extras import missing_extra
 from bench import machine, paths
 from bench.commands import documents
 from bench.commands.options import ConfigOption, JsonOption, with_settings
-from bench.commands.shell import interruptible, reporter
+from bench.commands.shell import echo, interruptible, reporter
 from bench.commands.tables import say, show
 from bench.config.spec import RunSpec
 from bench.planning import estimate, starts
@@ -31,7 +31,7 @@ from bench.progress import duration
 from bench.report.values import plural
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from bench.terminal import Terminal
 
 _STATES = {Ready: "todo", Finished: "done", Skipped: "skipped", Held: "held"}
 
@@ -56,11 +56,11 @@ def render(plan: Plan, *, as_json: bool = False) -> None:
     workers = plan.spec.jobs or machine.usable_cores()
     rows = [(row, estimate.times(row, known, workers)) for row in plan.rows()]
     if as_json:
-        print(_document(plan, rows, workers))
+        echo(_document(plan, rows, workers))
         return
-    from rich.console import Console
+    from bench.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     for note in plan.notes:
         say(console, f"note: {note}")
     for task in plan.tasks:
@@ -88,7 +88,7 @@ def _audio(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
-def _table(console: Console, rows: Sequence[_Row]) -> None:
+def _table(console: Terminal, rows: Sequence[_Row]) -> None:
     counts = [_count(row) for row, _ in rows]
     states = [s for s in _STATES.values() if s != "held" or any(count[s] for count in counts)]
     figures = ["to extract", *states, "start", "extract", "tune", "disk"]

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from bench.commands.options import ConfigOption, JsonOption, with_settings
-from bench.commands.shell import interruptible, reporter
+from bench.commands.shell import echo, interruptible, reporter
 from bench.config.spec import RunSpec, load
 
 _BEST = 3
@@ -59,7 +59,7 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
             next=[command for command, _ in more],
             rows=own,
         )
-        typer.echo(document)
+        echo(document)
     else:
         _show(own, more)
     if summary.failed or summary.unmet:
@@ -83,12 +83,11 @@ def _next(spec: RunSpec, config: Path | None) -> Iterator[tuple[str, str]]:
 
 def _show(found: Sequence[dict[str, Any]], more: Sequence[tuple[str, str]]) -> None:
     """The few best rows of each task and protocol, and the commands that come next."""
-    from rich.console import Console
-
     from bench.commands.tables import say, show
     from bench.report.values import percent
+    from bench.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     for (task, kind, protocol), group in groupby(found, itemgetter("task", "kind", "protocol")):
         own = list(group)
         named = [task, protocol, *({kind} - {"tuned"})]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 import typer
 
 from bench.errors import StorageError
+from bench.printable import printable_lines
 
 if TYPE_CHECKING:
     from bench.progress import Reporter
@@ -80,11 +81,10 @@ def at_home(argument: str) -> str:
 
 def reporter() -> Reporter:
     """Where a command says how far it is: standard error."""
-    from rich.console import Console
-
     from bench.progress import Reporter
+    from bench.terminal import Terminal
 
-    return Reporter(Console(stderr=True))
+    return Reporter(Terminal(stderr=True))
 
 
 def interruptible(command: Callable[_Options, None]) -> Callable[_Options, None]:
@@ -109,7 +109,7 @@ class _StandardError(logging.Handler):
     """Whatever is standard error when something is said: progress bars take its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 def debug(asked: bool) -> None:
@@ -118,8 +118,13 @@ def debug(asked: bool) -> None:
     _log.setLevel(logging.DEBUG if asked else logging.NOTSET)
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Say it on standard output or error: lines as they are, all else as `printable`."""
+    typer.echo(printable_lines(text), err=err)  # noqa: TID251
+
+
 def fail(message: str, code: int, error: BaseException | None = None) -> NoReturn:
     """End the command with a sentence on standard error; under `--debug` the whole of the error."""
     _log.debug("the whole of the error:", exc_info=error)
-    typer.echo(f"voxgrid: {message}", err=True)
+    echo(f"voxgrid: {message}", err=True)
     sys.exit(code)

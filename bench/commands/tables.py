@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bench.printable import printable_lines
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from bench.terminal import Terminal
 
 # Below this width sentences are broken between words; wider terminals do that well enough, and
 # files keep them on one line.
@@ -17,7 +19,7 @@ _UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def show(
-    console: Console,
+    console: Terminal,
     heads: str,
     rows: Sequence[Sequence[str]],
     *,
@@ -40,6 +42,8 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
+    # before widths are taken; the terminal would do it after
+    rows = [[printable_lines(cell) for cell in row] for row in rows]
     columns = heads.split("|")
     lines = [heads.replace(">", "").split("|"), *rows]
     widths = [
@@ -51,7 +55,9 @@ def show(
         widths[-1] = max([_LEAST_OF_PROSE, *words])
     # between columns are two spaces, one is at either edge
     if sum(widths) + 2 * len(columns) <= console.width:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(
+            title=title and Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        )
         table.padding = (0, 1, 0, 0)
         for column in columns:
             table.add_column(
@@ -79,7 +85,7 @@ def show(
     console.print()
 
 
-def say(console: Console, text: str, *, whole: bool = False) -> None:
+def say(console: Terminal, text: str, *, whole: bool = False) -> None:
     """Print a sentence, broken between words where lines are short, or never: to copy from it."""
     if not whole and console.width < _NARROW:
         text = "\n".join("\n".join(_lines(line, console.width)) for line in text.split("\n"))

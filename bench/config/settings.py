@@ -125,7 +125,7 @@ def explain(
     """
     first = error.errors()[0]
     path = [part for part in first["loc"] if isinstance(part, str)]
-    name = ".".join(path[:2])
+    name = ".".join(path[:2])[:_LONGEST]
     known = {setting.name: setting for setting in settings}
     place = f"{file}{_line(text, path[:2])}"
     if first["type"] == "extra_forbidden":

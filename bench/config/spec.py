@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import reduce
 from itertools import chain
@@ -24,6 +23,7 @@ from pydantic import (
     field_validator,
 )
 
+from backbones.reading import SETTINGS, parse_toml, read_text
 from bench.config import presets
 from bench.config.grid import Control
 from bench.config.settings import OF_ONE_RUN, Layer, explain, flatten, settings_of
@@ -37,9 +37,21 @@ _DURATION = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _YEAR = 366 * 24 * 3600.0
+# Blanks between its parts could be tried in as many ways as there are.
+_LONGEST_DURATION = 40
+# More are a slip of the keyboard, and overflow what is computed of them.
+_MOST = 1_000_000
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
+
+
+def _of_a_file_system(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("no path has a character of code 0")
+    return expanded(path)
+
+
 # Of a path, as text too; `~` is the home folder.
-_Path = Annotated[Path, Field(strict=False), AfterValidator(expanded)]
+_Path = Annotated[Path, Field(strict=False), AfterValidator(_of_a_file_system)]
 _log = logging.getLogger(__name__)
 
 
@@ -65,10 +77,11 @@ class SampleSettings(_Settings):
     """Settings of the sample tasks, which show that the harness works and no more."""
 
     trials: Annotated[
-        int, Field(ge=1, description="On sample tasks: trials per cell and fold.")
+        int, Field(ge=1, le=_MOST, description="On sample tasks: trials per cell and fold.")
     ] = 3
     trainings: Annotated[
-        int, Field(ge=1, description="On sample tasks: trials of heads that read frames.")
+        int,
+        Field(ge=1, le=_MOST, description="On sample tasks: trials of heads that read frames."),
     ] = 1
 
 
@@ -76,7 +89,12 @@ class FineTuneSettings(_Settings):
     """Settings of heads that train the backbone."""
 
     trials: Annotated[
-        int, Field(ge=1, description="Trials of heads that train the backbone; each is a training.")
+        int,
+        Field(
+            ge=1,
+            le=_MOST,
+            description="Trials of heads that train the backbone; each is a training.",
+        ),
     ] = 3
     poolings: Annotated[
         tuple[str, ...],
@@ -88,7 +106,12 @@ class FineTuneSettings(_Settings):
         bool, Field(description="Keep what the first trained block reads between epochs.")
     ] = True
     crop_seconds: Annotated[
-        float, Field(gt=0, description="How much of a clip's beginning training on frames uses.")
+        float,
+        Field(
+            gt=0,
+            le=_MOST,
+            description="How much of a clip's beginning training on frames uses, in seconds.",
+        ),
     ] = 30.0
 
 
@@ -125,11 +148,16 @@ class RunSpec(_Settings):
         "mlp",
     )
     trials: Annotated[
-        int, Field(ge=1, description="Optuna trials per cell and fold, in total, on every task.")
+        int,
+        Field(
+            ge=1,
+            le=_MOST,
+            description="Optuna trials per cell and fold, in total, on every task.",
+        ),
     ] = 10
     # what numpy and torch take
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of sampling and fitting.")] = 0
-    jobs: Annotated[int, Field(ge=0, description="Worker processes; 0: one per core.")] = 0
+    jobs: Annotated[int, Field(ge=0, le=4096, description="Worker processes; 0: one per core.")] = 0
     budget: Annotated[
         str | None, Field(description="Stop after this long, e.g. 30m.", examples=["30m"])
     ] = None
@@ -138,9 +166,11 @@ class RunSpec(_Settings):
         Literal["float32", "bfloat16", "float16"],
         Field(description="What backbones compute in: float32, bfloat16 or float16."),
     ] = "float32"
-    batch: Annotated[int, Field(ge=1, description="Most windows per batch of a backbone.")] = 4
+    batch: Annotated[
+        int, Field(ge=1, le=_MOST, description="Most windows per batch of a backbone.")
+    ] = 4
     frames_gb: Annotated[
-        float, Field(gt=0, description="Most disk for one backbone's frames, in GB.")
+        float, Field(gt=0, le=_MOST, description="Most disk for one backbone's frames, in GB.")
     ] = 20.0
     results: Annotated[_Path, Field(description="Folder of the records.")] = Path("results")
     leaderboard: Annotated[
@@ -210,9 +240,12 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: it is not one, or it is longer than a year.
     """
-    match = _DURATION.fullmatch(f"{text}s" if text.strip().isdecimal() else text)
+    match = None
+    if len(text) <= _LONGEST_DURATION:
+        match = _DURATION.fullmatch(f"{text}s" if text.strip().isdecimal() else text)
     if match is None or not any(match.groups()):
-        raise ValueError(f"'{text}' is no duration; write for example 30m, 1h30m, 1.5h or 90s")
+        shown = text[:_LONGEST_DURATION]
+        raise ValueError(f"'{shown}' is no duration; write for example 30m, 1h30m, 1.5h or 90s")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if total > _YEAR:
@@ -247,7 +280,7 @@ def load(path: Path | None, given: Layer | None = None) -> RunSpec:
 
 def _text(source: Path) -> str:
     try:
-        return source.read_text(encoding="utf-8-sig")  # some editors put a mark before all text
+        return read_text(source, SETTINGS)
     except OSError as error:
         raise UserError(
             f"the configuration file {source} cannot be read ({error.strerror}); check --config"
@@ -260,9 +293,8 @@ def _text(source: Path) -> str:
 
 def _parsed(text: str, source: Path) -> Layer:
     try:
-        found = tomllib.loads(text)
-    # a number of thousands of digits is a ValueError of its own, a thousand brackets the other
-    except (ValueError, RecursionError) as error:
+        found = parse_toml(text)
+    except ValueError as error:
         raise UserError(f"{source} is no valid TOML: {error}") from error
     for key, advice in OF_ONE_RUN.items():
         if key in found:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import httpx
 from filelock import FileLock
-from rich.console import Console
 
 from bench.clips import shortened
 from bench.errors import DataUnavailable, UserError
@@ -21,6 +20,7 @@ from bench.files import storing
 from bench.paths import cache_dir, data_root, offline
 from bench.progress import Reporter
 from bench.tasks.ravdess.manifest import manifest
+from bench.terminal import Terminal
 
 RAVDESS_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
@@ -87,7 +87,7 @@ def fetch_ravdess(
                 archive = dest.parent / _ARCHIVE
                 if not _holds(archive, md5):
                     part = dest.parent / f"{_ARCHIVE}.part"
-                    _download(url, part, reporter or Reporter(Console(stderr=True)), silent)
+                    _download(url, part, reporter or Reporter(Terminal(stderr=True)), silent)
                     if not _holds(part, md5):
                         part.unlink()
                         raise DataUnavailable(

@@ -217,7 +217,7 @@ def test_a_bad_setting_is_a_sentence_with_line_value_and_what_may_be(
 
 def test_what_is_no_text_is_said_with_the_byte(file: Path) -> None:
     assert "is no text in UTF-8 (its byte 11" in str(read(file, b"trials = 3\xff"))
-    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"cannot be read \(it is a folder, not a file\)"):
         load(file.parent)
 
 
