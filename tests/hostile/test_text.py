@@ -23,6 +23,8 @@ from tests.conftest import Voxgrid
 EVIL = "a\x1b[2Jb\x1b]0;title\x07c\u202ed\re\x9bf\udce9"
 SHOWN = r"a\x1b[2Jb\x1b]0;title\x07c\u202ed\re\x9bf\udce9"
 
+COMMANDS = set("\x1b\x07\u202e\r\x9b\udce9")
+
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_what_is_printable_stays_and_all_else_becomes_a_code(text: str) -> None:
@@ -58,7 +60,7 @@ def test_a_terminal_shows_codes_whatever_they_stand_in() -> None:
     assert found.count(r"a\x1b[2Jb\x1b]0;ti") == 4
     for own in ("\x1b[1m", "\x1b[1;31m", "\x1b[0m"):
         found = found.replace(own, "")
-    assert not set(found) & set(EVIL) - set("abcdetil2J[];0")
+    assert not set(found) & COMMANDS
 
 
 def test_a_terminal_keeps_its_own_colours_and_bars() -> None:
@@ -75,7 +77,7 @@ def test_tables_sentences_and_progress_are_no_way_around(width: int) -> None:
     tables.say(terminal, EVIL)
     Reporter(terminal).say(EVIL)
     found = file.getvalue()
-    assert not set(found) & set("\x1b\x07\u202e\x9b\udce9\r")
+    assert not set(found) & COMMANDS
     assert "x1b" in found
 
 
