@@ -108,7 +108,7 @@ class Chunks:
 
 
 def _parts() -> Iterator[int]:
-    """As many numbers as a file may have parts: a walk over empty ones takes a minute for 100 MB."""
+    """As many numbers as a file may have parts; a walk over empty ones takes 1 s for 2 MB."""
     yield from range(MOST_PARTS)
     raise ClipError(f"consists of more than {MOST_PARTS} chunks: write it anew")
 

@@ -51,7 +51,7 @@ _MP3_HEADERS = {b"Xing": 8, b"Info": 8, b"VBRI": 14}
 
 
 def begun(file: BinaryIO | mmap.mmap) -> InputContainer:
-    """What FFmpeg makes of an open file, and of nothing else: a name it would read for addresses."""
+    """What FFmpeg makes of an open file, not of its name, which it reads for addresses too."""
     options = {"format_whitelist": ",".join(_KNOWN), "protocol_whitelist": "none"}
     # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
     return av.open(file, "r", metadata_errors="replace", options=options)
