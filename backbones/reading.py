@@ -47,8 +47,8 @@ YAML = Kind("a YAML text", 1 << 20)
 RECORD = Kind("a record", 16 << 20)
 # CSV; one of 50,000 clips with long descriptions has about 100 MB.
 TABLE = Kind("a table", 128 << 20)
-# Parquet, as bytes and once unpacked; of 3,600 videos it has 1 MB.
-MANIFEST = Kind("a manifest", 256 << 20)
+# Parquet, as it is and unpacked; one of 3,600 videos has 1 MB.
+MANIFEST = Kind("a manifest", 64 << 20)
 # A day in two channels of 24 bits at 96 kHz has 50 GB.
 AUDIO = Kind("an audio file", 64 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.

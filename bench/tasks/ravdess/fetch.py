@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from bench.clips import shortened
 from bench.errors import DataUnavailable, UserError
-from bench.files import storing
+from bench.files import storing, unlinked
 from bench.paths import cache_dir, data_root, offline
 from bench.progress import Reporter
 from bench.tasks.ravdess.manifest import manifest
@@ -24,6 +24,8 @@ from bench.terminal import Terminal
 
 RAVDESS_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
+# Bytes that are taken of it; it has about 208 MB.
+MOST = 220_000_000
 
 _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
@@ -48,6 +50,7 @@ def fetch_ravdess(
     *,
     url: str = RAVDESS_URL,
     md5: str = RAVDESS_MD5,
+    most: int = MOST,
     published: Mapping[str, str] | None = None,
     silent: MutableSet[str] = SILENT_HOSTS,
 ) -> Path:
@@ -62,6 +65,7 @@ def fetch_ravdess(
         reporter: told of the progress; by default a bar on standard error.
         url: where the archive is.
         md5: of the archive.
+        most: bytes of the archive.
         published: sha256 of each WAV by `Actor_NN/stem`; that of the manifest by default.
         silent: hosts that are not asked, since they did not answer before; added to.
 
@@ -87,7 +91,10 @@ def fetch_ravdess(
                 archive = dest.parent / _ARCHIVE
                 if not _holds(archive, md5):
                     part = dest.parent / f"{_ARCHIVE}.part"
-                    _download(url, part, reporter or Reporter(Terminal(stderr=True)), silent)
+                    unlinked(part, dest.parent)
+                    if not part.is_file():  # nor a pipe, which would be waited for
+                        part.unlink(missing_ok=True)
+                    _download(url, part, most, reporter or Reporter(Terminal(stderr=True)), silent)
                     if not _holds(part, md5):
                         part.unlink()
                         raise DataUnavailable(
@@ -122,7 +129,7 @@ def _holds(file: Path, md5: str) -> bool:
         return hashlib.file_digest(content, "md5").hexdigest() == md5
 
 
-def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str]) -> None:
+def _download(url: str, part: Path, most: int, reporter: Reporter, silent: MutableSet[str]) -> None:
     """Complete the `.part` file, going on from what is there where the host sends ranges."""
     host = urlsplit(url).netloc
     if offline():
@@ -146,15 +153,19 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
                 )
             if response.status_code != 206:
                 begun = 0
-            total = begun + int(response.headers.get("Content-Length", 0))
+            length = response.headers.get("Content-Length", "")
+            total = min(most, begun + int(length)) if re.fullmatch("[0-9]{1,15}", length) else most
             with (
                 reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
                 part.open("ab" if begun else "wb") as file,
             ):
                 for piece in response.iter_bytes(_PIECE):
+                    begun += len(piece)
+                    if begun > most:
+                        return  # longer than what was published; the checksum will tell
                     file.write(piece)
                     phase(len(piece) / 1e6)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         if answered:
             raise DataUnavailable(
                 f"the download from {host} broke off after {part.stat().st_size / 1e6:.0f} MB: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,18 +14,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.errors import DataUnavailable
-from bench.files import exclusive
+from bench.files import exclusive, unlinked
 from bench.progress import Phase, Reporter
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
 from bench.tasks.youtube.links import repair
-from bench.tasks.youtube.manifest import Item, Ledger
+from bench.tasks.youtube.manifest import AUDIO, Item, Ledger
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError, Stopped
 from bench.tasks.youtube.table import LinkTable
 
 Result = TypeVar("Result")
 
+_PARTIAL = re.compile(r"\.[\w.]+\.[0-9a-f]{32}\.partial")
 # What a server may ask us to wait; beyond it the item has failed for this time.
 LONGEST_WAIT = 900.0
 # One refusal may concern one video; so many in a row concern this machine.
@@ -57,8 +59,11 @@ def fetch_all(table: LinkTable, folder: Path, site: YouTube, reporter: Reporter)
     """
     options = site.options
     with exclusive(folder, "--to", ".fetch.lock"):
-        for left in folder.glob(".*.partial"):  # of a fetch killed while it wrote
-            left.unlink(missing_ok=True)
+        unlinked(folder / AUDIO, folder)
+        for left in (*folder.glob(".*.partial"), *folder.glob(f"{AUDIO}/.*.partial")):
+            # of a fetch killed while it wrote; the name is that of `replacing`
+            if _PARTIAL.fullmatch(left.name) and left.is_file() and not left.is_symlink():
+                left.unlink(missing_ok=True)
         ledger = Ledger(folder, table, options.seconds, options.again)
         run = _Run(ledger, site)
         if wanted := ledger.to_do(options.repair):
