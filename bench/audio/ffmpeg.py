@@ -147,10 +147,7 @@ def samples_held(path: Path) -> int:
             for packet in container.demux(stream)
             if packet.duration and packet.time_base
         )
-        try:
-            return round(sum(durations) * rate)
-        except av.error.FFmpegError as error:
-            raise undecodable(_reason(error)) from error
+        return round(sum(durations) * rate)
 
 
 def _packets(

@@ -86,11 +86,11 @@ class Memory:
         same = " AND ".join(f"{name} = ?" for name in (self.key, *self.versions))
         wanted = f"SELECT {', '.join(self.values)} FROM {self.table} WHERE {same}"
         try:
-            row = file.execute(wanted, (key, *self.versions.values())).fetchone()
+            row: Row = file.execute(wanted, (key, *self.versions.values())).fetchone()
             self.rows.validate_python(row)
         except (sqlite3.DataError, ValidationError):
             return None
-        return tuple(row)
+        return row
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

@@ -18,13 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from backbones.reading import (
-    HIGHEST_RATE,
-    LONGEST,
-    LOWEST_RATE,
-    MOST_SAMPLES,
-    MOST_SAMPLES_PER_BYTE,
-)
+from backbones import reading as bounds
 from bench.audio import ffmpeg
 from bench.audio.containers import Framing, framing
 from bench.audio.notes import SCALED
@@ -130,9 +124,8 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
                         raise ClipError(known.short)
                     blocks = _gathered(_sequence(sound, block, path), block)
                     floats = sound.subtype in ("FLOAT", "DOUBLE")
-                    yield _bounded(
-                        Stream(sound.samplerate, blocks, list(known.notes), floats), path
-                    )
+                    stream = Stream(sound.samplerate, blocks, list(known.notes), floats)
+                    yield _bounded(stream, path)
                 return
         if known.short:
             raise ClipError(known.short)
@@ -146,24 +139,20 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
 
 def _bounded(stream: Stream, path: Path) -> Stream:
     """The same, as far as any clip may go: a few bytes may promise a rate, and unpack to days."""
-    if stream.rate and not LOWEST_RATE <= stream.rate <= HIGHEST_RATE:
-        raise ClipError(
-            f"has {stream.rate} samples per second, and between {LOWEST_RATE} and {HIGHEST_RATE} "
-            "are read: write its header anew, or resample it"
-        )
-    most = MOST_SAMPLES + MOST_SAMPLES_PER_BYTE * path.stat().st_size
+    low, high = bounds.LOWEST_RATE, bounds.HIGHEST_RATE
+    if stream.rate and not low <= stream.rate <= high:
+        raise ClipError(f"has {stream.rate} samples per second, not between {low} and {high}")
+    longest = bounds.LONGEST * stream.rate
+    most = bounds.MOST_SAMPLES + bounds.MOST_SAMPLES_PER_BYTE * path.stat().st_size
 
     def blocks() -> Iterator[Samples]:
         length = held = 0
         for samples in stream.blocks:
             length, held = length + len(samples), held + samples.size
-            if length > LONGEST * stream.rate:
-                raise ClipError(f"lasts longer than {LONGEST // 3600} hours: cut it into clips")
+            if length > longest:
+                raise ClipError(f"lasts more than {bounds.LONGEST} s: cut it into clips")
             if held > most:
-                raise ClipError(
-                    f"unpacks to more than {most} samples, {MOST_SAMPLES_PER_BYTE} for each of its "
-                    "bytes and more: write it in another format, as WAV"
-                )
+                raise ClipError(f"unpacks to more than {most} samples: write it as WAV")
             yield samples
 
     return replace(stream, blocks=blocks())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from pydantic import TypeAdapter, ValidationError
-
 from bench.clips import Task
 from bench.errors import crashes_of
 from bench.paths import cache_dir
@@ -25,11 +23,6 @@ def read_task(target: object) -> tuple[str, TaskModule]:
     entry = getattr(target, "ENTRY", None)
     if not isinstance(entry, Entry):
         raise InvalidPlugin(f"{where} needs a module-level `ENTRY = Entry(...)`")
-    try:
-        TypeAdapter(Entry).validate_python(vars(entry))
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise InvalidPlugin(f"{where}: `ENTRY.{wrong['loc'][0]}`: {wrong['msg']}") from error
     if not callable(getattr(target, "resolve", None)):
         raise InvalidPlugin(f"{where} has no function `resolve(data_root, cache, allow_download)`")
     return entry.name, cast(TaskModule, target)

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from bench.clips import shortened
 from bench.errors import DataUnavailable, UserError
-from bench.files import storing, unlinked
+from bench.files import storing
 from bench.paths import cache_dir, data_root, offline
 from bench.progress import Reporter
 from bench.tasks.ravdess.manifest import manifest
@@ -50,7 +50,6 @@ def fetch_ravdess(
     *,
     url: str = RAVDESS_URL,
     md5: str = RAVDESS_MD5,
-    most: int = MOST,
     published: Mapping[str, str] | None = None,
     silent: MutableSet[str] = SILENT_HOSTS,
 ) -> Path:
@@ -65,7 +64,6 @@ def fetch_ravdess(
         reporter: told of the progress; by default a bar on standard error.
         url: where the archive is.
         md5: of the archive.
-        most: bytes of the archive.
         published: sha256 of each WAV by `Actor_NN/stem`; that of the manifest by default.
         silent: hosts that are not asked, since they did not answer before; added to.
 
@@ -91,10 +89,7 @@ def fetch_ravdess(
                 archive = dest.parent / _ARCHIVE
                 if not _holds(archive, md5):
                     part = dest.parent / f"{_ARCHIVE}.part"
-                    unlinked(part, dest.parent)
-                    if not part.is_file():  # nor a pipe, which would be waited for
-                        part.unlink(missing_ok=True)
-                    _download(url, part, most, reporter or Reporter(Terminal(stderr=True)), silent)
+                    _download(url, part, reporter or Reporter(Terminal(stderr=True)), silent)
                     if not _holds(part, md5):
                         part.unlink()
                         raise DataUnavailable(
@@ -129,13 +124,15 @@ def _holds(file: Path, md5: str) -> bool:
         return hashlib.file_digest(content, "md5").hexdigest() == md5
 
 
-def _download(url: str, part: Path, most: int, reporter: Reporter, silent: MutableSet[str]) -> None:
+def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str]) -> None:
     """Complete the `.part` file, going on from what is there where the host sends ranges."""
     host = urlsplit(url).netloc
     if offline():
         raise DataUnavailable(f"VOXGRID_OFFLINE forbids the download of RAVDESS: {_BY_HAND}")
     if host in silent:
         raise DataUnavailable(f"{host} did not answer before, and is not asked again: {_BY_HAND}")
+    if part.is_symlink() or not part.is_file():
+        part.unlink(missing_ok=True)  # nothing is written through a link, and a pipe never ends
     begun = part.stat().st_size if part.exists() else 0
     # identity: a byte range of a compressed transfer would not fit what is there
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
@@ -154,14 +151,14 @@ def _download(url: str, part: Path, most: int, reporter: Reporter, silent: Mutab
             if response.status_code != 206:
                 begun = 0
             length = response.headers.get("Content-Length", "")
-            total = min(most, begun + int(length)) if re.fullmatch("[0-9]{1,15}", length) else most
+            total = min(MOST, begun + int(length)) if re.fullmatch("[0-9]{1,15}", length) else MOST
             with (
                 reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
                 part.open("ab" if begun else "wb") as file,
             ):
                 for piece in response.iter_bytes(_PIECE):
                     begun += len(piece)
-                    if begun > most:
+                    if begun > MOST:
                         return  # longer than what was published; the checksum will tell
                     file.write(piece)
                     phase(len(piece) / 1e6)

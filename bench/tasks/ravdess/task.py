@@ -145,8 +145,7 @@ def _audio_files(folder: Path) -> list[Path]:
     found = [
         (suffixes.index(path.suffix.lower()), len(path.parts), path)
         for path in _files(folder)
-        if path.suffix.lower() in suffixes
-        and path.is_file()
+        if path.suffix.lower() in suffixes and path.is_file()
     ]
     return [path for _, _, path in sorted(found)]
 

@@ -17,13 +17,13 @@ from yt_dlp.utils import DownloadError
 from bench.audio.decode import inspected
 from bench.audio.stream import reading
 from bench.errors import ClipError
-from bench.files import replacing, storing, unlinked
+from bench.files import storing, unlinked
 from bench.tasks.youtube.client import BLOCK, Client
 from bench.tasks.youtube.links import Found
 from bench.tasks.youtube.manifest import UNWRITABLE
 from bench.tasks.youtube.site import positive
 from bench.tasks.youtube.sound import Beginning, NotSound, beginning
-from bench.tasks.youtube.statuses import FINAL, ItemError, Status
+from bench.tasks.youtube.statuses import FINAL, ItemError
 
 _NEEDED = ("title", "duration", "http_headers", "_format_sort_fields")
 
@@ -64,11 +64,7 @@ def download(sound: Found, target: Path, client: Client) -> Stored:
     """
     with storing(target.parent, UNWRITABLE), client.limited():
         target.parent.mkdir(parents=True, exist_ok=True)
-        unlinked(target, target.parent.parent)
-        item = _Item(sound, target, client)
-        unlinked(item.part, target.parent)
-        if not item.part.is_file():  # nor a pipe, which would be waited for
-            item.part.unlink(missing_ok=True)
+        item = _Item(sound, unlinked(target, target.parent.parent), client)
         resumed = item.part.exists()
         try:
             return item.get()
@@ -108,7 +104,8 @@ class _Item:
         """Remove what was received, also of other formats."""
         prefix = self._sibling("").name
         for path in self.target.parent.iterdir():
-            if path.name.startswith(prefix) and path != but and path.is_file():
+            kept = path == but and path.is_file() and not path.is_symlink()
+            if path.name.startswith(prefix) and not kept:
                 path.unlink(missing_ok=True)
 
     def _sibling(self, what: str) -> Path:
@@ -202,18 +199,19 @@ class _Item:
             return None
 
     def _store(self, heard: Beginning) -> Stored:
-        with replacing(self.target) as whole:
-            whole.write_bytes(heard.content)
-            try:
-                facts = reading(whole, inspected)
-            except ClipError as error:
-                status: Status = "no sound" if str(error).startswith("is silent") else "not audio"
-                raise ItemError(status, f"the sound {error}") from error
-            needed = min(heard.seconds, self.options.seconds)
-            if facts.seconds < needed - _HEADER_TOLERANCE:
-                raise ItemError(
-                    "not audio", f"of {needed:.1f} s of sound {facts.seconds:.1f} can be decoded"
-                )
+        whole = self._sibling("whole.mka")
+        whole.write_bytes(heard.content)
+        try:
+            facts = reading(whole, inspected)
+        except ClipError as error:
+            silent = str(error).startswith("is silent")
+            raise ItemError("no sound" if silent else "not audio", f"the sound {error}") from error
+        needed = min(heard.seconds, self.options.seconds)
+        if facts.seconds < needed - _HEADER_TOLERANCE:
+            raise ItemError(
+                "not audio", f"of {needed:.1f} s of sound {facts.seconds:.1f} can be decoded"
+            )
+        whole.replace(self.target)
         self.clear()
         digest = hashlib.sha256(heard.content).hexdigest()
         return Stored(digest, len(heard.content), facts.seconds, heard.codec, self.received)

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.errors import DataUnavailable
-from bench.files import exclusive, unlinked
+from bench.files import exclusive
 from bench.progress import Phase, Reporter
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
 from bench.tasks.youtube.links import repair
-from bench.tasks.youtube.manifest import AUDIO, Item, Ledger
+from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import FINAL, ItemError, Stopped
 from bench.tasks.youtube.table import LinkTable
 
 Result = TypeVar("Result")
 
+# What `replacing` calls files.
 _PARTIAL = re.compile(r"\.[\w.]+\.[0-9a-f]{32}\.partial")
 # What a server may ask us to wait; beyond it the item has failed for this time.
 LONGEST_WAIT = 900.0
@@ -59,9 +60,7 @@ def fetch_all(table: LinkTable, folder: Path, site: YouTube, reporter: Reporter)
     """
     options = site.options
     with exclusive(folder, "--to", ".fetch.lock"):
-        unlinked(folder / AUDIO, folder)
-        for left in (*folder.glob(".*.partial"), *folder.glob(f"{AUDIO}/.*.partial")):
-            # of a fetch killed while it wrote; the name is that of `replacing`
+        for left in folder.glob(".*.partial"):  # of a fetch killed while it wrote
             if _PARTIAL.fullmatch(left.name) and left.is_file() and not left.is_symlink():
                 left.unlink(missing_ok=True)
         ledger = Ledger(folder, table, options.seconds, options.again)

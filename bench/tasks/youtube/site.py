@@ -146,7 +146,7 @@ def _found(id: str, info: Mapping[str, Any]) -> Found:
 def _read(cookies: Path) -> YoutubeDLCookieJar:
     """Return the cookies of a file, those that yt-dlp cannot read left out."""
     try:
-        jar = YoutubeDLCookieJar(io.StringIO(read_text(cookies, SETTINGS)))
+        jar = YoutubeDLCookieJar(io.StringIO(read_text(cookies, SETTINGS), newline=None))
         # of a line it cannot read it prints every word, and those are secrets
         with redirect_stderr(io.StringIO()):
             jar.load()

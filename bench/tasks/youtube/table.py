@@ -188,22 +188,20 @@ def _title_key(video: Video) -> str:
 
 
 def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str, str]:
-    """Say of what has several categories in which rows; an empty one contradicts nothing."""
+    """Say of what has several categories in which rows, some; an empty one contradicts nothing."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for video in videos:
         if key(video) and video.category:
             found[key(video)][video.category].append(str(video.row))
-    conflicts = {}
-    for text, categories in found.items():
-        if len(categories) > 1:
-            # the first few, as each row of that text says all of it
-            named = [
-                f"{short(category)} in row {shortened(rows, most=3)}"
-                for category, rows in sorted(categories.items())[:_NAMED]
-            ]
-            more = len(categories) - _NAMED
-            conflicts[text] = " and ".join([*named, f"{more} others"] if more > 0 else named)
-    return conflicts
+    # the first few, as each row of that text says all of it
+    return {
+        text: " and ".join(
+            f"{short(category)} in row {shortened(rows, most=3)}"
+            for category, rows in sorted(categories.items())[:_NAMED]
+        )
+        for text, categories in found.items()
+        if len(categories) > 1
+    }
 
 
 def _without_conflicts(
