@@ -150,8 +150,7 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
                 )
             if response.status_code != 206:
                 begun = 0
-            length = response.headers.get("Content-Length", "")
-            total = min(MOST, begun + int(length)) if re.fullmatch("[0-9]{1,15}", length) else MOST
+            total = min(MOST, begun + int(response.headers.get("Content-Length", 0)))
             with (
                 reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
                 part.open("ab" if begun else "wb") as file,
