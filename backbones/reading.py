@@ -44,6 +44,10 @@ SETTINGS = Kind("a file of settings", 16 << 20)
 YAML = Kind("a YAML text", 1 << 20)
 # JSON as well; one of 24 folds with all curves has 200 kB.
 RECORD = Kind("a record", 16 << 20)
+# JSON, line by line; one of 24 folds with 100 trials each, with all curves, has about 15 MB.
+JOURNAL = Kind("a study's journal", 128 << 20)
+# Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.
+OUTCOME = Kind("the outcome of a fold", 1 << 30)
 # CSV; one of a million clips has about 100 MB.
 TABLE = Kind("a table", 1 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
