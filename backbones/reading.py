@@ -46,6 +46,8 @@ YAML = Kind("a YAML text", 1 << 20)
 RECORD = Kind("a record", 16 << 20)
 # JSON, line by line; one of 24 folds with 100 trials each, with all curves, has about 15 MB.
 JOURNAL = Kind("a study's journal", 128 << 20)
+# Why a clip is left out.
+REASON = Kind("a reason", 64 << 10)
 # Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.
 OUTCOME = Kind("the outcome of a fold", 1 << 30)
 # CSV; one of a million clips has about 100 MB.
