@@ -45,7 +45,7 @@ class Standing:
         return self.elapsed / whole if whole > 0 else 1.0
 
     def __str__(self) -> str:
-        known = [seconds for seconds in (self.elapsed, self.left) if seconds < _UNTOLD]
+        known = [seconds for seconds in (self.elapsed, self.left) if abs(seconds) < _UNTOLD]
         times = ", left ".join(str(timedelta(seconds=round(seconds))) for seconds in known)
         mark = " ?" if self.guessed else ""
         return f"[{self.ended}/{self.parts}] {100 * self.share:.1f} %, {times}{mark}"

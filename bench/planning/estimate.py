@@ -50,7 +50,7 @@ class Estimate:
 
     def __post_init__(self) -> None:
         # of numbers out of all reason too, what is shown and written as JSON is a number
-        object.__setattr__(self, "seconds", min(_MOST_SECONDS, self.seconds))
+        object.__setattr__(self, "seconds", max(0.0, min(_MOST_SECONDS, self.seconds)))
 
     def __add__(self, other: Estimate) -> Estimate:
         known = [basis for basis in (self.basis, other.basis) if basis is not None]
