@@ -51,6 +51,12 @@ TABLE = Kind("a table", 128 << 20)
 MANIFEST = Kind("a manifest", 64 << 20)
 # A day in two channels of 24 bits at 96 kHz has 50 GB.
 AUDIO = Kind("an audio file", 64 << 30)
+# JSON, line by line; one of 24 folds with 100 trials each, with all curves, has about 15 MB.
+JOURNAL = Kind("a study's journal", 128 << 20)
+# Why a clip is left out.
+REASON = Kind("a reason", 64 << 10)
+# Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.
+OUTCOME = Kind("the outcome of a fold", 1 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
 MOST_VALUES = 1_000_000
 # Of a table or a manifest.

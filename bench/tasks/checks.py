@@ -270,9 +270,11 @@ def check_task(module: TaskModule) -> Iterator[CheckResult]:
             yield CheckResult(check.__name__, skipped=f"{error}{instead}")
         except (CheckFailed, PluginCrashed) as error:
             yield CheckResult(check.__name__, printable(str(error)))
+        except KeyboardInterrupt:
+            raise  # a person's
         # a plugin may raise anything, even exit, and the other checks have to go on
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(check.__name__, f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001
+            yield CheckResult(check.__name__, f"{type(error).__name__}: {said(error)}")
         else:
             yield CheckResult(check.__name__)
 
