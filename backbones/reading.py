@@ -44,6 +44,10 @@ SETTINGS = Kind("a file of settings", 16 << 20)
 YAML = Kind("a YAML text", 1 << 20)
 # JSON as well; one of 24 folds with all curves has 200 kB.
 RECORD = Kind("a record", 16 << 20)
+# Parquet; those of 1440 clips have 60 kB.
+PREDICTIONS = Kind("a table of predictions", 256 << 20)
+# Markdown; a leaderboard of 160 records has 33 kB.
+PAGE = Kind("a page", 16 << 20)
 # CSV; one of a million clips has about 100 MB.
 TABLE = Kind("a table", 1 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
@@ -92,14 +96,24 @@ def read_text(path: Path, kind: Kind) -> str:
     return read_bytes(path, kind).decode("utf-8-sig")
 
 
-def parse_json(content: bytes | str) -> Any:
+def parse_json(content: bytes | str, fields: int | None = None) -> Any:
     """What a JSON text holds.
 
+    Args:
+        content: the text.
+        fields: how many a table has at most, where unknown ones are going to be complained of.
+
     Raises:
-        ValueError: it is none, or lists lie in lists too deep.
+        ValueError: it is none, lists lie in lists too deep, or a table has too many fields.
     """
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if fields is not None and len(pairs) > fields:
+            raise ValueError(f"a table in it has more than {fields} fields")
+        return dict(pairs)
+
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=None if fields is None else table)
     except RecursionError as error:
         raise ValueError("its lists or tables lie too deep in one another") from error
 
