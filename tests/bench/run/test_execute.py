@@ -353,7 +353,7 @@ class Odd(Exception):
     assert done.returncode == 1
     told = "Odd: 1 of a kind" if "Odd" in crash else "SystemExit: no GPU"
     told += f" ({tmp_path / module}.py, line {_line_of(source, crash)})"
-    assert f"extract crashing: failed: {told}" in done.stderr
+    assert f"failed: encode, given 'noise', raised {told}" in done.stderr
     assert {r.reason for r in records.read_all(tmp_path / "results")} == {told}
 
 

@@ -90,8 +90,9 @@ def test_a_backbone_that_can_use_no_clip_blames_none_and_remembers_nothing(
     # the noise before the first clip has an energy of 0.01
     broken = voxgrid("run", *RUN, "--head=logistic_regression", **picky, LEAST="1")
     assert broken.returncode == 1
-    assert "of plain noise, before any clip was read, backbone 'picky' makes features" in (
-        " ".join(broken.stderr.split())
+    assert (
+        "it was given plain noise, before any clip was read: backbone 'picky' makes features"
+        in (" ".join(broken.stderr.split()))
     )
     mended = voxgrid("run", *RUN, "--head=logistic_regression", **picky, LEAST="0")
     assert mended.returncode == 0, mended.stderr
