@@ -99,16 +99,12 @@ def read_text(path: Path, kind: Kind) -> str:
 def parse_json(content: bytes | str, fields: int | None = None) -> Any:
     """What a JSON text holds.
 
-    Args:
-        content: the text.
-        fields: how many a table has at most, where unknown ones are going to be complained of.
-
     Raises:
-        ValueError: it is none, lists lie in lists too deep, or a table has too many fields.
+        ValueError: it is none, lists lie in lists too deep, or a table has more `fields` than that.
     """
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if fields is not None and len(pairs) > fields:
+        if len(pairs) > (fields or 0):
             raise ValueError(f"a table in it has more than {fields} fields")
         return dict(pairs)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from backbones import reading
 from bench.errors import UserError, said
@@ -38,16 +38,11 @@ class Benchmark:
     best_batch: int
 
 
-class _Model(BaseModel):
-    """The part that is read of what pytest-benchmark writes."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-
+# Of what pytest-benchmark writes, the part that is read.
 _Seconds = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
-class _Measured(_Model):
+class _Measured(BaseModel):
     backbone: Words
     weights_kind: Words
     task: Words
@@ -56,22 +51,20 @@ class _Measured(_Model):
     batch: Count
 
 
-class _Else(_Model):
-    """What times something else."""
-
+class _Else(BaseModel):
     backbone: None = None
 
 
-class _Stats(_Model):
+class _Stats(BaseModel):
     median: _Seconds
 
 
-class _Entry(_Model):
+class _Entry(BaseModel):
     extra_info: _Measured | _Else
     stats: _Stats
 
 
-class _File(_Model):
+class _File(BaseModel):
     datetime: Words
     benchmarks: Items[_Entry]
 

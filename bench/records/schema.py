@@ -13,14 +13,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from backbones import names
 from backbones.base import BackboneError
@@ -28,20 +21,18 @@ from bench.config.grid import Cell
 from bench.scoring import Count, Scores, Share
 
 SCHEMA_VERSION: Literal[2] = 2
-# What is not far below the longest file name (255 bytes) but for what studies and unfinished files
-# add to it.
+# In bytes; with what is added while a file is written, the most that a file name may have.
 _LONGEST_FILE_NAME = 204
 _LONGEST_TEXT = 10_000
 
 
-def _address(name: str) -> str:
-    """A backbone's name, which is a `Name` or an address."""
+def _backbone(name: str) -> str:
     try:
-        names.file_name(name)
-    except BackboneError as error:
-        raise ValueError(str(error)) from error
-    if ":" not in name and not re.fullmatch(_NAME, name):
-        raise ValueError("it is no name")
+        known = names.parse(name) is not None or re.fullmatch(_NAME, name)
+    except BackboneError:
+        known = False
+    if not known:
+        raise ValueError("it is neither a name nor an address")
     return name
 
 
@@ -51,8 +42,8 @@ def _cut(text: str) -> str:
 
 # Neither a path nor hidden, whatever it is joined to.
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-Name = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
-Address = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_address)]
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
+Backbone = Annotated[str, Field(max_length=1000), AfterValidator(_backbone)]
 # For people to read.
 Words = Annotated[str, AfterValidator(_cut)]
 Whole = Annotated[int, Field(ge=-(2**63), le=2**63)]
@@ -278,7 +269,7 @@ class Record(_Strict):
     group: Words
     protocol: Name
     folding: Folding
-    backbone: Address
+    backbone: Backbone
     pooling: Name
     head: Name
     control: Literal["random-init"] | None = None
@@ -301,23 +292,15 @@ class Record(_Strict):
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _lies_under_a_file_name(self) -> Self:
-        if len(self.cell.relative_path.name) > _LONGEST_FILE_NAME:
-            raise ValueError("the names of backbone, pooling and head are too long for one file")
-        return self
-
-    @model_validator(mode="after")
-    def _labels_are_those_of_its_scores(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("a label is there twice")
-        if self.scores is not None and len(self.labels) != len(self.scores.confusion):
-            raise ValueError("there are not as many labels as the confusion has rows")
-        return self
-
-    @model_validator(mode="after")
-    def _says_what_its_preset_repeats(self) -> Self:
+    def _parts_agree(self) -> Self:
         if (self.preset is None) != (self.published is None):
             raise ValueError("preset and published are given together, or neither is")
+        if (self.status == "ok") != (self.scores is not None):
+            raise ValueError("a record of status ok has scores, and no other")
+        if len(set(self.labels)) != len(self.scores.confusion if self.scores else self.labels):
+            raise ValueError("labels are distinct, and as many as the confusion has rows")
+        if len(self.cell.relative_path.name) > _LONGEST_FILE_NAME:
+            raise ValueError("the names of backbone, pooling and head are too long for one file")
         return self
 
     @property

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from backbones import reading
@@ -21,7 +20,7 @@ from bench.errors import UserError, said
 from bench.files import replacing, storing, unlinked
 from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
-from bench.scoring import score
+from bench.scoring import Scores, score
 
 _ADVICE = (
     "free some space, make the folder writable or choose another with --results, then run again: "
@@ -162,43 +161,37 @@ def flaw(results: Path, record: Record) -> str | None:
     """What is wrong with the predictions of a finished record; None where they give its scores."""
     import pyarrow as pa  # heavy, and workers need none of it
 
-    path = predictions_path(results, record.cell)
-    scores = record.scores
-    wrong = f"its predictions {path} do not give its scores"
-    tested = sum(map(sum, scores.confusion)) if scores else 0
+    path, scores = predictions_path(results, record.cell), record.scored
     try:
         with reading.opened(path) as file:
-            columns = _columns(file, tested, record.labels)
+            given = _given(file, sum(map(sum, scores.confusion)), record.labels)
     except FileNotFoundError:
         return f"its predictions {path} are not there"
     except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
         return f"its predictions {path} cannot be read ({type(error).__name__})"
-    if scores is None or columns is None:
-        return wrong
-    return None if score(*columns, record.labels).close_to(scores) else wrong
+    if given is None or not given.close_to(scores):
+        return f"its predictions {path} do not give its scores"
+    return None
 
 
-def _columns(
-    file: BinaryIO, rows: int, labels: Sequence[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Truth and prediction as class indices; None unless there are so many rows, and some."""
+def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
+    """The scores that predictions give; None where they are not of so many clips, or of none."""
     import pyarrow as pa
     from pyarrow import compute, parquet
 
-    names, size = ["label", "predicted"], os.fstat(file.fileno()).st_size
-    if size > reading.PREDICTIONS.most:
+    if os.fstat(file.fileno()).st_size > reading.PREDICTIONS.most:
         raise ValueError(f"it {reading.PREDICTIONS.excess}")
+    names = ["label", "predicted"]
     # labels stay numbers: written out, some kilobytes may be gigabytes
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    groups = [stored.metadata.row_group(index) for index in range(stored.num_row_groups)]
-    if not rows or stored.metadata.num_rows != rows or sum(g.num_rows for g in groups) != rows:
+    groups = map(stored.metadata.row_group, range(stored.num_row_groups))
+    if not clips or sum(group.num_rows for group in groups) != clips:
         return None
     table = stored.read(columns=names)
-    found = [compute.index_in(table.column(n), value_set=pa.array(labels)) for n in names]
+    found = [compute.index_in(table.column(name), value_set=pa.array(labels)) for name in names]
     if any(column.null_count for column in found):
         raise ValueError("it holds other labels")
-    truth, predicted = (column.to_numpy().astype(np.int64) for column in found)
-    return truth, predicted
+    return score(*(column.to_numpy().astype(np.int64) for column in found), labels)
 
 
 def read_all(results: Path) -> Iterator[Record]:

@@ -17,7 +17,6 @@ from bench.records.schema import Record
 from bench.records.store import Folder
 from bench.report import markdown
 from bench.report.figures import confusion, curves, files
-from bench.report.figures.confusion import Confusion
 from bench.report.markdown import code, escape, opening
 from bench.report.page import Block, Bullets, Heading, Image, Text, figures
 from bench.report.select import by_protocol, finished, is_control, leaks, machines
@@ -212,7 +211,8 @@ def _task(done: Sequence[Record], level: int) -> Iterator[Block]:
             yield Text(f"**Note:** {escape(note)}.")
         yield from rankings(own, letters, level + 1)
         if protocol in matrices:
-            yield _matrix(matrices[protocol])
+            few = len(matrices[protocol].labels) <= confusion.MOST
+            yield Image(matrices[protocol]) if few else Text(confusion.TOO_MANY)
     if done[0].sample:
         return  # nothing to choose from and no leak to size between untrained networks
     for protocol, own in by_protocol(done).items():
@@ -234,12 +234,6 @@ def _task(done: Sequence[Record], level: int) -> Iterator[Block]:
         )
         yield from leak
     yield from _trained([r for r in done if r.training is not None], level)
-
-
-def _matrix(figure: Confusion) -> Block:
-    if len(figure.labels) <= confusion.MOST:
-        return Image(figure)
-    return Text(f"Confusions of more than {confusion.MOST} classes are not drawn.")
 
 
 def _trained(found: Sequence[Record], level: int) -> Iterator[Block]:

@@ -52,17 +52,16 @@ def table(block: Table) -> str:
 def escape(text: str) -> str:
     """Text on one line that stays text, and one cell of a table; `code` in it may stay code."""
     parts = _line(text).split("`")
-    if len(parts) % 2 and all(parts[1:-1]):  # each back-tick has its other one
-        return "`".join(
-            _plain(part, r"\|") if position % 2 else _plain(part)
-            for position, part in enumerate(parts)
-        )
-    return "\\`".join(map(_plain, parts))
+    if len(parts) % 2 == 0 or "" in parts[1:-1]:  # some back-tick has not its other one
+        return "\\`".join(map(_plain, parts))
+    parts[::2] = map(_plain, parts[::2])
+    parts[1::2] = [_plain(part, r"\|") for part in parts[1::2]]
+    return "`".join(parts)
 
 
 def opening(text: str) -> str:
     """The same where it opens a paragraph, which it then does not turn into something else."""
-    return re.sub(r"^(\d*)(?=[#>+.)=~_-])", r"\1\\", escape(text))
+    return re.sub(r"^(\d*)(?=[#>+.)=~_-]|$)", r"\1\\", escape(text))
 
 
 def code(text: str) -> str:

@@ -14,8 +14,9 @@ from bench.report.select import by_protocol, finished, is_control, leaks, ranked
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
 _DRAWING = 1
-# Labels that a figure is drawn of; its pixels grow with their square.
+# Labels; the pixels grow with their square.
 MOST = 40
+TOO_MANY = f"Confusions of more than {MOST} classes are not drawn."
 
 
 @dataclass(frozen=True)

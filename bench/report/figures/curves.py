@@ -20,6 +20,8 @@ SUFFIX = "curves"
 # Raise it when the drawing changes, so that every figure is made again.
 _DRAWING = 1
 _DIGITS = 6
+# Folds; the legend names each.
+MOST = 100
 
 Values = tuple[float | None, ...]
 
@@ -88,14 +90,17 @@ class Curves:
 
 
 def wanted(found: Iterable[Record]) -> list[Curves]:
-    """The curves of every real cell whose head trained the backbone; controls are not drawn."""
+    """The curves of every real cell whose head trained the backbone.
+
+    Controls are not drawn, and nobody could tell the lines of more than `MOST` folds apart.
+    """
     return [
         of
         for record in sorted(finished(found), key=lambda r: str(r.cell))
         # heads that only learn a pooling are too many to draw
         if record.training is not None and record.training.reads == "backbone"
         if not record.sample and not is_control(record)
-        if (of := _of(record)).folds
+        if 0 < len((of := _of(record)).folds) <= MOST
     ]
 
 
