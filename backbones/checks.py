@@ -128,15 +128,23 @@ def run_check(check: Check, subject: BackboneSubject) -> CheckResult:
         found = {"skipped": str(reason)}
     except CheckFailed as failure:
         found = vars(failure)
+    except KeyboardInterrupt:
+        raise  # a person's
     # a plugin may raise anything, even exit, and the other checks have to go on
-    except (Exception, SystemExit) as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001
         found = {
             "problem": "the backbone raises an error",
-            "measured": f"{type(error).__name__}: {error}{_place(error, subject.cls.__module__)}",
+            "measured": _raised(error) + _place(error, subject.cls.__module__),
             "limit": "no error",
             "remedy": "see where it comes from with parametrize_with_checks of backbones.checks",
         }
     return CheckResult(check.__name__, **found, seconds=time.perf_counter() - started)
+
+
+def _raised(error: BaseException) -> str:
+    """Type and words of an error on one line; the error's own `__str__` may raise as well."""
+    told = traceback.format_exception_only(error)[-1]
+    return " ".join(told.removeprefix(f"{type(error).__module__}.").split())
 
 
 def _place(error: BaseException, module: str) -> str:

@@ -13,8 +13,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 
@@ -48,10 +49,35 @@ RECORD = Kind("a record", 16 << 20)
 PREDICTIONS = Kind("a table of predictions", 256 << 20)
 # Markdown; a leaderboard of 160 records has 33 kB.
 PAGE = Kind("a page", 16 << 20)
-# CSV; one of a million clips has about 100 MB.
-TABLE = Kind("a table", 1 << 30)
+# CSV; one of 50,000 clips with long descriptions has about 100 MB.
+TABLE = Kind("a table", 128 << 20)
+# Parquet, as it is and unpacked; one of 3,600 videos has 1 MB.
+MANIFEST = Kind("a manifest", 64 << 20)
+# A day in two channels of 24 bits at 96 kHz has 50 GB.
+AUDIO = Kind("an audio file", 64 << 30)
+# JSON, line by line; one of 24 folds with 100 trials each, with all curves, has about 15 MB.
+JOURNAL = Kind("a study's journal", 128 << 20)
+# Why a clip is left out.
+REASON = Kind("a reason", 64 << 10)
+# Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.
+OUTCOME = Kind("the outcome of a fold", 1 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
 MOST_VALUES = 1_000_000
+# Of a table, a manifest or predictions.
+MOST_ROWS = 1_000_000
+# Files and folders below that of a task; RAVDESS as published has 1,464.
+MOST_ENTRIES = 200_000
+# Chunks or boxes of an audio file. A day of fragmented MP4 has about 350,000.
+MOST_PARTS = 500_000
+# Streams of an Ogg file at once.
+MOST_STREAMS = 64
+# Samples per second: of seismographs, and of recorders of bats.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
+# Seconds of one clip.
+LONGEST = 24 * 3600
+# Samples that a file may unpack to, so many and so many more for each of its bytes; speech in Opus
+# at its lowest rate has 64 for each.
+MOST_SAMPLES, MOST_SAMPLES_PER_BYTE = 1 << 28, 1_000
 
 
 def size(count: int) -> str:
@@ -61,14 +87,18 @@ def size(count: int) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, kind: Kind | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, itself or behind a link, to be read.
 
     Raises:
-        OSError: it cannot be opened, or is something else: a pipe or a device never ends.
+        OSError: it cannot be opened, is larger than its kind, or is no file: a pipe or a device
+            never ends.
     """
     # a pipe that nobody writes to would be waited for
-    _refuse_irregular(path, path.stat().st_mode)
+    found = path.stat()
+    _refuse_irregular(path, found.st_mode)
+    if kind is not None and found.st_size > kind.most:
+        raise OSError(errno.EFBIG, f"it {kind.excess}", str(path))
     with path.open("rb") as file:
         yield file
 

@@ -69,7 +69,7 @@ def said(error: BaseException) -> str:
     """What an error says, on one line, whoever made it and whatever it does when asked."""
     try:
         text = str(error)
-    except Exception as another:  # noqa: BLE001 a plugin's own `__str__`
+    except BaseException as another:  # noqa: BLE001 a plugin's own `__str__`
         text = f"it cannot say what: {type(another).__name__}"
     line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -28,6 +28,8 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, get_args
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from backbones import Backbone, BackboneError, BackboneInfo, Weights, names
 from backbones.extras import missing_extra
 from bench.errors import UserError, nearest, raised
@@ -43,6 +45,9 @@ _log = logging.getLogger(__name__)
 
 # Records, caches and weights are kept in files of a plugin's name.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+# For `require_types`.
+STRICT = ConfigDict(strict=True, revalidate_instances="always")
 
 # The classes of one head, by what each reads.
 Kinds: TypeAlias = "Mapping[Reads, type[Head]]"
@@ -179,12 +184,13 @@ class Registry(Generic[T]):
                         f"its name {name!r} cannot be that of a file; rename the {self.kind} with "
                         "lower case letters, digits and ._-"
                     )
+                if all(other.value != value for other in claims[name]):  # not one found twice
+                    claims[name].append(_Plugin(value, origin))
+            except KeyboardInterrupt:
+                raise  # a person's
             # other people's code may raise anything, even exit, and must not take the others along
-            except (Exception, SystemExit) as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001
                 self._leave_out(key, f"{origin}: {raised(error, origin)}", broken)
-                continue
-            if all(other.value != value for other in claims[name]):  # not one found twice
-                claims[name].append(_Plugin(value, origin))
         for name, plugins in claims.items():
             owner = kept.get(name)
             if owner is None and len(plugins) == 1:
@@ -311,6 +317,10 @@ def read_backbone(target: object) -> tuple[str, type[Backbone]]:
         raise InvalidPlugin(
             f"'{info.name}' is how the files of an address may be called; rename the backbone"
         )
+    require_types("INFO", info, TypeAdapter(tuple[BackboneInfo], config=STRICT))
+    sizes = (info.sample_rate, info.layers, info.width, info.frame_rate, info.max_seconds)
+    if not all(size > 0 for size in sizes):
+        raise InvalidPlugin("INFO has a rate, size or length that is not above 0")
     return info.name, found
 
 
@@ -327,6 +337,7 @@ def read_head(target: object) -> tuple[str, Kinds]:
     if not isinstance(target, ModuleType) or not isinstance(info, HeadInfo):
         where = getattr(target, "__name__", repr(target))
         raise InvalidPlugin(f"{where} needs a module-level `INFO = HeadInfo(...)`")
+    require_types("INFO", info, TypeAdapter(tuple[HeadInfo], config=STRICT))
     name = info.name
     kinds: dict[Reads, type[Head]] = {}
     for cls in _classes(target, Head):
@@ -338,6 +349,8 @@ def read_head(target: object) -> tuple[str, Kinds]:
         if cls.reads not in get_args(Reads):
             known = ", ".join(get_args(Reads))
             raise InvalidPlugin(f"{where} reads '{cls.reads}'; known: {known}")
+        if not isinstance(cls.version, int):
+            raise InvalidPlugin(f"the version of {where} is no whole number")
         if cls.reads in kinds:
             raise InvalidPlugin(
                 f"{target.__name__} needs exactly one Head subclass that reads {cls.reads}, "
@@ -347,6 +360,25 @@ def read_head(target: object) -> tuple[str, Kinds]:
     if not kinds:
         raise InvalidPlugin(f"{target.__name__} needs a Head subclass, found: none")
     return name, MappingProxyType(kinds)
+
+
+def require_types(what: str, record: object, wanted: TypeAdapter[Any]) -> None:
+    """Compare the fields of a plugin's record, a dataclass, with their annotations.
+
+    Args:
+        what: the record is called.
+        record: to be compared.
+        wanted: of a tuple of its class, since the class alone would be read by settings of its own.
+
+    Raises:
+        InvalidPlugin: one is of another type; the message says which is wanted.
+    """
+    try:
+        wanted.validate_python((record,))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"][1:]))
+        raise InvalidPlugin(f"{field} of {what}: {first['msg'].lower()}") from error
 
 
 def _classes(module: ModuleType, base: Any) -> list[Any]:

@@ -20,6 +20,8 @@ from bench.terminal import Terminal
 
 # Where there is no terminal to redraw, nobody is left without a word for longer than this.
 _SECONDS_BETWEEN_LINES = 5.0
+# About 30 years: a longer duration is none, but what a number out of all reason led to.
+_UNTOLD = 1e9
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Standing:
         return self.elapsed / whole if whole > 0 else 1.0
 
     def __str__(self) -> str:
-        known = [s for s in (self.elapsed, self.left) if math.isfinite(s)]
+        known = [seconds for seconds in (self.elapsed, self.left) if abs(seconds) < _UNTOLD]
         times = ", left ".join(str(timedelta(seconds=round(seconds))) for seconds in known)
         mark = " ?" if self.guessed else ""
         return f"[{self.ended}/{self.parts}] {100 * self.share:.1f} %, {times}{mark}"
@@ -144,6 +146,8 @@ def _drawn(now: Standing, width: int) -> RenderableType:
 
 def duration(seconds: float) -> str:
     """A duration in words, no finer than an estimate deserves."""
+    if not seconds < _UNTOLD:
+        return "more than 30 years"
     if seconds < 1:
         return "<1 s"
     if seconds < 90:

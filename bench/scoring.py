@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
+from backbones.reading import MOST_ROWS
+
 Share = Annotated[float, Field(ge=0, le=1)]
 # What a float still holds exactly.
 Count = Annotated[int, Field(ge=0, le=2**53)]
-# More are in no small set; to score them again takes seconds.
-_MOST_CLIPS = 2_000_000
 
 
 class Scores(BaseModel):
@@ -44,8 +44,8 @@ class Scores(BaseModel):
     def _confusion_is_square(self) -> Self:
         if any(len(row) != len(self.confusion) for row in self.confusion):
             raise ValueError("the confusion has not as many columns as rows")
-        if sum(map(sum, self.confusion)) > _MOST_CLIPS:
-            raise ValueError(f"the confusion is of more than {_MOST_CLIPS} clips")
+        if sum(map(sum, self.confusion)) > MOST_ROWS:
+            raise ValueError(f"the confusion is of more than {MOST_ROWS} clips")
         return self
 
     def close_to(self, other: Scores) -> bool:

@@ -104,11 +104,18 @@ def _result(name: str, check: Callable[[], object], module: str) -> CheckResult:
         check()
     except CheckFailed as error:
         return CheckResult(name, str(error))
+    except KeyboardInterrupt:
+        raise  # a person's
     # a plugin may raise anything, even exit, and the other checks have to go on
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        raised = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return CheckResult(name, raised + _place(error, module))
+    except BaseException as error:  # noqa: BLE001
+        return CheckResult(name, _raised(error) + _place(error, module))
     return CheckResult(name)
+
+
+def _raised(error: BaseException) -> str:
+    """Type and words of an error on one line; the error's own `__str__` may raise as well."""
+    told = traceback.format_exception_only(error)[-1]
+    return " ".join(told.removeprefix(f"{type(error).__module__}.").split())
 
 
 def _place(error: BaseException, module: str) -> str:
@@ -150,20 +157,20 @@ def scikit_learn_results(subject: HeadSubject) -> Iterator[CheckResult]:
                 on_fail=None,
             )
         # as above: the constructor may raise anything, and any check may be made to exit
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            reason = " ".join(f"{error}".split())
-            yield CheckResult("scikit-learn's check_estimator", f"{type(error).__name__}: {reason}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001
+            yield CheckResult("scikit-learn's check_estimator", _raised(error))
             return
     for outcome in outcomes:
         name = f"scikit-learn's {outcome['check_name']}"
-        reason = " ".join(f"{outcome['exception']}".split())
         if outcome["status"] == "failed":
-            yield CheckResult(name, f"{type(outcome['exception']).__name__}: {reason}")
+            yield CheckResult(name, _raised(outcome["exception"]))
         elif outcome["status"] == "xfail":
             expected = outcome["expected_to_fail_reason"]
             yield CheckResult(name, skipped=f"expected to fail: {expected}")
         elif outcome["status"] == "skipped":
-            yield CheckResult(name, skipped=reason)
+            yield CheckResult(name, skipped=" ".join(f"{outcome['exception']}".split()))
         elif outcome["expected_to_fail"]:
             yield CheckResult(name, "passes, so take it out of expected_failed_checks")
         else:

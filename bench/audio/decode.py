@@ -210,11 +210,13 @@ def resampled(blocks: Iterator[Wave], native_rate: int, rate: int) -> Iterator[W
         yield from (block for block in blocks if len(block))
         return
     resampler: soxr.ResampleStream | None = None
+    piece = max(1, BLOCK * native_rate // rate)  # what comes out is no larger than other blocks
     for block in blocks:
         if resampler is None:  # a file without any samples may not know its rate either
             resampler = soxr.ResampleStream(native_rate, rate, 1, "float32", SOXR_QUALITY)
-        if len(ready := resampler.resample_chunk(block)):
-            yield ready
+        for start in range(0, len(block), piece):
+            if len(ready := resampler.resample_chunk(block[start : start + piece])):
+                yield ready
     if resampler is not None:
         rest = resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
         if len(rest):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from backbones import reading
 from bench.audio.containers import several
 from bench.audio.notes import JOINED, UNTOLD
 from bench.errors import ClipError
@@ -24,6 +26,16 @@ Samples = NDArray[np.float32]
 _LENGTH_STATED = (
     *("aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska,webm"),
     *("mov,mp4,m4a,3gp,3g2,mj2", "ogg", "tak", "tta", "w64", "wav", "wv"),
+)
+# All that are opened: those, and these containers and coded streams. The others are no sound, or
+# playlists, scripts and series of files, which have FFmpeg open other files and addresses.
+_KNOWN = (
+    *(*_LENGTH_STATED, "aac", "ac3", "ac4", "act", "aea", "amr", "amrnb", "amrwb", "apac", "avi"),
+    *("avr", "bonk", "codec2", "dsf", "dss", "dts", "dtshd", "dv", "eac3", "epaf", "g722", "gsm"),
+    *("hcom", "iamf", "iff", "ilbc", "ircam", "lc3", "loas", "mlp", "mmf", "mp3", "mpc", "mpc8"),
+    *("mpeg", "mpegts", "mxf", "nistsphere", "nut", "oma", "osq", "paf", "pvf", "qcp", "qoa"),
+    *("rm", "rso", "sbc", "sds", "shn", "sln", "sox", "truehd", "voc", "vqf", "wavarc", "wsd"),
+    *("wtv", "wve", "xwma"),
 )
 # Of these to the sample, in lossless codecs; FFmpeg leaves out what it cannot decode in silence.
 _EXACT = ("caf", "flac")
@@ -38,15 +50,23 @@ _NEAR = 1 << 16
 _MP3_HEADERS = {b"Xing": 8, b"Info": 8, b"VBRI": 14}
 
 
+def begun(file: BinaryIO | mmap.mmap) -> InputContainer:
+    """What FFmpeg makes of an open file, not of its name, which it reads for addresses too."""
+    options = {"format_whitelist": ",".join(_KNOWN), "protocol_whitelist": "none"}
+    # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
+    return av.open(file, "r", metadata_errors="replace", options=options)
+
+
 @contextmanager
-def opened(source: str | mmap.mmap) -> Iterator[tuple[InputContainer, AudioStream]]:
+def opened(source: str | BinaryIO | mmap.mmap) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The file and its first audio stream; a `ClipError`, the reason alone, where there is none."""
-    try:
-        # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
-        container = av.open(source, "r", metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        raise undecodable(_reason(error)) from error
-    with container:
+    with ExitStack() as held:
+        if isinstance(source, str):
+            source = held.enter_context(reading.opened(Path(source)))
+        try:
+            container = held.enter_context(begun(source))
+        except av.error.FFmpegError as error:
+            raise undecodable(_reason(error)) from error
         if not container.streams.audio:
             raise ClipError("holds no audio stream")
         stream = container.streams.audio[0]

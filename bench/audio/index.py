@@ -14,13 +14,27 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field, Json, TypeAdapter
+
+from backbones.reading import AUDIO, HIGHEST_RATE, LONGEST, LOWEST_RATE, opened
 from bench.audio.decode import inspected
-from bench.audio.memory import THREADS, Memory, Progress, Row
+from bench.audio.memory import THREADS, Memory, Passing, Progress, Row
 from bench.audio.stream import DECODERS, reading
 from bench.audio.versions import DECODE_VERSION, READING_VERSION
-from bench.clips import Clip, Exclusion
+from bench.clips import Clip, Exclusion, shortened
 from bench.errors import ClipError
+
+_Text = Annotated[str, Field(min_length=1, max_length=2000)]
+_Notes = Json[tuple[_Text, ...]]
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
+_Channels = Annotated[int, Field(strict=True, ge=1, le=1024)]
+_Rate = Annotated[int, Field(strict=True, ge=LOWEST_RATE, le=HIGHEST_RATE)]
+# What is remembered of a file, whoever brought the cache: of a usable one, and of another.
+_USABLE = tuple[_Digest, _Seconds, _Channels, _Rate, _Notes, Literal[""]]
+_REFUSED = tuple[Literal[""], Literal[0], Literal[0], Literal[0], Literal["[]"], _Text]
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,7 @@ def scan(
             "decoders": decoders,
         },
         values=("pcm_sha256", "seconds", "channels", "native_rate", "notes", "error"),
+        rows=TypeAdapter(_USABLE | _REFUSED),
         commit_every=commit_every,
     )
     paths = {digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest}
@@ -100,7 +115,7 @@ def scan(
 def _hash_file(path: Path) -> tuple[str, str]:
     """(sha256, '') or ('', why the file cannot be read)."""
     try:
-        with path.open("rb") as file:
+        with opened(path, AUDIO) as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), ""
     except OSError as error:
         return "", f"cannot be read ({error.strerror or error})"
@@ -112,6 +127,8 @@ def _inspect(_: str, path: Path) -> Row:
         found, notes = reading(path, lambda stream: (inspected(stream), stream.notes))
     except ClipError as error:
         return "", 0.0, 0, 0, "[]", str(error)
+    except OSError as error:  # gone since it was hashed
+        return Passing(("", 0.0, 0, 0, "[]", f"cannot be read ({error.strerror or error})"))
     return found.pcm_sha256, found.seconds, found.channels, found.rate, json.dumps(notes), ""
 
 
@@ -125,7 +142,7 @@ def _settle_duplicates(
     for same in by_recording.values():
         labelled = [place for place in same if clips[place].label]
         if len({clips[place].label for place in labelled}) > 1:
-            named = ", ".join(f"{clips[place].id} ({clips[place].label})" for place in labelled)
+            named = shortened([f"{clips[place].id} ({clips[place].label})" for place in labelled])
             reason = f"the same recording carries different labels: {named}"
             failures |= dict.fromkeys(labelled, reason)
             same = [place for place in same if place not in failures]

@@ -9,6 +9,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
+from backbones.reading import MOST_STREAMS
 from bench.audio.notes import NO_LAST_PAGE
 from bench.errors import ClipError
 
@@ -58,6 +59,8 @@ def one_recording(file: BinaryIO, size: int) -> tuple[str, ...]:
         if number != last + 1 and heard > 0:
             raise ClipError(f"is damaged: a page is missing before byte {position}")
         pages[stream] = number, max(heard, granule), flags
+        if len(pages) > MOST_STREAMS:
+            raise ClipError(f"holds more than {MOST_STREAMS} streams at once: keep one of them")
         position += page
     ended = all(flags & _LAST for _, _, flags in pages.values())
     return () if ended else (NO_LAST_PAGE,)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from bench.audio.decode import Inspection
 from bench.audio.fingerprint import Fingerprinter
@@ -18,6 +20,10 @@ from bench.audio.versions import DECODE_VERSION, PRINT_VERSION
 from bench.errors import ClipError, UserError
 
 Words = NDArray[np.uint32]
+# As remembered: four bytes for each.
+_Words = Annotated[
+    bytes, Field(strict=True), AfterValidator(lambda words: np.frombuffer(words, "<u4"))
+]
 
 
 def by_samples(clips: Sequence[ScannedClip]) -> tuple[str, ...]:
@@ -46,6 +52,7 @@ def by_ear(
         key="pcm_sha256",
         versions={"decode_version": DECODE_VERSION, "print_version": PRINT_VERSION},
         values=("words",),
+        rows=TypeAdapter(tuple[_Words]),
     )
     found = memory.complete({c.pcm_sha256: c.clip.path for c in clips}, _print, progress)
     prints = {pcm: np.frombuffer(words, "<u4") for pcm, (words,) in found.items()}

@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from backbones import reading as bounds
 from bench.audio import ffmpeg
 from bench.audio.containers import Framing, framing
 from bench.audio.notes import SCALED
@@ -73,7 +74,8 @@ def reading(path: Path, consume: Callable[[Stream], Result], block: int = BLOCK)
 
     Raises:
         ClipError: the reason alone, which depends on nothing but the file's bytes: empty, not
-            audio, truncated (fewer samples than the header promises), damaged, several in one.
+            audio, truncated (fewer samples than the header promises), damaged, several in one, or
+            beyond the bounds of `backbones.reading`.
         OSError: the file cannot be opened at all.
     """
     known = framing(path)
@@ -122,7 +124,8 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
                         raise ClipError(known.short)
                     blocks = _gathered(_sequence(sound, block, path), block)
                     floats = sound.subtype in ("FLOAT", "DOUBLE")
-                    yield Stream(sound.samplerate, blocks, list(known.notes), floats)
+                    stream = Stream(sound.samplerate, blocks, list(known.notes), floats)
+                    yield _bounded(stream, path)
                 return
         if known.short:
             raise ClipError(known.short)
@@ -130,7 +133,29 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
             notes = list(known.notes)
             blocks = _gathered(ffmpeg.decoded(container, audio, path, notes), block)
             context = audio.codec_context
-            yield Stream(context.sample_rate, blocks, notes, context.name.startswith("pcm_f"))
+            floats = context.name.startswith("pcm_f")
+            yield _bounded(Stream(context.sample_rate, blocks, notes, floats), path)
+
+
+def _bounded(stream: Stream, path: Path) -> Stream:
+    """The same, as far as any clip may go: a few bytes may promise a rate, and unpack to days."""
+    low, high = bounds.LOWEST_RATE, bounds.HIGHEST_RATE
+    if stream.rate and not low <= stream.rate <= high:
+        raise ClipError(f"has {stream.rate} samples per second, not between {low} and {high}")
+    longest = bounds.LONGEST * stream.rate
+    most = bounds.MOST_SAMPLES + bounds.MOST_SAMPLES_PER_BYTE * path.stat().st_size
+
+    def blocks() -> Iterator[Samples]:
+        length = held = 0
+        for samples in stream.blocks:
+            length, held = length + len(samples), held + samples.size
+            if length > longest:
+                raise ClipError(f"lasts more than {bounds.LONGEST} s: cut it into clips")
+            if held > most:
+                raise ClipError(f"unpacks to more than {most} samples: write it as WAV")
+            yield samples
+
+    return replace(stream, blocks=blocks())
 
 
 class _Sequential(soundfile.SoundFile):

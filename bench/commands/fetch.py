@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backbones.reading import LONGEST
 from bench import paths
 from bench.commands.shell import echo, interruptible, reporter
 from bench.commands.tables import say, show
@@ -101,14 +101,14 @@ def youtube(
         longest = parse_duration(timeout)
     except ValueError as error:
         raise UserError(f"--timeout: {error}") from error
-    kept = _number("seconds", seconds, 1.0)
-    most = _number("megabytes", megabytes, 0.1)
-    apart = _number("interval", interval, 0.0)
+    kept = _number("seconds", seconds, 1.0, LONGEST)
+    most = _number("megabytes", megabytes, 0.1, 1e6)
+    apart = _number("interval", interval, 0.0, LONGEST)
     at_once = int(_number("jobs", jobs, 1.0, 16.0))
-    _number("timeout", str(longest), 1.0)
+    _number("timeout", str(longest), 1.0, LONGEST)
     _check_again(again or [], repair)
     source = table if table is not None else _table_in(folder)
-    read = links.parse(source.read_bytes(), str(source))
+    read = links.read(source)
     if paths.offline():
         raise DataUnavailable(
             "VOXGRID_OFFLINE forbids fetching the YouTube videos: unset it, or copy the folder "
@@ -136,14 +136,14 @@ def youtube(
         raise typer.Exit(1)
 
 
-def _number(option: str, text: str, least: float, most: float = sys.float_info.max) -> float:
+def _number(option: str, text: str, least: float, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not least <= value <= most:
-        above = f" and {most:g} at most" if most < sys.float_info.max else ""
-        raise UserError(f"--{option} is '{text}', and must be a number of {least:g} or more{above}")
+        bounds = f"{least:g} or more and {most:g} at most"
+        raise UserError(f"--{option} is '{text}', and must be a number of {bounds}")
     return value
 
 

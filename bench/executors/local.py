@@ -5,7 +5,9 @@ Children end with their parent, however it ends, so that a killed run leaves nob
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -22,6 +24,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from bench.errors import PluginCrashed, raised
 from bench.executors.base import Done, Job, Result, Worker, WorkerDied
 from bench.machine import usable_cores
 
@@ -41,6 +44,8 @@ _SHAPES_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 # Elsewhere libraries of the system may not be used after a fork: there each child imports anew.
 _CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
 _CONTEXT.set_forkserver_preload(["bench.executors.preloaded"])
+
+_log = logging.getLogger(__name__)
 
 # What this process is told where it is a child.
 _worker: Worker | None = None
@@ -142,16 +147,13 @@ class _Pool:
                 initargs=(events, stop_reader, self.started, self.threads, self.deadline),
             )
             try:
-                futures: dict[Future[Result], int] = {
+                futures: dict[Future[bytes], int] = {
                     pool.submit(_call, index, job): index for index, job in jobs.items()
                 }
                 for future in as_completed(futures):
-                    error = future.exception()
-                    if isinstance(error, BrokenProcessPool):
-                        continue
-                    if error is not None and not isinstance(error, Exception):
-                        raise error
-                    yield Done(futures[future], future.result() if error is None else error)
+                    outcome = _outcome(future)
+                    if not isinstance(outcome, BrokenProcessPool):
+                        yield Done(futures[future], outcome)
             except (KeyboardInterrupt, GeneratorExit):
                 stop_writer.send(True)  # never received: every child sees it and ends at once
                 raise
@@ -190,6 +192,11 @@ def _listen(events: Queue[Any], finished: threading.Event, on_event: Callable[[A
         except queue.Empty:
             if finished.is_set():
                 return
+        # of a plugin's event anything may come up, and others' are to be heard all the same
+        except BaseException:  # noqa: BLE001
+            _log.debug("an event is passed over:", exc_info=True)
+            if finished.is_set():
+                return
 
 
 def _initialise(
@@ -211,8 +218,38 @@ def _end_with_parent(stop: Connection) -> None:
     os._exit(1)
 
 
-def _call(index: int, job: Job[Result]) -> Result:
+def _call(index: int, job: Job[Any]) -> bytes:
+    """Run a job; its result is packed here, or what cannot be would break the pool for all.
+
+    Raises:
+        Exception: the job did, an error that any process can read.
+    """
     if _worker is None:
         raise RuntimeError("a job ran outside a worker process")
     _started[index] = 1
-    return job(_worker)
+    try:
+        return pickle.dumps(job(_worker))
+    except BaseException as error:
+        if _travels(error):
+            raise
+        raise PluginCrashed(raised(error)) from error
+
+
+def _travels(error: BaseException) -> bool:
+    """Whether an error is one that another process can unpack, hand over and print."""
+    try:
+        again = pickle.loads(pickle.dumps(error))
+        return isinstance(error, Exception) and str(again) == str(error)
+    except BaseException:  # noqa: BLE001 a plugin's own methods are called
+        return False
+
+
+def _outcome(future: Future[bytes]) -> Any:
+    try:
+        return pickle.loads(future.result())
+    except KeyboardInterrupt:
+        raise  # a person's
+    except Exception as error:  # noqa: BLE001 handed over, whatever it is
+        return error
+    except BaseException as error:  # noqa: BLE001 classes of plugins do what they like
+        return PluginCrashed(f"its result cannot be read: {raised(error)}")

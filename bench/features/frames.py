@@ -11,19 +11,21 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, Json
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from backbones import STEM, BackboneInfo
 from bench.features.checksum import UNSEALED, damaged, readable, seal
 from bench.features.spool import HEADER_LENGTH, Spool
-from bench.features.store import newest_last, shard_name
-from bench.files import CACHE_ADVICE, replacing, storing
+from bench.features.store import UNFIT, newest_last, shard_name
+from bench.files import CACHE_ADVICE, replacing, storing, unlinked
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +106,14 @@ class _Place:
     width: int
 
 
+class _About(BaseModel):
+    """What a file says of itself; exponents of float32 lie within these."""
+
+    clips: Json[list[str]]
+    frames: Json[list[Annotated[int, Field(ge=1)]]]
+    exponents: Json[list[Annotated[int, Field(ge=-200, le=200)]]]
+
+
 class FrameSet:
     """Frames of many clips under one key. Shards are only ever added, each atomically.
 
@@ -167,13 +177,16 @@ class FrameSet:
         Raises:
             StorageError: the cache cannot be written.
         """
+        chosen = tuple(layers)
+        for layer in chosen:
+            unlinked(self.folder / _name(layer), self.folder.parent)
         with storing(self.folder, CACHE_ADVICE):
-            return LongClip(self, clip, layers)
+            return LongClip(self, clip, chosen)
 
     @contextmanager
     def _writing(self, layer: int, clips: Sequence[str]) -> Iterator[Path]:
         """Where to write a shard; it is in the set when the block ends well."""
-        path = self.folder / _name(layer) / shard_name(clips)
+        path = unlinked(self.folder / _name(layer) / shard_name(clips), self.folder.parent)
         places = self._places(layer)
         with storing(path, CACHE_ADVICE, (OSError, SafetensorError)), replacing(path) as partial:
             yield partial
@@ -203,7 +216,10 @@ class FrameSet:
         if layer not in self._layers:
             places: dict[str, _Place] = {}
             for path in newest_last(self.folder / _name(layer)):
-                places.update(_index(path))
+                found = _index(path)
+                if {at.width for at in found.values()} - {at.width for at in places.values()}:
+                    places.clear()  # all are of one backbone: the latest was not made elsewhere
+                places.update(found)
             self._layers[layer] = places
         return self._layers[layer]
 
@@ -323,21 +339,21 @@ def _layer_of(name: str) -> int | None:
 
 
 def _index(path: Path) -> dict[str, _Place]:
+    """Where the clips of a file lie; those of one that is not as it was written are missing."""
     try:
         with readable(path), safe_open(path, framework="np") as shard:
-            metadata = shard.metadata() or {}
-            width = shard.get_slice(_TENSOR).get_shape()[1] if metadata else 0
-    except SafetensorError:
-        return {}  # written whole, damaged later: its clips count as missing, and run again
-    places = {}
-    start = 0
-    for clip, frames, exponent in zip(
-        *(json.loads(metadata.get(key, "[]")) for key in ("clips", "frames", "exponents")),
-        strict=True,
-    ):
-        places[clip] = _Place(path, start, frames, exponent, width)
-        start += frames
-    return places
+            about = _About.model_validate(shard.metadata())
+            (name,) = shard.keys()
+            values = shard.get_slice(name)
+            rows, width = values.get_shape()
+            told = (name, values.get_dtype(), rows, len(about.frames), len(about.exponents))
+        if width < 1 or told != (_TENSOR, "F16", sum(about.frames), *[len(about.clips)] * 2):
+            return {}
+    except UNFIT:
+        return {}
+    starts = [0, *accumulate(about.frames)]
+    each = zip(about.clips, starts, about.frames, about.exponents, strict=False)
+    return {clip: _Place(path, at, frames, power, width) for clip, at, frames, power in each}
 
 
 def _mapped(path: Path, width: int) -> Half:

@@ -100,6 +100,8 @@ class FeatureSettings:
 
 # How much of the key names a folder.
 FOLDER_DIGITS = 20
+# Its file in there that says what the key is the digest of.
+SETTINGS = "settings.json"
 
 
 @cache

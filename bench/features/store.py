@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, Json
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from backbones.reading import REASON, read_text
 from bench.features.checksum import UNSEALED, damaged, readable, seal
-from bench.features.key import FeatureSettings
+from bench.features.key import SETTINGS, FeatureSettings
 from bench.features.pooling import STATISTICS, Matrix, get_pooling
 from bench.features.statistics import ClipStatistics
-from bench.files import CACHE_ADVICE, replacing, storing
+from bench.files import CACHE_ADVICE, replacing, storing, unlinked
+
+# Whatever a clock of ours can have told; their ratios are speeds that a record takes.
+_Seconds = Annotated[float, Field(ge=1e-6, le=1e6)]
+_Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,25 @@ class ShardTiming:
         peak_rss_mb: of the extracting process so far, in MiB.
     """
 
-    audio_seconds: float
-    encode_seconds: float
-    total_seconds: float
-    batch: int
-    threads: int
+    audio_seconds: _Seconds
+    encode_seconds: _Seconds
+    total_seconds: _Seconds
+    batch: _Count
+    threads: _Count
     hardware: str
-    parameters: int
-    peak_rss_mb: float
+    parameters: _Count
+    peak_rss_mb: Annotated[float, Field(gt=0, le=1e9)]
 
 
+class _About(BaseModel):
+    """What a shard says of itself."""
+
+    clips: Json[list[str]]
+    timing: Json[ShardTiming]
+
+
+# Missing, damaged, or another's: pydantic's errors are values' errors.
+UNFIT = (SafetensorError, ValueError)
 # Their folder in that of the feature set.
 _UNUSABLE = "unusable"
 
@@ -56,10 +73,14 @@ def shard_name(clips: Sequence[str]) -> str:
     return f"{hashlib.sha256(''.join(clips).encode()).hexdigest()[:16]}.safetensors"
 
 
-def newest_last(folder: Path) -> list[Path]:
-    """The shards in a folder: of a clip that was computed again, the later one counts."""
-    shards = folder.glob("*.safetensors")
-    return sorted(shards, key=lambda path: (path.stat().st_mtime_ns, path.name))
+def newest_last(folder: Path, names: str = "*.safetensors") -> list[Path]:
+    """The shards in a folder: of a clip that was computed again, the later one counts.
+
+    A link, or what is no file, is none.
+    """
+    found = [(path.lstat(), path) for path in folder.glob(names)]
+    files = [(state.st_mtime_ns, path) for state, path in found if stat.S_ISREG(state.st_mode)]
+    return [path for _, path in sorted(files)]
 
 
 class FeatureSet:
@@ -77,23 +98,30 @@ class FeatureSet:
         self.settings = settings
         self.folder = settings.folder(root)
         self._where: dict[str, tuple[Path, int]] = {}
+        self._root = root.parent
+        self._widths: list[int] = []
         self._timings: dict[Path, ShardTiming] = {}
         for path in newest_last(self.folder):
             self._index(path)
-        self.unusable = {
-            path.stem: path.read_text(encoding="utf-8")
-            for path in sorted((self.folder / _UNUSABLE).glob("*.txt"))
-        }
+        self.unusable: dict[str, str] = {}
+        for path in newest_last(self.folder / _UNUSABLE, "*.txt"):
+            with suppress(OSError, ValueError):
+                self.unusable[path.stem] = read_text(path, REASON)
 
     def _index(self, path: Path) -> None:
+        """Take in a shard; the clips of one that is not as it was written count as missing."""
         try:
             with readable(path), safe_open(path, framework="np") as shard:
-                metadata = shard.metadata()
-        except SafetensorError:
-            return  # written whole, damaged later: its clips count as missing, and run again
-        for row, clip in enumerate(json.loads(metadata["clips"])):
-            self._where[clip] = (path, row)
-        self._timings[path] = ShardTiming(**json.loads(metadata["timing"]))
+                about = _About.model_validate(shard.metadata())
+                widths = _widths(shard, len(about.clips))
+        except UNFIT:
+            return
+        if widths != self._widths:  # all are of one backbone: the latest was not made elsewhere
+            self._where.clear()
+        self._widths = widths
+        self._where |= {clip: (path, row) for row, clip in enumerate(about.clips)}
+        self._timings.pop(path, None)
+        self._timings[path] = about.timing
 
     def forget_damaged(self, clips: Iterable[str]) -> None:
         """Read the shards of `clips`; what lies in one that is damaged counts as missing.
@@ -124,10 +152,10 @@ class FeatureSet:
             for name in STATISTICS:
                 tensors[f"{layer}.{name}"] = np.stack([getattr(row, name) for row in rows])
             tensors[f"{layer}.frames"] = np.array([row.frames for row in rows], dtype=np.int64)
-        path = self.folder / shard_name(clips)
+        path = unlinked(self.folder / shard_name(clips), self._root)
         about = {"clips": json.dumps(list(clips)), "timing": json.dumps(asdict(timing))}
         with storing(self.folder, CACHE_ADVICE, (OSError, SafetensorError)):
-            with replacing(self.folder / "settings.json") as partial:
+            with replacing(self.folder / SETTINGS) as partial:
                 partial.write_text(json.dumps(self.settings.values(), indent=1) + "\n")
             with replacing(path) as partial:
                 save_file(tensors, partial, about | UNSEALED)
@@ -140,7 +168,7 @@ class FeatureSet:
         Raises:
             StorageError: the cache cannot be written.
         """
-        path = self.folder / _UNUSABLE / f"{clip}.txt"
+        path = unlinked(self.folder / _UNUSABLE / f"{clip}.txt", self._root)
         with storing(path, CACHE_ADVICE), replacing(path) as partial:
             partial.write_text(reason, encoding="utf-8")
         self.unusable[clip] = reason
@@ -148,14 +176,12 @@ class FeatureSet:
     def timings(self, clips: Sequence[str]) -> list[ShardTiming]:
         """Timings of the shards that hold `clips`, oldest first."""
         shards = {self._where[clip][0] for clip in clips}
-        return [self._timings[path] for path in newest_last(self.folder) if path in shards]
+        return [timing for path, timing in self._timings.items() if path in shards]
 
     @property
     def layers(self) -> int:
         """Number of layers stored."""
-        path, _ = next(iter(self._where.values()))
-        with safe_open(path, framework="np") as shard:
-            return sum(name.endswith(".mean") for name in shard.keys())  # noqa: SIM118
+        return len(self._widths)
 
     def view(self, clips: Sequence[str]) -> FeatureView:
         """The vectors of `clips` (sha256 of decoded samples), in that order."""
@@ -163,6 +189,25 @@ class FeatureSet:
         if missing:
             raise KeyError(f"{len(missing)} clips are not in {self.folder}")
         return FeatureView([self._where[clip] for clip in clips], self.layers)
+
+
+def _widths(shard: Any, clips: int) -> list[int]:
+    """Width of each layer in a shard of so many clips.
+
+    Raises:
+        ValueError: its tensors are not those that a shard holds.
+    """
+    left = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
+    widths: list[int] = []
+    while left:
+        layer = len(widths)
+        parts = [left.pop(f"{layer}.{name}", None) for name in (*STATISTICS, "frames")]
+        told = [part and (part.get_dtype(), *part.get_shape()) for part in parts]
+        width = told[0][2] if told[0] and len(told[0]) == 3 else 0
+        if width < 1 or told != [("F32", clips, width)] * len(STATISTICS) + [("I64", clips)]:
+            raise ValueError(f"layer {layer} is not as it was written")
+        widths.append(width)
+    return widths
 
 
 class FeatureView:

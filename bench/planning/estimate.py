@@ -30,6 +30,7 @@ BASES: dict[Basis, str] = {
 EXTRACT_START = "extract {}"
 TUNE_START = "tune"
 
+_MOST_SECONDS = 1e12
 _STATISTICS = 4
 _FLOAT32_BYTES = 4
 # Orders of magnitude only: a transformer of 100 M parameters runs at about 6 × real time per core.
@@ -46,6 +47,10 @@ class Estimate:
 
     seconds: float = 0.0
     basis: Basis | None = None
+
+    def __post_init__(self) -> None:
+        # of numbers out of all reason too, what is shown and written as JSON is a number
+        object.__setattr__(self, "seconds", max(0.0, min(_MOST_SECONDS, self.seconds)))
 
     def __add__(self, other: Estimate) -> Estimate:
         known = [basis for basis in (self.basis, other.basis) if basis is not None]
@@ -167,7 +172,8 @@ def extraction(backbone: ReadyBackbone, history: History) -> Estimate:
     if seen and min(seen) > 0:
         return Estimate(pending / statistics.median(seen), "records")
     for own in history.benchmarks if weights.size == "full" else ():
-        if (own.backbone, own.weights, own.hardware) == (info.name, weights.kind, hardware):
+        measured = (own.backbone, own.weights, own.hardware)
+        if measured == (info.name, weights.kind, hardware) and own.best_rtfx > 0:
             return Estimate(pending / own.best_rtfx, "benchmark")
     per_core = _GUESSED_FASTEST_PER_CORE
     if weights.size == "full" and info.parameters:

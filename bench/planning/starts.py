@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from backbones.reading import SETTINGS, read_bytes
 from bench import machine, paths
 from bench.files import replacing
 
@@ -18,6 +20,9 @@ EXTRACTION = 10.0  # torch and the warm-up
 WEIGHTS = 10.0  # the library of a network, and reading its weights
 TUNING = 5.0
 
+# No process takes longer than a day to start.
+_Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
 
 def _path() -> Path:
     return paths.cache_dir() / "starts.json"
@@ -26,7 +31,8 @@ def _path() -> Path:
 def _read() -> dict[str, dict[str, float]]:
     """Seconds by processor and phase; nothing where nothing was measured or the file is damaged."""
     with suppress(OSError, ValueError):
-        return TypeAdapter(dict[str, dict[str, float]]).validate_json(_path().read_bytes())
+        content = read_bytes(_path(), SETTINGS)
+        return TypeAdapter(dict[str, dict[str, _Seconds]]).validate_json(content)
     return {}
 
 

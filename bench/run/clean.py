@@ -6,10 +6,14 @@
 - *Features* are needed where a record of the results folders names their key.
 - *Frames* are needed where such a record's head was trained on them.
 - Whatever belongs to a backbone with an unfinished study is needed.
+
+What is a link, lies behind one, or is not named and filled as ours is nobody's here: it is not
+listed, and stays.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import defaultdict
@@ -18,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.errors import StorageError
 from bench.features.frames import FRAMES
-from bench.features.key import FOLDER_DIGITS
+from bench.features.key import FOLDER_DIGITS, SETTINGS
 from bench.files import storing
 from bench.planning.cells import STUDY_VERSION
 from bench.planning.make import STUDIES
@@ -30,8 +35,10 @@ Kind = Literal["studies", "features", "frames"]
 
 # A study's journal, its lock, and the folder beside it.
 _STUDY = re.compile(
-    r"(?P<cell>.+)\.(?P<fingerprint>[0-9a-f]{16})\.(?P<version>\d+)(\.journal(\.lock)?)?"
+    r"(?P<cell>.+)\.(?P<fingerprint>[0-9a-f]{16})\.(?P<version>[0-9]{1,9})"
+    r"(?P<journal>\.journal(\.lock|\.damaged)?)?"
 )
+_KEY = re.compile(f"[0-9a-f]{{{FOLDER_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,18 @@ def unneeded(
         unfinished: whether studies without a finished record go as well, and what belongs to them.
 
     Raises:
-        OSError: a folder cannot be read.
+        StorageError: a file or folder cannot be read.
     """
+    try:
+        return _unneeded(results, features, unfinished)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename} cannot be read ({error.strerror}): make it readable, then run the "
+            "same command again"
+        ) from error
+
+
+def _unneeded(results: Sequence[Path], features: Path, unfinished: bool) -> list[Unneeded]:
     found: list[Unneeded] = []
     waiting: set[str] = set()
     needed: dict[str, bool] = {}
@@ -70,14 +87,14 @@ def unneeded(
                 found.append(Unneeded("studies", tuple(paths), reason, _size(paths)))
             else:
                 waiting.add(cell.name.partition("__")[0])
-    for path in sorted(features.glob("*/*")):
+    for path in _feature_sets(features):
         # of an address the cache knows the scheme alone, which a file name begins with
         if any(path.parent.name in (name, name.partition("--")[0]) for name in waiting):
             continue
         frames = path / FRAMES
         if path.name not in needed:
             found.append(Unneeded("features", (path,), "no record has their key", _size((path,))))
-        elif not needed[path.name] and frames.is_dir():
+        elif not needed[path.name] and _is_folder(frames):
             reason = "no record with their key was trained on frames"
             found.append(Unneeded("frames", (frames,), reason, _size((frames,))))
     return found
@@ -92,7 +109,7 @@ def remove(found: Sequence[Unneeded]) -> None:
     for one in found:
         with storing(one.paths[0].parent, "make it writable, then run the same command again"):
             for path in one.paths:
-                if path.is_dir():
+                if _is_folder(path):
                     shutil.rmtree(path)
                 else:
                     path.unlink()
@@ -104,11 +121,30 @@ def remove(found: Sequence[Unneeded]) -> None:
 def _studies(root: Path) -> dict[tuple[Path, str, int], list[Path]]:
     """Files and folders of studies by cell, start of its fingerprint, and version."""
     found: defaultdict[tuple[Path, str, int], list[Path]] = defaultdict(list)
-    for path in sorted(root.rglob("*")):
-        if match := _STUDY.fullmatch(path.name):
-            cell = path.relative_to(root).with_name(match["cell"])
-            found[cell, match["fingerprint"], int(match["version"])].append(path)
-    return found
+    for place, folders, files in os.walk(root) if _is_folder(root) else ():
+        for name in sorted([*folders, *files]):
+            match, path = _STUDY.fullmatch(name), Path(place, name)
+            if match and not path.is_symlink() and (name in files) == bool(match["journal"]):
+                cell = path.relative_to(root).with_name(match["cell"])
+                found[cell, match["fingerprint"], int(match["version"])].append(path)
+        folders[:] = [name for name in folders if not _STUDY.fullmatch(name)]
+    return dict(sorted(found.items()))
+
+
+def _feature_sets(root: Path) -> list[Path]:
+    """Folders below a cache that features were written into."""
+    return [
+        path
+        for path in sorted(root.glob("*/*"))
+        if _KEY.fullmatch(path.name)
+        and all(map(_is_folder, (root, path.parent, path)))
+        and (path / SETTINGS).is_file()
+    ]
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _why(
@@ -130,4 +166,4 @@ def _why(
 def _size(paths: Sequence[Path]) -> int:
     """Bytes of files, and of all files in folders."""
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,))]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(file.lstat().st_size for file in files if file.is_file())

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.errors import UserError
+from bench.errors import UserError, crashes_of, said
 from bench.executors.base import Executor
 from bench.executors.local import LocalExecutor
 from bench.features.extract import ExtractJob
@@ -25,6 +25,7 @@ from bench.planning.plan import (
     ReadyBackbone,
     Skipped,
 )
+from bench.plugins import HEADS
 from bench.progress import Reporter
 from bench.records import store as records
 from bench.records.schema import Record
@@ -133,7 +134,7 @@ class _Run:
         on_event = self.watch.extracting(row, backbone)
         (done,) = self.executor.run([job], workers=1, on_event=on_event)
         if isinstance(done.outcome, Exception):
-            self.reporter.say(f"extract {name}: failed: {done.outcome}")
+            self.reporter.say(f"extract {name}: failed: {said(done.outcome)}")
             for cell in row.ready:
                 self._fail(row, cell, done.outcome)
             return None
@@ -190,11 +191,16 @@ class _Run:
             return str(outcome)
         if isinstance(outcome, Exception):
             self._fail(row, cell, outcome)
-            return f"failed: {outcome}"
+            return f"failed: {said(outcome)}"
         spec = self.plan.spec
-        record, predictions = compose.finished_record(
-            cell, row, spec, outcome, features, cache_hit=cache_hit
-        )
+        try:
+            with crashes_of("its outcome makes no record: ", HEADS.origins):
+                record, predictions = compose.finished_record(
+                    cell, row, spec, outcome, features, cache_hit=cache_hit
+                )
+        except Exception as error:  # noqa: BLE001 whatever a plugin makes of it is its cells' affair
+            cell.job.studies.discard(cell.job.name)  # so that the next run does not only read it
+            return self._settle(row, cell, error, features, cache_hit)
         # predictions first: a record on disk means that its predictions are there
         records.write_atomically(records.predictions_path(spec.results, cell.cell), predictions)
         self._store(record)

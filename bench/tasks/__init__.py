@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from pydantic import TypeAdapter
+
 from bench.clips import Task
 from bench.errors import crashes_of
 from bench.paths import cache_dir
 from bench.paths import data_root as env_data_root
-from bench.plugins import InvalidPlugin, Registry
+from bench.plugins import STRICT, InvalidPlugin, Registry, require_types
 from bench.tasks.entry import Entry, TaskModule
 
 
@@ -23,6 +25,7 @@ def read_task(target: object) -> tuple[str, TaskModule]:
     entry = getattr(target, "ENTRY", None)
     if not isinstance(entry, Entry):
         raise InvalidPlugin(f"{where} needs a module-level `ENTRY = Entry(...)`")
+    require_types("ENTRY", entry, TypeAdapter(tuple[Entry], config=STRICT))
     if not callable(getattr(target, "resolve", None)):
         raise InvalidPlugin(f"{where} has no function `resolve(data_root, cache, allow_download)`")
     return entry.name, cast(TaskModule, target)

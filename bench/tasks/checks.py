@@ -26,6 +26,7 @@ from bench.errors import (
     VoxgridError,
     crashes_of,
     nearest,
+    said,
 )
 from bench.printable import printable
 from bench.protocols import table as protocols
@@ -242,12 +243,14 @@ def resolve(name: str, *, allow_download: bool) -> Task:
         UserError: besides, where a check fails that needs no sound; names the first clip of those.
     """
     task = tasks.resolve(name, allow_download=allow_download)
-    subject = TaskSubject(tasks.TASKS.get(name), task)
+    module = tasks.TASKS.get(name)
+    subject = TaskSubject(module, task)
     for check in (check_protocols_are_known, *_UNHEARD):
         try:
-            check(subject)
+            with crashes_of(f"what task '{name}' gives ", lambda: [module.resolve.__module__]):
+                check(subject)
         except CheckFailed as error:
-            raise UserError(f"task '{name}' cannot be run: {printable(str(error))}") from error
+            raise UserError(f"task '{name}' cannot be run: {said(error)}") from error
     return replace(task, clips=tuple(sorted(task.clips, key=attrgetter("id"))))
 
 
@@ -267,9 +270,11 @@ def check_task(module: TaskModule) -> Iterator[CheckResult]:
             yield CheckResult(check.__name__, skipped=f"{error}{instead}")
         except (CheckFailed, PluginCrashed) as error:
             yield CheckResult(check.__name__, printable(str(error)))
+        except KeyboardInterrupt:
+            raise  # a person's
         # a plugin may raise anything, even exit, and the other checks have to go on
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            yield CheckResult(check.__name__, f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001
+            yield CheckResult(check.__name__, f"{type(error).__name__}: {said(error)}")
         else:
             yield CheckResult(check.__name__)
 

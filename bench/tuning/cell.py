@@ -108,7 +108,7 @@ class CellJob:
         with threadpool_limits(worker.threads):
             for fold in self.folds:
                 file = outcomes.path(folder, fold.index, self.trials)
-                outcome = outcomes.load(file)
+                outcome = outcomes.load(file, (len(fold.test), self.n_classes))
                 if outcome is None:
                     outcome = tune_fold(fit, labels, fold, storage, search)
                     outcomes.save(file, outcome)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backbones import reading
 from bench.records.store import write_atomically
-from bench.tuning.search import VALIDATED, FoldOutcome, Tested
+from bench.tuning.search import OUTCOME, FoldOutcome
 
 
 def path(folder: Path, fold: int, trials: int) -> Path:
@@ -32,17 +33,24 @@ def save(file: Path, outcome: FoldOutcome) -> None:
     write_atomically(file, buffer.getvalue())
 
 
-def load(file: Path) -> FoldOutcome | None:
-    """The outcome in a file, or None where there is none or it is damaged (it runs again)."""
+def load(file: Path, shape: tuple[int, int]) -> FoldOutcome | None:
+    """The outcome in a file, or None where there is none or it is damaged (it runs again).
+
+    Its probabilities have a shape (test clips, classes), or they are another fold's.
+    """
     try:
-        with np.load(file, allow_pickle=False) as content:
-            probabilities = content["probabilities"]
-            values = json.loads(str(content["outcome"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        content = io.BytesIO(reading.read_bytes(file, reading.OUTCOME))
+        with zipfile.ZipFile(content) as archive:
+            # as they are written; what is packed may unpack to anything
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                return None
+        with np.load(content, allow_pickle=False) as arrays:
+            probabilities = np.asarray(arrays["probabilities"], dtype=np.float64)
+            values = reading.parse_json(str(arrays["outcome"]))
+        values["tested"]["probabilities"] = probabilities
+        (outcome,) = OUTCOME.validate_python((values,))
+    # missing, damaged or foreign: zip, NumPy and JSON each raise what they like
+    except Exception:  # noqa: BLE001
         return None
-    validated = VALIDATED.validate_python(values.pop("validated"))
-    tested = values.pop("tested")
-    tested["notes"] = tuple(tested["notes"])
-    return FoldOutcome(
-        **values, validated=validated, tested=Tested(probabilities=probabilities, **tested)
-    )
+    sound = probabilities.shape == shape and np.isfinite(probabilities).all()
+    return outcome if sound else None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, Field, SkipValidation, TypeAdapter
 
 from bench.errors import VoxgridError, place
 from bench.features.key import digest
@@ -59,8 +61,20 @@ class Validated:
     live: bool = False
 
 
-# Reads what `asdict` and JSON made of one.
-VALIDATED = TypeAdapter(Validated)
+@dataclass(frozen=True)
+class _Kept:
+    """What a study keeps of a trial: `draw` of any, one of the others once it has ended."""
+
+    draw: Draw | None = None
+    validated: Validated | None = None
+    error: str | None = None
+
+
+_FINITE = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+# Read what `asdict` and JSON made of one; what has numbers of its own type is in a tuple, since the
+# type alone would keep its own settings.
+_VALIDATED = TypeAdapter(Validated)
+_KEPT = TypeAdapter(tuple[_Kept, dict[int, float]], config=_FINITE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class Tested:
     `probabilities` are (clips, classes), `clips_per_s` of predicting, `notes` of the refit.
     """
 
-    probabilities: Probabilities
+    probabilities: SkipValidation[Probabilities]
     clips_per_s: float
     notes: tuple[str, ...] = ()
 
@@ -94,10 +108,33 @@ class FoldOutcome:
     layer: Layer
     validated: Validated
     tested: Tested
-    states: dict[str, int]
+    states: Annotated[dict[Literal["complete", "pruned", "failed"], int], Field(min_length=3)]
     errors: list[str]
     notes: list[str]
     seconds: float
+
+
+# Reads what `asdict` and JSON made of one.
+OUTCOME = TypeAdapter(tuple[FoldOutcome], config=_FINITE)
+
+
+def verify(storage: BaseStorage) -> None:
+    """Read all that a search would go on from.
+
+    Raises:
+        Exception: something there is not what a search leaves, whatever it makes Optuna raise.
+    """
+    for study in storage.get_all_studies():
+        if study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError("its best trial is another than ours")
+        for trial in storage.get_all_trials(study._study_id, deepcopy=False):
+            kept, _ = _KEPT.validate_python((trial.user_attrs, trial.intermediate_values))
+            _seconds(trial)
+            if trial.state == TrialState.COMPLETE:
+                if kept.draw is None or kept.validated is None or trial.value is None:
+                    raise ValueError("a trial lacks what it gave")
+                if not math.isfinite(trial.value):
+                    raise ValueError("a trial gave no number")
 
 
 def open_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -184,7 +221,7 @@ def tune_fold(
         raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {reason}")
     best = study.best_trial
     draw = Draw(**best.user_attrs["draw"])
-    validated = VALIDATED.validate_python(best.user_attrs["validated"])
+    validated = _VALIDATED.validate_python(best.user_attrs["validated"])
     refitting = time.perf_counter()
     tested = _test(fit, validated.refit, fold, search)
     notes = [note for t in complete for note in t.user_attrs["validated"]["notes"]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import os
 import shutil
 from dataclasses import dataclass
 from itertools import takewhile
@@ -11,6 +12,17 @@ from typing import Protocol
 
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from backbones.reading import JOURNAL, parse_json, read_bytes
+from bench.files import storing, unlinked
+from bench.tuning.search import verify
+
+_log = logging.getLogger(__name__)
+
+_ADVICE = (
+    "remove what lies there or make it readable and writable, or choose another folder with "
+    "--results, then run again"
+)
 
 
 class StudyStore(Protocol):
@@ -39,39 +51,69 @@ class JournalStudies:
     def open(self, cell: str) -> JournalStorage:
         """The journal of a cell's studies, made whole again after a kill.
 
+        One that no search of ours can have written is set aside, as `.damaged`, and begun anew.
+
         A process killed while appending leaves a half-written line, which Optuna would refuse, and
         its lock. Workers that notice the end of their parent a moment later may have written
         behind that line, so that the journal is kept up to the first line that is not whole:
         trials noted after it are run again.
+
+        Raises:
+            StorageError: it is a link, or no file, or cannot be read or written.
         """
-        path = self.journal(cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(path.name + ".lock").unlink(missing_ok=True)
-        if path.exists():
-            content = path.read_bytes()
+        path = unlinked(self.journal(cell), self.root.parent)
+        with storing(path, _ADVICE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(path.name + ".lock").unlink(missing_ok=True)
+            content = read_bytes(path, JOURNAL) if path.exists() else b""
             whole = sum(map(len, takewhile(_is_whole, content.splitlines(keepends=True))))
-            if whole < len(content):
+            if 0 < whole < len(content):
                 with path.open("r+b") as file:
                     file.truncate(whole)
-        # Optuna's default lock is a symbolic link, which Windows reserves to administrators
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+            try:
+                if content and not whole:
+                    raise ValueError("not one of its lines is a journal's")
+                storage = _opened(path)
+                verify(storage)
+            except OSError:
+                raise
+            # Optuna raises whatever comes up where it reads what it did not write
+            except Exception:  # noqa: BLE001
+                aside = path.with_name(f"{path.name}.damaged")
+                _log.warning("%s is no journal of ours, and now called %s", path, aside.name)
+                path.replace(aside)
+                storage = _opened(path)
+        return storage
 
     def journal(self, cell: str) -> Path:
         """File of a cell's journal."""
         return self.root / f"{cell}.journal"
 
     def folder(self, cell: str) -> Path:
-        """A folder beside the journal."""
-        return self.root / cell
+        """A folder beside the journal.
+
+        Raises:
+            StorageError: it is a link, or has one in it.
+        """
+        folder = unlinked(self.root / cell, self.root.parent)
+        for place, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                unlinked(Path(place, name), folder)
+        return folder
 
     def discard(self, cell: str) -> None:
         """Remove the folder; see `StudyStore.discard`."""
         shutil.rmtree(self.folder(cell), ignore_errors=True)
 
 
+def _opened(path: Path) -> JournalStorage:
+    # Optuna's default lock is a symbolic link, which Windows reserves to administrators
+    return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+
+
 def _is_whole(line: bytes) -> bool:
     try:
-        json.loads(line)
+        parse_json(line)
     except ValueError:
         return False
     return line.endswith(b"\n")

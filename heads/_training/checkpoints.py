@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
+import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +14,8 @@ from typing import Any
 import torch
 
 NAME = "last.ckpt"
-# What reading a truncated, overwritten or foreign file raises.
-_DAMAGED = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    EOFError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
+# One of the largest backbone here, all of it trained, has 5 GB.
+_MOST_BYTES = 32 << 30
 
 
 def digest(configuration: Mapping[str, Any]) -> str:
@@ -35,12 +27,15 @@ def digest(configuration: Mapping[str, Any]) -> str:
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """Write beside `path` and rename, so that a kill leaves the file before or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with unfinished.open("xb") as file:  # nothing that lies there, and through no link
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read(path: Path, expected: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -55,16 +50,29 @@ def read(path: Path, expected: str) -> tuple[dict[str, Any] | None, str | None]:
     """
     if not path.exists():
         return None, None
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None, f"is no file of at most {_MOST_BYTES >> 30} GiB"
     try:
         with zipfile.ZipFile(path) as archive:
+            # as torch writes them; what is packed may unpack to anything
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise zipfile.BadZipFile("it is packed")
             # torch does not compare checksums
             if (bad := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"wrong checksum of {bad}")
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["digest"]
-    except _DAMAGED as error:
-        reason = (str(error).splitlines() or [""])[0]
-        return None, f"is damaged ({type(error).__name__}: {reason[:120]})"
+        if type(state["batch_size"]) is not int or state["batch_size"] < 1:
+            raise ValueError("its batch is none")
+    # truncated, overwritten or foreign: zip, pickle and torch each raise what they like
+    except Exception as error:  # noqa: BLE001
+        return None, damage(error)
     if found != expected:
         return None, "belongs to a fit with other parameters or clips"
     return state, None
+
+
+def damage(error: Exception) -> str:
+    """Why a checkpoint cannot be used that raised an error where it was read."""
+    reason = (str(error).splitlines() or [""])[0]
+    return f"is damaged ({type(error).__name__}: {reason[:120]})"

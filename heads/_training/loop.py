@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heads._training.batches import derived, plain_batches, training_batches
-from heads._training.checkpoints import NAME, digest, read, write
+from heads._training.checkpoints import NAME, damage, digest, read, write
 from heads._training.compute import (
     autocast,
     choose_precision,
@@ -37,6 +37,8 @@ from heads.sequences import Epoch, Training
 # Clips that the fixed standardisations are computed on, at most.
 _CALIBRATION_CLIPS = 256
 _MOST_GRADIENT = 1.0
+# What AdamW keeps of a parameter.
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 State = dict[str, Tensor]
 
 
@@ -102,18 +104,29 @@ def _attempt(
     name = digest(_identity(job, precision))
     checkpoint = training.folder / NAME if training.folder is not None else None
     state, unusable = read(checkpoint, name) if checkpoint is not None else (None, None)
+
+    if state is not None:
+        batch_size = min(batch_size, state["batch_size"])
+
+    def begun() -> _Fit:
+        network = _build(job, device, precision, batch_size)
+        return _Fit(network, job, device, precision, batch_size)
+
+    fit = begun()
+    if state is not None:
+        try:
+            notes = fit.restore(state)
+        # what a file holds may be of any type and shape, and torch raises accordingly
+        except Exception as error:  # noqa: BLE001
+            fit, unusable = begun(), damage(error)
+        else:
+            training.notes += [note for note in notes if note not in training.notes]
     if unusable is not None:
         note = f"training started anew: the checkpoint {unusable}"
         if note not in training.notes:
             training.notes.append(note)
-    if state is not None:
-        batch_size = min(batch_size, state["batch_size"])
-    fit = _Fit(_build(job, device, precision, batch_size), job, device, precision, batch_size)
-    if state is not None:
-        training.notes += [note for note in state["notes"] if note not in training.notes]
-        fit.restore(state)
-        for epoch in fit.curve:
-            publish(epoch)
+    for epoch in fit.curve:
+        publish(epoch)
     while not job.finished(fit.curve):
         epoch = fit.epoch()
         if checkpoint is not None:
@@ -167,12 +180,31 @@ class _Fit:
             "optimiser": self._optimiser.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the state of an interrupted fit."""
+    def restore(self, state: dict[str, Any]) -> list[str]:
+        """Go on from the state of an interrupted fit; gives its notes.
+
+        Raises:
+            Exception: it is the state of no such fit, and this one is of no use any more.
+        """
         self.curve = [Epoch(**epoch) for epoch in state["curve"]]
         self.best = state["best"]
+        # groups and rates are the settings', which the digest is of
+        optimiser = {**self._optimiser.state_dict(), "state": state["optimiser"]["state"]}
+        for index, epoch in enumerate(self.curve):
+            scores = [score for score in vars(epoch).values() if score is not None]
+            if epoch.index != index or not math.isfinite(math.fsum(scores)):
+                raise ValueError("its epochs are no epochs")
+        shapes = _shapes(self._trained())
+        if any(_shapes(held) != shapes for held in (state["trained"], self.best) if held):
+            raise ValueError("its tensors are another network's")
         self.network.load_state_dict(state["trained"], strict=False)
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.load_state_dict(optimiser)
+        for parameter, moments in self._optimiser.state.items():
+            if _shapes(moments) != {
+                name: () if name == "step" else parameter.shape for name in _MOMENTS
+            }:
+                raise ValueError("its moments are another network's")
+        return [str(note) for note in state["notes"]]
 
     def epoch(self) -> Epoch:
         """Train one more epoch and score it.
@@ -271,6 +303,10 @@ class _Fit:
         frozen = {name for name, p in self.network.named_parameters() if not p.requires_grad}
         held = self.network.state_dict()
         return {name: value.detach() for name, value in held.items() if name not in frozen}
+
+
+def _shapes(held: State) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in held.items()}
 
 
 def _parameter_groups(network: Network, job: Job) -> list[dict[str, Any]]:

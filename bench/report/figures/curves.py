@@ -21,7 +21,7 @@ SUFFIX = "curves"
 _DRAWING = 1
 _DIGITS = 6
 # Folds; the legend names each.
-MOST = 100
+MOST = 40
 
 Values = tuple[float | None, ...]
 

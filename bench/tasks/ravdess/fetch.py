@@ -24,6 +24,8 @@ from bench.terminal import Terminal
 
 RAVDESS_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 RAVDESS_MD5 = "bc696df654c87fed845eb13823edef8a"
+# Bytes that are taken of it; it has about 208 MB.
+MOST = 220_000_000
 
 _ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 _MEMBER = re.compile(r"(?:.*/)?(Actor_\d\d)/(\d\d(?:-\d\d){6})\.wav", re.ASCII)
@@ -129,6 +131,8 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
         raise DataUnavailable(f"VOXGRID_OFFLINE forbids the download of RAVDESS: {_BY_HAND}")
     if host in silent:
         raise DataUnavailable(f"{host} did not answer before, and is not asked again: {_BY_HAND}")
+    if part.is_symlink() or not part.is_file():
+        part.unlink(missing_ok=True)  # nothing is written through a link, and a pipe never ends
     begun = part.stat().st_size if part.exists() else 0
     # identity: a byte range of a compressed transfer would not fit what is there
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
@@ -146,15 +150,18 @@ def _download(url: str, part: Path, reporter: Reporter, silent: MutableSet[str])
                 )
             if response.status_code != 206:
                 begun = 0
-            total = begun + int(response.headers.get("Content-Length", 0))
+            total = min(MOST, begun + int(response.headers.get("Content-Length", 0)))
             with (
                 reporter.phase("download RAVDESS (MB)", total / 1e6, done=begun / 1e6) as phase,
                 part.open("ab" if begun else "wb") as file,
             ):
                 for piece in response.iter_bytes(_PIECE):
+                    begun += len(piece)
+                    if begun > MOST:
+                        return  # longer than what was published; the checksum will tell
                     file.write(piece)
                     phase(len(piece) / 1e6)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         if answered:
             raise DataUnavailable(
                 f"the download from {host} broke off after {part.stat().st_size / 1e6:.0f} MB: "

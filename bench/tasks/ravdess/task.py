@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbones.reading import MOST_ENTRIES
 from bench.clips import Clip, Exclusion, Task, shortened
 from bench.errors import DataUnavailable, UserError
 from bench.tasks.entry import Entry
@@ -107,7 +108,7 @@ def read(folder: Path) -> Task:
     symbolic link; hidden files and the `._` files of macOS are ignored.
 
     Raises:
-        UserError: no RAVDESS clip below the folder.
+        UserError: no RAVDESS clip below the folder, or too much else.
     """
     clips: dict[str, Clip] = {}
     excluded: list[Exclusion] = []
@@ -151,8 +152,14 @@ def _audio_files(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """What is in a folder and those below, linked ones too; nothing hidden, and no link twice."""
-    entered = set()
+    entered, seen = set(), 0
     for place, folders, names in os.walk(folder, followlinks=True):
+        seen += len(folders) + len(names)
+        if seen > MOST_ENTRIES:
+            raise UserError(
+                f"{folder} holds more than {MOST_ENTRIES} files and folders, those behind links "
+                "counted: keep RAVDESS's own there, and nothing else"
+            )
         here = Path(place).resolve()
         below = []
         for name in sorted(filter(_shown, folders)):

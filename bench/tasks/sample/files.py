@@ -12,7 +12,7 @@ import soundfile
 from filelock import FileLock
 
 from bench.clips import Clip, Task
-from bench.files import CACHE_ADVICE, storing
+from bench.files import CACHE_ADVICE, storing, unlinked
 from bench.tasks.entry import Entry
 
 
@@ -42,6 +42,7 @@ def generated(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not all(clip.path.is_file() for clip in clips):
+                unlinked(folder, cache)
                 _write(folder, clips, sound)
     return Task(entry.name, labels, clips, entry.protocols, sample=True)
 

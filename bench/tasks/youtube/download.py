@@ -17,7 +17,7 @@ from yt_dlp.utils import DownloadError
 from bench.audio.decode import inspected
 from bench.audio.stream import reading
 from bench.errors import ClipError
-from bench.files import storing
+from bench.files import storing, unlinked
 from bench.tasks.youtube.client import BLOCK, Client
 from bench.tasks.youtube.links import Found
 from bench.tasks.youtube.manifest import UNWRITABLE
@@ -64,7 +64,7 @@ def download(sound: Found, target: Path, client: Client) -> Stored:
     """
     with storing(target.parent, UNWRITABLE), client.limited():
         target.parent.mkdir(parents=True, exist_ok=True)
-        item = _Item(sound, target, client)
+        item = _Item(sound, unlinked(target, target.parent.parent), client)
         resumed = item.part.exists()
         try:
             return item.get()
@@ -104,7 +104,8 @@ class _Item:
         """Remove what was received, also of other formats."""
         prefix = self._sibling("").name
         for path in self.target.parent.iterdir():
-            if path.name.startswith(prefix) and path != but:
+            kept = path == but and path.is_file() and not path.is_symlink()
+            if path.name.startswith(prefix) and not kept:
                 path.unlink(missing_ok=True)
 
     def _sibling(self, what: str) -> Path:

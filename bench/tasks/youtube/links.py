@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.printable import printable
 from bench.tasks.youtube.statuses import ItemError
 
 CATEGORIES = ("travel", "food", "art_music", "history")
@@ -133,6 +134,6 @@ def channel_of(description: str) -> str | None:
 
 
 def short(text: str, most: int = 40) -> str:
-    """Return a cell for a message: one line, not too long."""
-    line = " ".join(text.split())
+    """Return a cell for a message: one printable line, not too long."""
+    line = printable(" ".join(text[: 2 * most].split()))
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -6,14 +6,15 @@ import csv
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
+from backbones import reading
 from bench.errors import UserError
 from bench.files import replacing, storing
 from bench.tasks.youtube.links import Found, Video, intact
@@ -35,6 +36,9 @@ UNWRITABLE = (
 @dataclass(frozen=True, kw_only=True)
 class Item(Video):
     """A video of the table and what became of it; None is what is not known."""
+
+    # no cell of a CSV file is longer
+    __pydantic_config__ = ConfigDict(str_max_length=csv.field_size_limit(), allow_inf_nan=False)
 
     id: str | None  # the one to use; None where it is damaged and not repaired
     status: Status = "not tried"  # `ok` where the sound is here, else why not
@@ -122,7 +126,9 @@ class Ledger:
             ):
                 writer = csv.DictWriter(listed, _COLUMNS, extrasaction="ignore")
                 writer.writeheader()
-                writer.writerows(asdict(entry) | asdict(entry.video) for entry in table.excluded)
+                for entry in table.excluded:
+                    cells = asdict(entry) | asdict(entry.video)
+                    writer.writerow({name: _no_formula(cell) for name, cell in cells.items()})
         write(folder, self._items.values())
 
     def to_do(self, repair: bool = True) -> tuple[Item, ...]:
@@ -150,16 +156,38 @@ def read(folder: Path) -> tuple[Item, ...]:
     path = folder / MANIFEST
     try:
         # the file itself, as a folder name such as `id=5` would be read as a column
-        with path.open("rb") as file:
-            rows = pq.read_table(file).to_pylist()
+        with reading.opened(path, reading.MANIFEST) as file:
+            rows = list(_rows(pq.ParquetFile(file)))
         return TypeAdapter(tuple[Item, ...]).validate_python(rows)
     except FileNotFoundError:
         return ()
-    except (OSError, pa.ArrowException, ValidationError) as error:
+    except (OSError, MemoryError, OverflowError, ValueError, pa.ArrowException) as error:
         raise UserError(
             f"{path} cannot be read ({' '.join(str(error).split())[:120]}): restore it, or move it "
             "away and fetch again (finished downloads are then made anew)"
         ) from error
+
+
+def _rows(table: pq.ParquetFile) -> Iterator[dict[str, object]]:
+    """The rows of a manifest; a `ValueError` where they are too many, too large or nested."""
+    facts, most = table.metadata, reading.MANIFEST.most
+    promised = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    if facts.num_rows > reading.MOST_ROWS or promised > most:
+        raise ValueError(f"it promises {facts.num_rows} rows in {promised} bytes")
+    if any(map(pa.types.is_nested, table.schema_arrow.types)):
+        raise ValueError("its cells hold lists or tables")
+    held = 0
+    for batch in table.iter_batches(16):  # a long text in the file may stand for many cells
+        held += batch.nbytes
+        if held > most:
+            raise ValueError(f"it {reading.MANIFEST.excess}")
+        yield from batch.to_pylist()
+
+
+def _no_formula(cell: object) -> str:
+    """A cell as a text, for spreadsheets too: those run what begins like a formula."""
+    text = str(cell)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def write(folder: Path, items: Iterable[Item]) -> None:

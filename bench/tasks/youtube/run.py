@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from bench.tasks.youtube.table import LinkTable
 
 Result = TypeVar("Result")
 
+# What `replacing` calls files.
+_PARTIAL = re.compile(r"\.[\w.]+\.[0-9a-f]{32}\.partial")
 # What a server may ask us to wait; beyond it the item has failed for this time.
 LONGEST_WAIT = 900.0
 # One refusal may concern one video; so many in a row concern this machine.
@@ -58,7 +61,8 @@ def fetch_all(table: LinkTable, folder: Path, site: YouTube, reporter: Reporter)
     options = site.options
     with exclusive(folder, "--to", ".fetch.lock"):
         for left in folder.glob(".*.partial"):  # of a fetch killed while it wrote
-            left.unlink(missing_ok=True)
+            if _PARTIAL.fullmatch(left.name) and left.is_file() and not left.is_symlink():
+                left.unlink(missing_ok=True)
         ledger = Ledger(folder, table, options.seconds, options.again)
         run = _Run(ledger, site)
         if wanted := ledger.to_do(options.repair):

@@ -13,6 +13,7 @@ from typing import Any
 
 from yt_dlp.cookies import YoutubeDLCookieJar
 
+from backbones.reading import SETTINGS, read_text
 from bench.errors import UserError
 from bench.tasks.youtube.client import Client, Hosts, Options
 from bench.tasks.youtube.links import Found, intact, short
@@ -145,15 +146,15 @@ def _found(id: str, info: Mapping[str, Any]) -> Found:
 def _read(cookies: Path) -> YoutubeDLCookieJar:
     """Return the cookies of a file, those that yt-dlp cannot read left out."""
     try:
-        jar = YoutubeDLCookieJar(io.StringIO(cookies.read_text(encoding="utf-8-sig")))
+        jar = YoutubeDLCookieJar(io.StringIO(read_text(cookies, SETTINGS), newline=None))
         # of a line it cannot read it prints every word, and those are secrets
         with redirect_stderr(io.StringIO()):
             jar.load()
         why = "" if len(jar) else "holds no cookie"
     except LoadError:
         why = "is not in Netscape's format"
-    except (OSError, UnicodeDecodeError) as error:
-        why = f"cannot be read ({error})"
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if why:
         raise UserError(
             f"the file of cookies {cookies} {why}: export it once more from a browser that is "

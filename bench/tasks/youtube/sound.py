@@ -13,8 +13,9 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-# FFmpeg's names. Playlists are not among them: those make FFmpeg open other files and addresses.
-_CONTAINERS = "matroska,webm,mov,mp4,m4a,mp3,wav,flac,ogg,aac,mpegts"
+from backbones.reading import opened
+from bench.audio.ffmpeg import begun
+
 _CODECS = ("opus", "vorbis", "aac", "mp3", "flac", "alac", "pcm_")
 # What these declare as their length is an estimate from the size of the file.
 _ESTIMATED = ("mp3", "aac", "mpegts", "wav")
@@ -76,15 +77,9 @@ def beginning(path: Path, most: float) -> Beginning:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    # an open file, not its name, which FFmpeg would read for patterns and addresses
-    with path.open("rb") as file:
+    with opened(path) as file:
         try:
-            with av.open(
-                file,
-                "r",
-                metadata_errors="replace",
-                options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"},
-            ) as container:
+            with begun(file) as container:
                 if not container.streams.audio:
                     raise NotSound("holds no sound", certain=True)
                 stream = container.streams.audio[0]

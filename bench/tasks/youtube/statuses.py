@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pydantic import TypeAdapter
 
 from bench.errors import VoxgridError
+from bench.printable import printable
 
 Status = Literal[
     "ok",
@@ -39,7 +40,6 @@ FINAL = frozenset(STATUSES) - {"not tried", "failed", "blocked", "too slow"}
 _MOST = 200  # characters of a reason
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _PREFIX = re.compile(r"^(?:\s*ERROR:\s*)?(?:\[[\w:+.-]+\]\s*)?(?:[\w-]{11}:\s+)?")
 # where yt-dlp stops saying what happened and begins to say what to do about yt-dlp
 _ADVICE = re.compile(
@@ -82,7 +82,7 @@ def status_of(text: str) -> Status | None:
 
 def cleaned(text: str) -> str:
     """Return a message of yt-dlp as one short line that only says what happened."""
-    line = _PREFIX.sub("", _ANSI.sub("", text), count=1)
-    line = " ".join(_CONTROL.sub(" ", _ADVICE.sub("", line)).split()).rstrip(" .;,:")
-    line = line or "no reason given"
+    # single blanks, as a long row of them would be looked at again from each
+    line = _PREFIX.sub("", " ".join(_ANSI.sub("", text).split()), count=1)
+    line = printable(_ADVICE.sub("", line).strip(" .;,:")) or "no reason given"
     return line if len(line) <= _MOST else line[: _MOST - 1] + "…"

@@ -8,8 +8,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from backbones.reading import pointer
+from backbones.reading import MOST_ROWS, TABLE, pointer, read_bytes
 from bench.clips import shortened
 from bench.errors import UserError
 from bench.protocols.grouping import components
@@ -33,6 +34,7 @@ _COLUMNS = {
     "description": ("description",),
     "category": ("category",),
 }
+_NAMED = 5  # categories of one link or title, in a reason
 _WANTED = "a CSV file with the columns link (or Videourl), title, description, category is wanted"
 
 
@@ -52,6 +54,16 @@ class LinkTable:
     videos: tuple[Video, ...]
     excluded: tuple[ExcludedRow, ...]
     data: bytes  # of the file
+
+
+def read(source: Path) -> LinkTable:
+    """Read a table of links from a CSV file, as `parse` does; a `UserError` where it cannot be."""
+    try:
+        return parse(read_bytes(source, TABLE), str(source))
+    except OSError as error:
+        raise UserError(
+            f"the table {source} cannot be read ({error.strerror or error}): {_WANTED}"
+        ) from error
 
 
 def parse(data: bytes, source: str) -> LinkTable:
@@ -105,16 +117,21 @@ def parse(data: bytes, source: str) -> LinkTable:
 
 def _cells(data: bytes, source: str) -> list[tuple[int, list[str]]]:
     """Return the non-blank rows with their numbers."""
-    text = data.decode("utf-8-sig", errors="replace")
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", errors="replace", newline="")
     # strict, as a file cut off inside a quoted cell would otherwise lose rows unnoticed
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(text, strict=True)
+    found = []
     try:
-        numbered = list(enumerate(reader, start=1))
+        for row, cells in enumerate(reader, start=1):
+            if row > MOST_ROWS:
+                raise UserError(f"the table {source} has more than {MOST_ROWS} rows: {_WANTED}")
+            if any(cell.strip() for cell in cells):
+                found.append((row, cells))
     except csv.Error as error:
         raise UserError(
             f"the table {source} is no readable CSV, line {reader.line_num}: {error}"
         ) from error
-    return [(row, cells) for row, cells in numbered if any(cell.strip() for cell in cells)]
+    return found
 
 
 def _columns(header: Sequence[str], source: str) -> dict[str, int]:
@@ -171,15 +188,16 @@ def _title_key(video: Video) -> str:
 
 
 def _conflicts(videos: Iterable[Video], key: Callable[[Video], str]) -> dict[str, str]:
-    """Say of what has several categories in which rows; an empty one contradicts nothing."""
+    """Say of what has several categories in which rows, some; an empty one contradicts nothing."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for video in videos:
         if key(video) and video.category:
             found[key(video)][video.category].append(str(video.row))
+    # the first few, as each row of that text says all of it
     return {
         text: " and ".join(
             f"{short(category)} in row {shortened(rows, most=3)}"
-            for category, rows in sorted(categories.items())
+            for category, rows in sorted(categories.items())[:_NAMED]
         )
         for text, categories in found.items()
         if len(categories) > 1

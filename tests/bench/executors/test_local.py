@@ -14,6 +14,7 @@ import pytest
 from bench.executors.base import Worker, WorkerDied
 from bench.executors.local import LocalExecutor
 from tests.conftest import heed_ctrl_c
+from tests.hostile.test_odd_plugins import JOBS
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ def test_an_error_is_handed_over_and_the_rest_goes_on() -> None:
     done = {d.index: d for d in LocalExecutor().run([Fails(), Square(3)], workers=1)}
     assert isinstance(done[0].outcome, ValueError)
     assert done[1].outcome == 9
+
+
+def test_jobs_that_raise_or_give_odd_things_fail_alone_and_events_go_on() -> None:
+    heard: list[object] = []
+
+    def hear(event: object) -> None:
+        heard.append(event)
+        raise ZeroDivisionError
+
+    jobs = [*JOBS, Square(3), Square(4)]
+    done = {d.index: d.outcome for d in LocalExecutor().run(jobs, workers=1, on_event=hear)}
+    assert [done.pop(len(jobs) - 2), done.pop(len(jobs) - 1)] == [9, 16]
+    assert len(done) == len(JOBS)
+    assert all(isinstance(outcome, Exception) for outcome in done.values())
+    assert heard == [("squared", 3), ("squared", 4)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

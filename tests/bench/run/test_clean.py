@@ -41,6 +41,7 @@ def _features(cache: Path, backbone: str, key: str) -> Path:
     (folder / "frames" / "0").mkdir(parents=True)
     for path in (folder / "a.safetensors", folder / "frames" / "0" / "a.safetensors"):
         save_file({"x": np.zeros(100)}, path)
+    (folder / "settings.json").write_text("{}")
     return folder
 
 

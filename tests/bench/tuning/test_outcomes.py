@@ -36,13 +36,15 @@ OUTCOME = FoldOutcome(
     seconds=1.5,
 )
 
+SHAPE = OUTCOME.tested.probabilities.shape
+
 
 @pytest.mark.parametrize("layer", [3, "weighted"])
 def test_the_outcome_of_a_fold_is_read_back_as_it_was(layer: int | str, tmp_path: Path) -> None:
     outcome = replace(OUTCOME, layer=layer)  # type: ignore[arg-type]
     file = outcomes.path(tmp_path, 0, 4)
     outcomes.save(file, outcome)
-    found = outcomes.load(file)
+    found = outcomes.load(file, SHAPE)
     assert found is not None
     np.testing.assert_array_equal(found.tested.probabilities, outcome.tested.probabilities)
     assert replace(found, tested=outcome.tested) == outcome
@@ -54,7 +56,7 @@ def test_a_fold_of_more_trials_and_another_fold_have_files_of_their_own(tmp_path
     files = {outcomes.path(tmp_path, fold, trials) for fold in (0, 1) for trials in (1, 11)}
     assert len(files) == 4
     outcomes.save(outcomes.path(tmp_path, 0, 1), OUTCOME)
-    assert [outcomes.load(file) is None for file in sorted(files)].count(False) == 1
+    assert [outcomes.load(file, SHAPE) is None for file in sorted(files)].count(False) == 1
 
 
 @given(cut=st.integers(min_value=0))
@@ -65,7 +67,7 @@ def test_a_damaged_outcome_counts_as_none(
     outcomes.save(file, OUTCOME)
     content = file.read_bytes()
     file.write_bytes(content[: cut % len(content)])
-    assert outcomes.load(file) is None
+    assert outcomes.load(file, SHAPE) is None
 
 
 def test_an_outcome_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:

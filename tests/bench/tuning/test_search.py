@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from optuna.trial import Trial
 
 from bench.protocols.fold import Fold
 from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Request, Watch
-from bench.tuning.search import BudgetSpent, FoldOutcome, Search, open_study, tune_fold
+from bench.tuning.search import BudgetSpent, FoldOutcome, Search, Validated, open_study, tune_fold
 from bench.tuning.storage import JournalStudies
 from heads import Epoch, FitDiverged
 
@@ -195,7 +195,10 @@ def test_a_torn_line_costs_what_comes_after_it_and_nothing_else(
     journal = studies.journal("cell")
     study = open_study(studies.open("cell"), "fold-0")
     for value in (0.25, 0.5):
-        study.tell(study.ask(), value)
+        trial, draw = study.ask(), Draw(3, {})
+        trial.set_user_attr("draw", asdict(draw))
+        trial.set_user_attr("validated", asdict(Validated(value, value, draw)))
+        study.tell(trial, value)
     kept = journal.read_bytes()
     with journal.open("ab") as file:
         file.write(b'{"op_code": 4, "worker_id": "torn' + behind)

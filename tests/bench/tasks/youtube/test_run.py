@@ -240,6 +240,6 @@ def test_categories_take_turns(tmp_path: Path) -> None:
 
 
 def test_files_of_a_killed_writer_are_removed(server: Server, tmp_path: Path) -> None:
-    (tmp_path / ".manifest.parquet.0123.partial").write_bytes(b"half")
+    (tmp_path / f".manifest.parquet.{'0' * 32}.partial").write_bytes(b"half")
     fetch(tmp_path, site(server))
     assert not list(tmp_path.glob(".*.partial"))
