@@ -52,7 +52,7 @@ class ShardTiming:
     threads: _Count
     hardware: str
     parameters: _Count
-    peak_rss_mb: Annotated[float, Field(gt=0, le=1e9)]
+    peak_rss_mb: Annotated[float, Field(gt=0, le=1e12)]
 
 
 class _About(BaseModel):
