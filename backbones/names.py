@@ -22,6 +22,8 @@ _PATH_STARTS = ("/", "./", "../", "~/")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # `..` is in no name of git's, and would lead out of the hub's cache
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]*", re.ASCII)
+# Of a repository in a file name, that of a commit included.
+_LONGEST = 120
 # Names whose characters `file_name` only has to join, so that no two give the same.
 _PLAIN = re.compile(r"[A-Za-z0-9._@:/-]*", re.ASCII)
 
@@ -123,15 +125,16 @@ def file_name(name: str) -> str:
     """A backbone's name as part of a file name: no folder separators, never the same for two.
 
     A registered name stays as it is and `hf:microsoft/wavlm-base` becomes
-    `hf--microsoft--wavlm-base`. A path, or a repository in whose name the dashes could be mistaken
-    for a separator, is cut to its last part and carries a digest of all of it.
+    `hf--microsoft--wavlm-base`. A path, or a repository whose name is long or has dashes that could
+    be mistaken for a separator, is cut to its last part and carries a digest of all of it.
     """
     address = parse(name)
     if address is None:
         return name
     plain = _PLAIN.fullmatch(name) and not re.search(r"--|__|-[:/]|[:/]-", name)
-    if address.path is None and plain:
-        return name.replace(":", "--").replace("/", "--")
+    joined = name.replace(":", "--").replace("/", "--")
+    if address.path is None and plain and len(joined) <= _LONGEST:
+        return joined
     last = re.sub(r"[^A-Za-z0-9.-]", "-", address.where.rstrip("/").rpartition("/")[2])[:60]
     return f"{address.scheme}--{last}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 

@@ -45,6 +45,10 @@ SETTINGS = Kind("a file of settings", 16 << 20)
 YAML = Kind("a YAML text", 1 << 20)
 # JSON as well; one of 24 folds with all curves has 200 kB.
 RECORD = Kind("a record", 16 << 20)
+# Parquet; those of 1440 clips have 60 kB.
+PREDICTIONS = Kind("a table of predictions", 256 << 20)
+# Markdown; a leaderboard of 160 records has 33 kB.
+PAGE = Kind("a page", 16 << 20)
 # CSV; one of 50,000 clips with long descriptions has about 100 MB.
 TABLE = Kind("a table", 128 << 20)
 # Parquet, as it is and unpacked; one of 3,600 videos has 1 MB.
@@ -59,7 +63,7 @@ REASON = Kind("a reason", 64 << 10)
 OUTCOME = Kind("the outcome of a fold", 1 << 30)
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
 MOST_VALUES = 1_000_000
-# Of a table or a manifest.
+# Of a table, a manifest or predictions.
 MOST_ROWS = 1_000_000
 # Files and folders below that of a task; RAVDESS as published has 1,464.
 MOST_ENTRIES = 200_000
@@ -122,14 +126,20 @@ def read_text(path: Path, kind: Kind) -> str:
     return read_bytes(path, kind).decode("utf-8-sig")
 
 
-def parse_json(content: bytes | str) -> Any:
+def parse_json(content: bytes | str, fields: int | None = None) -> Any:
     """What a JSON text holds.
 
     Raises:
-        ValueError: it is none, or lists lie in lists too deep.
+        ValueError: it is none, lists lie in lists too deep, or a table has more `fields` than that.
     """
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(pairs) > (fields or 0):
+            raise ValueError(f"a table in it has more than {fields} fields")
+        return dict(pairs)
+
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=None if fields is None else table)
     except RecursionError as error:
         raise ValueError("its lists or tables lie too deep in one another") from error
 

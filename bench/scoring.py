@@ -7,11 +7,18 @@ tests: of another there is nothing to find, and predicting it costs the true cla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from backbones.reading import MOST_ROWS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+# What a float still holds exactly.
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Scores(BaseModel):
@@ -24,11 +31,22 @@ class Scores(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    accuracy: float
-    macro_f1: float
-    uar: float
-    per_class_f1: dict[str, float]
-    confusion: list[list[int]]
+    accuracy: Share
+    macro_f1: Share
+    uar: Share
+    per_class_f1: dict[str, Share]
+    confusion: Annotated[
+        list[Annotated[list[Count], Field(fail_fast=True)]],
+        Field(min_length=1, max_length=1000, fail_fast=True),
+    ]
+
+    @model_validator(mode="after")
+    def _confusion_is_square(self) -> Self:
+        if any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ValueError("the confusion has not as many columns as rows")
+        if sum(map(sum, self.confusion)) > MOST_ROWS:
+            raise ValueError(f"the confusion is of more than {MOST_ROWS} clips")
+        return self
 
     def close_to(self, other: Scores) -> bool:
         """Whether two are the same but for rounding."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from bench.errors import UserError
+from pydantic import BaseModel, Field, ValidationError
+
+from backbones import reading
+from bench.errors import UserError, said
+from bench.records import store
+from bench.records.schema import Count, Items, Words
 
 FOLDER = "benchmarks"
 
@@ -33,6 +38,37 @@ class Benchmark:
     best_batch: int
 
 
+# Of what pytest-benchmark writes, the part that is read.
+_Seconds = Annotated[float, Field(ge=1e-9, le=1e9)]
+
+
+class _Measured(BaseModel):
+    backbone: Words
+    weights_kind: Words
+    task: Words
+    hardware: Words
+    audio_seconds: _Seconds
+    batch: Count
+
+
+class _Else(BaseModel):
+    backbone: None = None
+
+
+class _Stats(BaseModel):
+    median: _Seconds
+
+
+class _Entry(BaseModel):
+    extra_info: _Measured | _Else
+    stats: _Stats
+
+
+class _File(BaseModel):
+    datetime: Words
+    benchmarks: Items[_Entry]
+
+
 def read(results: Path) -> list[Benchmark]:
     """Every benchmark below a results folder; of one measured again, the latest figures.
 
@@ -40,10 +76,14 @@ def read(results: Path) -> list[Benchmark]:
         UserError: a file there is not what `tox -e perf` writes.
     """
     speeds: dict[tuple[str, str, str, str], dict[int, float]] = {}
-    runs = [_run(path) for path in sorted((results / FOLDER).rglob("*.json"))]
-    for _, measured in sorted(runs, key=lambda run: run[0]):
-        for key, batch, rtfx in measured:
-            speeds.setdefault(key, {})[batch] = rtfx
+    files = [_file(path) for path in store.found(results / FOLDER, "*.json")]
+    for file in sorted(files, key=lambda file: file.datetime):
+        for entry in file.benchmarks:
+            if isinstance(of := entry.extra_info, _Measured):
+                # something divides by it
+                rtfx = max(0.001, round(of.audio_seconds / entry.stats.median, 3))
+                key = (of.backbone, of.weights_kind, of.task, of.hardware)
+                speeds.setdefault(key, {})[of.batch] = rtfx
     found = []
     for key, by_batch in sorted(speeds.items()):
         best = max(by_batch, key=lambda batch: by_batch[batch])
@@ -52,23 +92,13 @@ def read(results: Path) -> list[Benchmark]:
     return found
 
 
-_Speed = tuple[tuple[str, str, str, str], int, float]
-
-
-def _run(path: Path) -> tuple[str, list[_Speed]]:
-    """When a file was measured, and RTFx by what was measured and batch size."""
+def _file(path: Path) -> _File:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        measured = []
-        for entry in content["benchmarks"]:
-            extra = entry["extra_info"]
-            if "backbone" not in extra:
-                continue  # it times something else
-            key = (extra["backbone"], extra["weights_kind"], extra["task"], extra["hardware"])
-            rtfx = extra["audio_seconds"] / entry["stats"]["median"]
-            measured.append((key, extra["batch"], round(rtfx, 3)))
-        return str(content["datetime"]), measured
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not what `tox -e perf` writes ({error!r}); delete it or measure again"
-        ) from error
+        return _File.model_validate(reading.parse_json(reading.read_bytes(path, reading.SETTINGS)))
+    except ValidationError as error:
+        reason = f"'{store.field(error)}' is something else"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or said(error)
+    raise UserError(
+        f"{path} is not what `tox -e perf` writes ({reason}); delete it or measure again"
+    )

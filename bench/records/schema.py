@@ -3,18 +3,60 @@
 A record says all that the report needs. What a field meant when it was written is not asked of
 today's code. Raise `SCHEMA_VERSION` when a field changes: records of an older version are no longer
 read, and a code of an older version refuses to work beside them.
+
+Records get passed around. Names become paths and are checked strictly, figures have bounds that
+nothing measured comes near, and a text that is too long to be read is cut.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from backbones import names
+from backbones.base import BackboneError
 from bench.config.grid import Cell
-from bench.scoring import Scores
+from bench.scoring import Count, Scores, Share
 
 SCHEMA_VERSION: Literal[2] = 2
+# In bytes; with what is added while a file is written, the most that a file name may have.
+_LONGEST_FILE_NAME = 204
+_LONGEST_TEXT = 10_000
+
+
+def _backbone(name: str) -> str:
+    try:
+        known = names.parse(name) is not None or re.fullmatch(_NAME, name)
+    except BackboneError:
+        known = False
+    if not known:
+        raise ValueError("it is neither a name nor an address")
+    return name
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+# Neither a path nor hidden, whatever it is joined to.
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
+Backbone = Annotated[str, Field(max_length=1000), AfterValidator(_backbone)]
+# For people to read.
+Words = Annotated[str, AfterValidator(_cut)]
+Whole = Annotated[int, Field(ge=-(2**63), le=2**63)]
+Layer = Annotated[int, Field(ge=0, le=10_000)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+# Per second of wall time; rounded to its third decimal, and something divides by it.
+Speed = Annotated[float, Field(ge=0.001, le=1e12)]
+# One that diverges is as large as single precision holds.
+Loss = Annotated[float, Field(ge=-1e39, le=1e39)]
+Value = Annotated[float, Field(ge=-1e300, le=1e300)] | Whole | Words | bool
+_Item = TypeVar("_Item")
+# The first wrong item will do: to collect a million reasons takes gigabytes.
+Items = Annotated[list[_Item], Field(fail_fast=True)]
 
 
 class _Strict(BaseModel):
@@ -33,7 +75,7 @@ class Folding(_Strict):
             protocol's by more than what leaks.
     """
 
-    summary: str
+    summary: Words
     grouped: bool
     leaks: bool
     subset: bool
@@ -53,15 +95,15 @@ class PublishedSystem(_Strict):
         differs: what was done differently on purpose.
     """
 
-    summary: str
-    task: str
-    backbone: str
-    protocols: list[str]
-    poolings: list[str]
-    measured_on: str
-    figures: dict[Literal["accuracy", "macro_f1", "precision", "recall"], str]
-    undocumented: list[str] = Field(default_factory=list)
-    differs: list[str] = Field(default_factory=list)
+    summary: Words
+    task: Words
+    backbone: Words
+    protocols: Items[Words]
+    poolings: Items[Words]
+    measured_on: Words
+    figures: dict[Literal["accuracy", "macro_f1", "precision", "recall"], Words]
+    undocumented: Items[Words] = Field(default_factory=list)
+    differs: Items[Words] = Field(default_factory=list)
 
 
 class WeightsRecord(_Strict):
@@ -72,29 +114,29 @@ class WeightsRecord(_Strict):
         sha: sha256 of the weight file, None unless pretrained.
     """
 
-    id: str | None
-    commit: str | None = None
-    sha: str | None
+    id: Words | None
+    commit: Words | None = None
+    sha: Words | None
     kind: Literal["pretrained", "random-init", "none"]
     size: Literal["full", "small"] = "full"
-    seed: int | None = None
+    seed: Whole | None = None
 
 
 class TrialCounts(_Strict):
     """Optuna trials of one study by final state."""
 
-    complete: int
-    pruned: int
-    failed: int
+    complete: Count
+    pruned: Count
+    failed: Count
 
 
 class EpochRecord(_Strict):
     """One epoch of training; losses are mean cross-entropies in nats."""
 
-    train_loss: float
-    validation_loss: float | None = None
-    validation_accuracy: float | None = None
-    validation_macro_f1: float | None = None
+    train_loss: Loss
+    validation_loss: Loss | None = None
+    validation_accuracy: Share | None = None
+    validation_macro_f1: Share | None = None
 
 
 class FoldRecord(_Strict):
@@ -108,20 +150,26 @@ class FoldRecord(_Strict):
         notes: what else happened, e.g. that the batch was halved.
     """
 
-    test_groups: list[str]
-    clips: dict[Literal["train", "validation", "test"], int]
-    best_params: dict[str, float | int | str | bool | None]
-    layer: int | Literal["weighted"]
-    trained: str | None = None
-    val_accuracy: float
-    val_macro_f1: float
-    test_accuracy: float
-    test_macro_f1: float
+    test_groups: Items[Words]
+    clips: dict[Literal["train", "validation", "test"], Count]
+    best_params: dict[Words, Value | None]
+    layer: Layer | Literal["weighted"]
+    trained: Words | None = None
+    val_accuracy: Share
+    val_macro_f1: Share
+    test_accuracy: Share
+    test_macro_f1: Share
     trials: TrialCounts
-    trial_errors: list[str] = Field(default_factory=list)
-    best_epoch: int | None = None
-    curve: list[EpochRecord] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
+    trial_errors: Items[Words] = Field(default_factory=list)
+    best_epoch: Count | None = None
+    curve: Items[EpochRecord] = Field(default_factory=list)
+    notes: Items[Words] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _best_epoch_is_in_its_curve(self) -> Self:
+        if self.curve and self.best_epoch is not None and self.best_epoch >= len(self.curve):
+            raise ValueError(f"best_epoch is {self.best_epoch} of {len(self.curve)} epochs")
+        return self
 
 
 class Throughput(_Strict):
@@ -139,17 +187,17 @@ class Throughput(_Strict):
         tuning_seconds: sum over all trials and refits, those of earlier runs included.
     """
 
-    backbone_rtfx: float
-    end_to_end_rtfx: float
-    audio_seconds: float
-    batch: int
-    dtype: str
-    threads: int
-    hardware: str
-    predict_clips_per_s: float
-    tuning_hardware: str
-    tuning_threads: int
-    tuning_seconds: float
+    backbone_rtfx: Speed
+    end_to_end_rtfx: Speed
+    audio_seconds: Seconds
+    batch: Count
+    dtype: Words
+    threads: Count
+    hardware: Words
+    predict_clips_per_s: Annotated[float, Field(ge=0, le=1e15)]
+    tuning_hardware: Words
+    tuning_threads: Count
+    tuning_seconds: Seconds
 
 
 class TrainingRecord(_Strict):
@@ -165,24 +213,24 @@ class TrainingRecord(_Strict):
     """
 
     reads: Literal["frames", "backbone"]
-    device: str
-    precision: list[str]
+    device: Words
+    precision: Items[Words]
     frozen_part: Literal["cached", "live", "both"]
-    augmentation: dict[str, float | int | str | bool | list[float]] | None = None
-    crop_seconds: float | None = None
+    augmentation: dict[Words, Value | Items[float]] | None = None
+    crop_seconds: Seconds | None = None
 
 
 class MemoryRecord(_Strict):
     """Largest resident size of the child process that extracted the features, MiB."""
 
-    peak_rss_mb: float
+    peak_rss_mb: Annotated[float, Field(ge=0, le=1e12)]
 
 
 class ExcludedRecord(_Strict):
     """A clip left out, and why."""
 
-    clip: str
-    reason: str
+    clip: Words
+    reason: Words
 
 
 class Provenance(_Strict):
@@ -196,12 +244,12 @@ class Provenance(_Strict):
             fingerprint is finished and never computed again.
     """
 
-    git_sha: str | None
-    packages: dict[str, str]
-    utc: str
+    git_sha: Words | None
+    packages: dict[Words, Words]
+    utc: Words
     cache_hit: bool | None
-    feature_key: str | None
-    fingerprint: str | None
+    feature_key: Words | None
+    fingerprint: Words | None
 
 
 class Record(_Strict):
@@ -215,38 +263,44 @@ class Record(_Strict):
 
     schema_version: Literal[2] = SCHEMA_VERSION
     status: Literal["ok", "skipped", "failed"]
-    reason: str | None = None
-    task: str
+    reason: Words | None = None
+    task: Name
     sample: bool
-    group: str
-    protocol: str
+    group: Words
+    protocol: Name
     folding: Folding
-    backbone: str
-    pooling: str
-    head: str
+    backbone: Backbone
+    pooling: Name
+    head: Name
     control: Literal["random-init"] | None = None
-    preset: str | None = None
+    preset: Name | None = None
     published: PublishedSystem | None = None
-    seed: int
-    trials: int
-    labels: list[str]
-    clips: int
+    seed: Whole
+    trials: Count
+    labels: Annotated[Items[Words], Field(max_length=1000)]
+    clips: Count
     weights: WeightsRecord
-    parameters: int | None = None
-    layers: int | None = None
+    parameters: Count | None = None
+    layers: Layer | None = None
     scores: Scores | None = None
-    folds: list[FoldRecord] = Field(default_factory=list)
+    folds: Annotated[Items[FoldRecord], Field(max_length=1000)] = Field(default_factory=list)
     throughput: Throughput | None = None
     training: TrainingRecord | None = None
     memory: MemoryRecord | None = None
-    excluded: list[ExcludedRecord] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
+    excluded: Items[ExcludedRecord] = Field(default_factory=list)
+    notes: Items[Words] = Field(default_factory=list)
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _says_what_its_preset_repeats(self) -> Self:
+    def _parts_agree(self) -> Self:
         if (self.preset is None) != (self.published is None):
             raise ValueError("preset and published are given together, or neither is")
+        if (self.status == "ok") != (self.scores is not None):
+            raise ValueError("a record of status ok has scores, and no other")
+        if len(set(self.labels)) != len(self.scores.confusion if self.scores else self.labels):
+            raise ValueError("labels are distinct, and as many as the confusion has rows")
+        if len(self.cell.relative_path.name) > _LONGEST_FILE_NAME:
+            raise ValueError("the names of backbone, pooling and head are too long for one file")
         return self
 
     @property

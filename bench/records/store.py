@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydantic import ValidationError
 
+from backbones import reading
 from bench.config.grid import Cell
-from bench.errors import UserError
-from bench.files import replacing, storing
+from bench.errors import UserError, said
+from bench.files import replacing, storing, unlinked
+from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
-from bench.scoring import score
+from bench.scoring import Scores, score
 
 _ADVICE = (
     "free some space, make the folder writable or choose another with --results, then run again: "
     "what is finished is kept"
 )
+# Records have less of both; what has more takes longer to refuse than its bytes to read.
+_MOST_FIELDS = 2000
+_DEEPEST = 8
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -30,8 +38,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         StorageError: the folder is read-only or the disk is full.
     """
     with storing(path, _ADVICE):
-        if path.exists() and path.read_bytes() == content:
-            return
+        with suppress(OSError), reading.opened(path) as file:
+            if file.read(len(content) + 1) == content:
+                return
         with replacing(path) as partial, partial.open("wb") as file:
             file.write(content)
             file.flush()
@@ -92,9 +101,13 @@ def write(results: Path, record: Record) -> Path:
     A skip or a failure never takes the place of a result that was measured before, nor of a file
     that cannot be read and may hold one; the same skip or failure again keeps its file byte for
     byte.
+
+    Raises:
+        StorageError: the folder is read-only, the disk is full, or a link leads out of the folder.
     """
     path = record_path(results, record.cell)
-    if record.status != "ok" and path.exists():
+    unlinked(path.parent, results)
+    if record.status != "ok" and os.path.lexists(path):
         stored = read(path)
         if isinstance(stored, Unreadable) or stored.status == "ok" or stored.same_outcome(record):
             return path
@@ -109,52 +122,76 @@ def read(path: Path) -> Record | Unreadable:
     Raises:
         UserError: it is of a newer schema: whoever wrote it knows more than this code.
     """
+    if path.is_symlink():
+        return Unreadable(path, "it is a link, and only a file counts as a record")
     try:
-        content = path.read_bytes()
+        content = reading.read_bytes(path, reading.RECORD)
     except OSError as error:
-        return Unreadable(path, error.strerror or str(error))
+        return Unreadable(path, error.strerror or said(error))
     try:
-        return Record.model_validate_json(content)
+        values = reading.parse_json(content, _MOST_FIELDS)
+    except ValueError:
+        return Unreadable(path, "it is no JSON")
+    try:
+        return Record.model_validate(values)
     except ValidationError as error:
-        return Unreadable(path, _why(path, content, error))
+        return Unreadable(path, _why(path, values, error))
 
 
-def _why(path: Path, content: bytes, error: ValidationError) -> str:
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        return "it is no JSON"
+def _why(path: Path, values: Any, error: ValidationError) -> str:
     version = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if isinstance(version, int) and SCHEMA_VERSION < version < 1000:
         raise UserError(
             f"{path} is a record of schema {version}, and this voxgrid knows {SCHEMA_VERSION}; "
             "upgrade voxgrid or name another folder with --results"
         )
     if isinstance(version, int) and version < SCHEMA_VERSION:
         return f"it is of schema {version}, and this voxgrid reads {SCHEMA_VERSION}"
-    field = ".".join(map(str, error.errors()[0]["loc"]))
-    return f"'{field}' is not what a record holds there" if field else "it is no record"
+    name = field(error)
+    return f"'{name}' is not what a record holds there" if name else "it is no record"
+
+
+def field(error: ValidationError) -> str:
+    """The first field that is wrong in what was read; empty where all of it is."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return printable(".".join(map(str, first["loc"])))[:200]
 
 
 def flaw(results: Path, record: Record) -> str | None:
     """What is wrong with the predictions of a finished record; None where they give its scores."""
-    from pyarrow import parquet  # heavy, and workers need none of it
+    import pyarrow as pa  # heavy, and workers need none of it
 
-    path = predictions_path(results, record.cell)
+    path, scores = predictions_path(results, record.cell), record.scored
     try:
-        table = parquet.read_table(path, page_checksum_verification=True)
-        truth, predicted = (
-            np.array([record.labels.index(label) for label in table.column(name).to_pylist()])
-            for name in ("label", "predicted")
-        )
+        with reading.opened(path) as file:
+            given = _given(file, sum(map(sum, scores.confusion)), record.labels)
     except FileNotFoundError:
         return f"its predictions {path} are not there"
-    except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are some of these
+    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
         return f"its predictions {path} cannot be read ({type(error).__name__})"
-    given = score(truth, predicted, record.labels) if len(truth) else None
-    if given is None or record.scores is None or not given.close_to(record.scores):
+    if given is None or not given.close_to(scores):
         return f"its predictions {path} do not give its scores"
     return None
+
+
+def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
+    """The scores that predictions give; None where they are not of so many clips, or of none."""
+    import pyarrow as pa
+    from pyarrow import compute, parquet
+
+    if os.fstat(file.fileno()).st_size > reading.PREDICTIONS.most:
+        raise ValueError(f"it {reading.PREDICTIONS.excess}")
+    names = ["label", "predicted"]
+    # labels stay numbers: written out, some kilobytes may be gigabytes
+    stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
+    groups = map(stored.metadata.row_group, range(stored.num_row_groups))
+    if not clips or sum(group.num_rows for group in groups) != clips:
+        return None
+    table = stored.read(columns=names)
+    found = [compute.index_in(table.column(name), value_set=pa.array(labels)) for name in names]
+    if any(column.null_count for column in found):
+        raise ValueError("it holds other labels")
+    return score(*(column.to_numpy().astype(np.int64) for column in found), labels)
 
 
 def read_all(results: Path) -> Iterator[Record]:
@@ -166,10 +203,21 @@ def read_all(results: Path) -> Iterator[Record]:
     yield from Folder.read(results).records
 
 
-def record_files(results: Path) -> Iterable[Path]:
-    """Files that should be records: `<task>/<protocol>/…/<a>__<b>__<c>.json`."""
-    return sorted(
-        path
-        for path in results.rglob("*__*__*.json")
-        if not any(part.startswith(".") for part in path.relative_to(results).parts)
-    )
+def record_files(results: Path) -> list[Path]:
+    """What should be records: `<task>/<protocol>/…/<a>__<b>__<c>.json`."""
+    return found(results, "*__*__*.json")
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """What lies below a folder by the pattern of its name, in order; nothing hidden.
+
+    Links to folders are not followed, and what lies deeper than anything of ours is not looked at.
+    """
+    paths = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = (name for name in (*folders, *files) if not name.startswith("."))
+        paths += [Path(place, name) for name in shown if fnmatch(name, pattern)]
+        if len(Path(place).relative_to(folder).parts) >= _DEEPEST:
+            folders.clear()
+    return sorted(paths)

@@ -1,10 +1,18 @@
-"""A page as GitHub Markdown."""
+"""A page as GitHub Markdown.
+
+Texts of records reach it through `escape`, `opening` or `code` and are then text: what stands for
+HTML, links, images or headings is shown as it is written. Bare web addresses stay, since a renderer
+that makes links of them shows where they lead.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
+from bench.printable import printable
 from bench.report.page import Block, Bullets, Figure, Heading, Image, Table, Text
 
 
@@ -24,7 +32,9 @@ def _block(block: Block, link: Callable[[Figure], str]) -> str:
         case Table():
             return table(block)
         case Image(figure):
-            return f"![{escape(figure.title)}]({link(figure)})"
+            # as bytes, which a file name may have without being UTF-8
+            address = quote(os.fsencode(link(figure)), safe="/@:+,~")
+            return f"![{escape(figure.title)}]({address})"
 
 
 def table(block: Table) -> str:
@@ -40,7 +50,33 @@ def table(block: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Text on one line that cannot break out of a table cell or become HTML."""
-    line = " ".join(text.split())
-    # a backslash in front of the one that is added would undo it
-    return re.sub(r"(\\*)\|", r"\1\1\|", line).replace("<", "&lt;")
+    """Text on one line that stays text, and one cell of a table; `code` in it may stay code."""
+    parts = _line(text).split("`")
+    if len(parts) % 2 == 0 or "" in parts[1:-1]:  # some back-tick has not its other one
+        return "\\`".join(map(_plain, parts))
+    parts[::2] = map(_plain, parts[::2])
+    parts[1::2] = [_plain(part, r"\|") for part in parts[1::2]]
+    return "`".join(parts)
+
+
+def opening(text: str) -> str:
+    """The same where it opens a paragraph, which it then does not turn into something else."""
+    return re.sub(r"^(\d*)(?=[#>+.)=~_-]|$)", r"\1\\", escape(text))
+
+
+def code(text: str) -> str:
+    """Text on one line as code, whatever back-ticks are in it."""
+    line = _line(text).replace("<", "&lt;") or " "
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if "`" in (line[0], line[-1]) else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
+def _plain(text: str, special: str = r"[|*[\]]") -> str:
+    # a backslash before the one that is added, or before what comes next, would undo it
+    doubled = re.sub(rf"(\\+)(?={special}|$)", r"\1\1", text)
+    return re.sub(special, r"\\\g<0>", doubled).replace("<", "&lt;")

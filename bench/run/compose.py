@@ -284,8 +284,9 @@ def _throughput(
     audio = sum(t.audio_seconds for t in timings)
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
     return Throughput(
-        backbone_rtfx=round(audio / sum(t.encode_seconds for t in timings), 3),
-        end_to_end_rtfx=round(audio / sum(t.total_seconds for t in timings), 3),
+        # none is so slow that its speed is 0, which nothing could be divided by
+        backbone_rtfx=max(0.001, round(audio / sum(t.encode_seconds for t in timings), 3)),
+        end_to_end_rtfx=max(0.001, round(audio / sum(t.total_seconds for t in timings), 3)),
         audio_seconds=round(audio, 3),
         batch=timings[-1].batch,
         dtype=spec.dtype,

@@ -14,6 +14,9 @@ from bench.report.select import by_protocol, finished, is_control, leaks, ranked
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
 _DRAWING = 1
+# Labels; the pixels grow with their square.
+MOST = 40
+TOO_MANY = f"Confusions of more than {MOST} classes are not drawn."
 
 
 @dataclass(frozen=True)
@@ -39,32 +42,33 @@ class Confusion:
         counts = np.array(self.confusion, dtype=np.int64)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         side = max(4.0, 2.2 + 0.58 * len(self.labels))  # the title needs four inches
-        canvas = canvases.blank(side + 0.6, side)
-        axes = canvas.subplots()
-        sns.heatmap(
-            shares,
-            annot=counts,
-            fmt="d",
-            cmap="Blues",
-            vmin=0.0,
-            vmax=1.0,
-            square=True,
-            linewidths=0.6,
-            linecolor="white",
-            xticklabels=list(self.labels),
-            yticklabels=list(self.labels),
-            annot_kws={"fontsize": 9},
-            cbar_kws={"label": "share of the true class", "shrink": 0.8},
-            ax=axes,
-        )
-        axes.set_xlabel("predicted", fontsize=10)
-        axes.set_ylabel("true", fontsize=10)
-        axes.tick_params(axis="x", labelrotation=40, labelsize=9, length=0)
-        axes.tick_params(axis="y", labelrotation=0, labelsize=9, length=0)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
-            label.set_rotation_mode("anchor")
-        return canvases.png(canvas, self.title, self.mark)
+        labels = [canvases.words(label) for label in self.labels]
+        with canvases.blank(side + 0.6, side) as canvas:
+            axes = canvas.subplots()
+            sns.heatmap(
+                shares,
+                annot=counts,
+                fmt="d",
+                cmap="Blues",
+                vmin=0.0,
+                vmax=1.0,
+                square=True,
+                linewidths=0.6,
+                linecolor="white",
+                xticklabels=labels,
+                yticklabels=labels,
+                annot_kws={"fontsize": 9},
+                cbar_kws={"label": "share of the true class", "shrink": 0.8},
+                ax=axes,
+            )
+            axes.set_xlabel("predicted", fontsize=10)
+            axes.set_ylabel("true", fontsize=10)
+            axes.tick_params(axis="x", labelrotation=40, labelsize=9, length=0)
+            axes.tick_params(axis="y", labelrotation=0, labelsize=9, length=0)
+            for label in axes.get_xticklabels():
+                label.set_horizontalalignment("right")
+                label.set_rotation_mode("anchor")
+            return canvases.png(canvas, self.title, self.mark)
 
 
 def wanted(found: Iterable[Record]) -> dict[str, Confusion]:

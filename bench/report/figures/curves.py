@@ -20,6 +20,8 @@ SUFFIX = "curves"
 # Raise it when the drawing changes, so that every figure is made again.
 _DRAWING = 1
 _DIGITS = 6
+# Folds; the legend names each.
+MOST = 40
 
 Values = tuple[float | None, ...]
 
@@ -59,43 +61,46 @@ class Curves:
         """Three panels as PNG: loss, validation accuracy, validation macro-F1."""
         import seaborn as sns
 
-        canvas = canvases.blank(11.0, 4.2)
-        losses, accuracy, f1 = canvas.subplots(1, 3, sharex=True)
-        count = len(self.folds)
-        colours = list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
-        for fold, colour in zip(self.folds, colours, strict=True):
-            _line(losses, fold.train_loss, colour, linestyle=(0, (2, 1.5)), linewidth=1.0)
-            for axes, values in (
-                (losses, fold.validation_loss),
-                (accuracy, fold.accuracy),
-                (f1, fold.macro_f1),
+        with canvases.blank(11.0, 4.2) as canvas:
+            losses, accuracy, f1 = canvas.subplots(1, 3, sharex=True)
+            count = len(self.folds)
+            colours = list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
+            for fold, colour in zip(self.folds, colours, strict=True):
+                _line(losses, fold.train_loss, colour, linestyle=(0, (2, 1.5)), linewidth=1.0)
+                for axes, values in (
+                    (losses, fold.validation_loss),
+                    (accuracy, fold.accuracy),
+                    (f1, fold.macro_f1),
+                ):
+                    _line(axes, values, colour, linewidth=1.6)
+                    _mark_best(axes, values, fold.best, colour)
+            for axes, title in (
+                (losses, "loss (cross-entropy, nats)"),
+                (accuracy, "validation accuracy, %"),
+                (f1, "validation macro-F1, %"),
             ):
-                _line(axes, values, colour, linewidth=1.6)
-                _mark_best(axes, values, fold.best, colour)
-        for axes, title in (
-            (losses, "loss (cross-entropy, nats)"),
-            (accuracy, "validation accuracy, %"),
-            (f1, "validation macro-F1, %"),
-        ):
-            _style(axes, title)
-        f1.sharey(accuracy)
-        for axes in (losses, accuracy):
-            axes.set_ylim(bottom=0)
-        for axes in (accuracy, f1):
-            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-        _legend(canvas, [fold.number for fold in self.folds], colours)
-        return canvases.png(canvas, self.title, self.mark)
+                _style(axes, title)
+            f1.sharey(accuracy)
+            for axes in (losses, accuracy):
+                axes.set_ylim(bottom=0)
+            for axes in (accuracy, f1):
+                axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+            _legend(canvas, [fold.number for fold in self.folds], colours)
+            return canvases.png(canvas, self.title, self.mark)
 
 
 def wanted(found: Iterable[Record]) -> list[Curves]:
-    """The curves of every real cell whose head trained the backbone; controls are not drawn."""
+    """The curves of every real cell whose head trained the backbone.
+
+    Controls are not drawn, and nobody could tell the lines of more than `MOST` folds apart.
+    """
     return [
         of
         for record in sorted(finished(found), key=lambda r: str(r.cell))
         # heads that only learn a pooling are too many to draw
         if record.training is not None and record.training.reads == "backbone"
         if not record.sample and not is_control(record)
-        if (of := _of(record)).folds
+        if 0 < len((of := _of(record)).folds) <= MOST
     ]
 
 

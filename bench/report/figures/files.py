@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.files import storing
+from backbones import reading
+from bench.files import storing, unlinked
 from bench.records.store import write_atomically
 from bench.report.figures import confusion, curves
 from bench.report.page import Figure
 
 FOLDER = "figures"
+# In bytes; while a file is written its name has 46 more.
+_LONGEST_NAME = 200
+# Of a PNG its mark is in these.
+_HEAD = 4096
 _SUFFIXES = (confusion.SUFFIX, curves.SUFFIX)
 
 
 def path(results: Path, figure: Figure) -> Path:
     """Where a figure lives below the results folder."""
-    return results / FOLDER / f"{figure.name}.png"
+    name = figure.name
+    if len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{name[:150]}~{digest}__{name.rpartition('__')[2]}"
+    return results / FOLDER / f"{name}.png"
 
 
 def outdated(results: Path, figures: Sequence[Figure]) -> list[Path]:
@@ -28,14 +38,15 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     """Draw what is outdated, and remove figures that belong to no record any more.
 
     Raises:
-        StorageError: a figure cannot be written or removed.
+        StorageError: a figure cannot be written or removed, or their folder is a link.
     """
+    folder = unlinked(results / FOLDER, results)
     for figure in figures:
         if not _is_current(results, figure):
             write_atomically(path(results, figure), figure.draw())
     kept = {path(results, figure) for figure in figures}
     for suffix in _SUFFIXES:
-        for file in (results / FOLDER).glob(f"*__*__{suffix}.png"):
+        for file in folder.glob(f"*__*__{suffix}.png"):
             if file not in kept:
                 with storing(file, "it belongs to no record any more; make its folder writable"):
                     file.unlink()
@@ -43,4 +54,8 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
 
 def _is_current(results: Path, figure: Figure) -> bool:
     file = path(results, figure)
-    return file.is_file() and figure.mark.encode() in file.read_bytes()
+    try:
+        with reading.opened(file) as png:
+            return figure.mark.encode() in png.read(_HEAD)
+    except OSError:
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.records.schema import PublishedSystem, Record
 from bench.report.figures import curves
-from bench.report.markdown import escape
+from bench.report.markdown import escape, opening
 from bench.report.page import Block, Bullets, Heading, Image, Table, Text
 from bench.report.select import by_protocol, finished, is_control, leaks
 from bench.report.tables.ranking import largest_share
@@ -49,7 +49,7 @@ def systems(found: Sequence[Record], level: int) -> Iterator[Block]:
         if all(_marks(system, record) for record in records):
             rows.append(_not_run(name, system))
         yield Heading(level, name)
-        yield Text(f"{escape(system.summary)}. Head: {records[0].head}, on the last layer.")
+        yield Text(f"{opening(system.summary)}. Head: {records[0].head}, on the last layer.")
         yield Table(_COLUMNS, rows)
         notes = [f"not documented: {escape(sentence)}" for sentence in system.undocumented]
         notes += [f"differs: {escape(sentence)}" for sentence in system.differs]

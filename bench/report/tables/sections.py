@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record, Throughput
-from bench.report.markdown import escape
+from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Table, Text
 from bench.report.select import by_protocol, chosen, finished, is_control, leaks, machines
 from bench.report.tables.ranking import BEST, majority, values
@@ -147,7 +147,7 @@ def left_out(found: Sequence[Record]) -> list[Block]:
     lines = []
     by_size = sorted(clips.items(), key=lambda item: (-len(item[1]), item[0]))
     for (task, reason), names in by_size[:_MOST_REASONS]:
-        shown = ", ".join(f"`{name}`" for name in sorted(names)[:3])
+        shown = ", ".join(map(code, sorted(names)[:3]))
         more = ", …" if len(names) > 3 else ""
         lines.append(f"{task}, {len(names)}: {escape(reason)} ({shown}{more})")
     if len(by_size) > _MOST_REASONS:

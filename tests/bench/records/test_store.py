@@ -15,7 +15,7 @@ from bench.records.schema import Record
 from tests.bench.records import make_records
 
 WORDS = st.text(max_size=12)
-FIGURES = st.floats(allow_nan=False, allow_infinity=False)
+FIGURES = st.floats(-1e300, 1e300)
 
 
 @st.composite
@@ -26,11 +26,11 @@ def any_record(draw: st.DrawFn) -> Record:
         best=[0, draw(st.integers(0, 3))],
         trained=[draw(st.none() | WORDS)],
         notes=[draw(st.lists(WORDS, max_size=2))],
-        training={"augmentation": draw(settings), "crop_seconds": draw(st.none() | FIGURES)},
-        validation=draw(FIGURES),
+        training={"augmentation": draw(settings), "crop_seconds": draw(st.none() | st.floats(0, 1e12))},
+        validation=draw(st.floats(0, 1)),
         hardware=draw(WORDS),
         reason=draw(st.none() | WORDS),
-        labels=draw(st.lists(WORDS, max_size=3)),
+        labels=draw(st.lists(WORDS, min_size=2, max_size=2, unique=True)),
         excluded=[{"clip": draw(WORDS), "reason": draw(WORDS)}],
         preset=draw(st.none() | st.just("some-preset")),
     )
