@@ -40,14 +40,43 @@ class Kind:
 
 # JSON and TOML. The published index of the largest open model has 9 MB.
 SETTINGS = Kind("a file of settings", 16 << 20)
-# A configuration within an archive, or what stands before a model card; a parser takes 10 s per MB.
+# A configuration within an archive; a parser takes 10 s per MB.
 YAML = Kind("a YAML text", 1 << 20)
 # JSON as well; one of 24 folds with all curves has 200 kB.
 RECORD = Kind("a record", 16 << 20)
 # CSV; one of a million clips has about 100 MB.
 TABLE = Kind("a table", 1 << 30)
+# What stands before a model card; nothing but the licence is looked for in it.
+CARD = Kind("what stands before a model card", 64 << 10)
+# What in a checkpoint says how its tensors are made, without their values.
+PICKLE = Kind("the pickle of a checkpoint", 8 << 20)
+WEIGHTS = Kind("a file of weights", 64 << 30)
+# A compressed archive unpacks to so many times its size, and to some MiB in any case: weights
+# hardly shrink.
+UNPACKED_TIMES, UNPACKED = 20, 16 << 20
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
 MOST_VALUES = 1_000_000
+
+# What the settings of a network may ask for, by what their names contain; `""` is any other.
+MOST_OF_SETTINGS: Mapping[str, int] = {
+    "layers": 256,
+    "conv_pos_embeddings": 1024,
+    "kernel": 1024,
+    "mel": 1024,
+    "n_fft": 16_384,
+    "features": 1024,
+    "repeat": 20,
+    "": 65_536,
+}
+# Entries of a list in them, such as one for each convolution.
+MOST_ENTRIES = 256
+# The largest published encoder of speech has 7 billion.
+MOST_PARAMETERS = 10_000_000_000
+# Samples per second of any sound.
+RATES = (1_000, 768_000)
+# Frames per second, and seconds of the longest window.
+FRAME_RATES = (0.1, 1_000.0)
+WINDOWS = (0.01, 3_600.0)
 
 
 def size(count: int) -> str:

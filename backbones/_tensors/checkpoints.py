@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from backbones.base import BackboneError, WeightsMismatch, first_line
+from backbones.base import BackboneError, WeightsMismatch, first_line, shown
+from backbones.reading import PICKLE, opened
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +33,17 @@ CONTRADICTIONS = (
     AssertionError,
     ImportError,
 )
+# What a damaged file comes to, in any library that reads one.
+DAMAGES = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError)
+# What a pickle of tensors calls. torch allows more, with which a few bytes take all memory:
+# `bytearray(10**11)`, `torch.FloatTensor(10**11)`.
+_CALLED = re.compile(
+    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor(_v[23])?|parameter)"
+    # of a parameter that somebody gave attributes to
+    r"|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
+)
+# Files older than torch 1.6 are pickles one after the other, and then values.
+_PICKLES_OF_2020 = 5
 
 
 @contextmanager
@@ -44,24 +60,81 @@ def buildable(name: str, what: str, library: str) -> Iterator[None]:
         ) from error
 
 
-def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = False) -> Any:
-    """Read a pickle of tensors and of nothing else, or say `what` it is and what to do."""
+def read_pickle(file: Path | bytes, what: str, remedy: str) -> dict[str, torch.Tensor]:
+    """Read a pickle of tensors by name and of nothing else, or say `what` it is and what to do."""
     import torch
 
+    why = "is damaged or holds something else than tensors"
     try:
-        with warnings.catch_warnings():
-            # of the version of a pickle that is refused next
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        # the rest of what torch says is how to switch this protection off
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        why = "is damaged or holds something else than tensors"
-        if named:
-            why = f"asks to call {named[1]}, something else than tensors, and no code in it is run"
-        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
-    except (EOFError, OSError, RuntimeError) as error:
+        with opened(file) if isinstance(file, Path) else io.BytesIO(file) as stream:
+            named, zipped = _calls(stream)
+        if named is not None:
+            called = f"asks to call {shown(named)}, something else than tensors"
+            why = f"{called}, and no code in it is run"
+        else:
+            source = file if isinstance(file, Path) else io.BytesIO(file)
+            with warnings.catch_warnings():
+                # of the version of a pickle that is refused next
+                warnings.simplefilter("ignore", UserWarning)
+                # the mapping of files older than torch 1.6 is not supported
+                mapped = zipped and isinstance(file, Path)
+                found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+            if isinstance(found, dict) and all(map(torch.is_tensor, found.values())):
+                _refuse_hollow(what, found, remedy)
+                return found
+            why = "holds no tensors by name"
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
+    # what torch says then is how to switch its protection off, or which line of its own gave up
+    except (*DAMAGES, *CONTRADICTIONS) as error:
+        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
+    raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}")
+
+
+def _calls(stream: IO[bytes]) -> tuple[str | None, bool]:
+    """What the pickles in a checkpoint ask to call that none of tensors does, and if it is a zip.
+
+    Raises:
+        RuntimeError: it is larger unpacked than it is, or its pickle is larger than any.
+    """
+    zipped = stream.read(4) == b"PK\x03\x04"
+    stream.seek(0)
+    pickles = [stream]
+    if zipped:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > stream.seek(0, io.SEEK_END):
+                raise RuntimeError("it is compressed, which torch never does")
+            # the same whatever case it is written in, and wherever it lies: as torch finds it
+            found = [m for m in members if m.filename.lower().endswith("data.pkl")]
+            if sum(member.file_size for member in found) > PICKLE.most:
+                raise RuntimeError(f"its pickle {PICKLE.excess}")
+            pickles = [io.BytesIO(archive.read(member)) for member in found]
+    else:
+        pickles = [io.BytesIO(stream.read(PICKLE.most))] * _PICKLES_OF_2020
+    for each in pickles:
+        for opcode, value, _ in pickletools.genops(each):
+            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(value)):
+                return str(value).replace(" ", "."), zipped
+    return None, zipped
+
+
+def _refuse_hollow(what: str, tensors: Mapping[str, torch.Tensor], remedy: str) -> None:
+    """Refuse tensors that are larger than what is stored of them: any copy would take memory."""
+    import torch
+
+    hollow = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.layout is not torch.strided
+        or tensor.device.type != "cpu"
+        or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
+    ]
+    if hollow:
+        raise WeightsMismatch(
+            f"cannot read {what}, of whose tensors {len(hollow)} are not stored in full "
+            f"({_shortened(hollow)}); {remedy}"
+        )
 
 
 def refuse_nan(source: str, tensors: Iterable[tuple[str, torch.Tensor]], remedy: str) -> None:
@@ -138,5 +211,5 @@ def refuse(
 
 
 def _shortened(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMES_SHOWN])
-    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+    listed = ", ".join(map(shown, names[:NAMES_SHOWN]))
+    return listed + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
