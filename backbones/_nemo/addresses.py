@@ -55,8 +55,9 @@ def _made(address: Address, path: Path, content: bytes) -> type[Backbone]:
     kind = target_of(config, "encoder")
     if kind not in ENCODERS:
         raise BackboneError(
-            f"{address.name}: its encoder is a {shown(kind) or 'thing without a name'}, and voxgrid "
-            f"runs {' and '.join(ENCODERS)}; pick another model or write a plugin (CONTRIBUTING.md)"
+            f"{address.name}: its encoder is a {shown(kind) or 'thing without a name'}, and "
+            f"voxgrid runs {' and '.join(ENCODERS)}; pick another model or write a plugin "
+            "(CONTRIBUTING.md)"
         )
     cls = ENCODERS[kind]
     encoder: Mapping[str, Any] = section(config, "encoder", kind, path)
@@ -123,8 +124,8 @@ def _refuse(
     for name, (found, values) in wanted.items():
         if found.get(name, values[0]) not in values:
             raise BackboneError(
-                f"{address.name}: its settings ask for {name} = {shown(found[name])}, which voxgrid "
-                "does not do; pick another model or write a plugin (CONTRIBUTING.md)"
+                f"{address.name}: its settings ask for {name} = {shown(found[name])}, which "
+                "voxgrid does not do; pick another model or write a plugin (CONTRIBUTING.md)"
             )
     for part in (features, encoder):
         if any(isinstance(value, str) and "${" in value for value in part.values()):

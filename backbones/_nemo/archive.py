@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from backbones._tensors.checkpoints import CONTRADICTIONS, DAMAGES, read_pickle
 from backbones.base import WeightsMismatch, first_line
-from backbones.reading import (
-    HEAD,
-    UNPACKED,
-    UNPACKED_TIMES,
-    YAML,
-    opened,
-    parse_yaml,
-    pointer,
-    size,
-)
+from backbones.reading import HEAD, UNPACKED, UNPACKED_TIMES, YAML, opened, parse_yaml, pointer
+from backbones.reading import size as in_words
 
 if TYPE_CHECKING:
     import torch
@@ -62,12 +55,13 @@ def read_members(path: Path, *names: str) -> list[bytes]:
             head = file.read(HEAD)
             if said := pointer(head):
                 raise WeightsMismatch(f"{path} {said}")
-            most = path.stat().st_size + UNPACKED
             file.seek(0)
-            source: IO[bytes] = file
-            if head.startswith(b"\x1f\x8b"):
-                most, source = most * UNPACKED_TIMES, gzip.open(file)  # noqa: SIM115 closes nothing
-            bounded = _Bounded(source, most)
+            zipped = head.startswith(b"\x1f\x8b")
+            times = UNPACKED_TIMES if zipped else 1
+            bounded = _Bounded(
+                gzip.GzipFile(fileobj=file) if zipped else file,
+                times * path.stat().st_size + UNPACKED,
+            )
             with tarfile.open(fileobj=bounded, mode="r:") as archive:  # type: ignore[call-overload]
                 for member in archive:
                     # what follows is only found by passing over this one
@@ -102,14 +96,14 @@ def _content(source: _Bounded, member: tarfile.TarInfo, name: str) -> bytes:
 class _Bounded:
     """A file for `tarfile`, which reads and passes over what a header says without any bound."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
+    def __init__(self, file: BufferedReader | gzip.GzipFile, most: int) -> None:
         self.tell, self.seek = file.tell, file.seek
         self._file, self._most = file, most
 
     def require(self, end: int) -> None:
         """Refuse what lies further on than an archive of this size can reach."""
         if end > self._most:
-            raise tarfile.ReadError(f"it says of itself that it unpacks to {size(end)}")
+            raise tarfile.ReadError(f"it says of itself that it unpacks to {in_words(end)}")
 
     def read(self, count: int) -> bytes:
         """Bytes from here on."""

@@ -64,7 +64,7 @@ def require_rates(found: Any) -> None:
 
 
 def require_fillable(network: torch.nn.Module, source: str, weights: int | None = None) -> int:
-    """Count the parameters of a network on the meta device, and refuse it where nothing could fill it.
+    """Count a network's parameters, on the meta device, and refuse it where nothing can fill it.
 
     Args:
         weights: bytes of its weights, of which each parameter takes one or more; None where there
