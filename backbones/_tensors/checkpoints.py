@@ -38,8 +38,8 @@ DAMAGES = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSE
 # What a pickle of tensors calls. torch allows more, with which a few bytes take all memory:
 # `bytearray(10**11)`, `torch.FloatTensor(10**11)`.
 _CALLED = re.compile(
-    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor(_v[23])?|parameter)"
-    # of a parameter that somebody gave attributes to
+    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor|parameter)\w*"
+    # of those that somebody gave attributes to
     r"|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
 )
 # Files older than torch 1.6 are pickles one after the other, and then values.
