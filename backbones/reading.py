@@ -155,7 +155,7 @@ def parse_yaml(content: bytes | str) -> Any:
         ValueError: it is none, or repeats its parts (`*name`) to more than `MOST_VALUES` values.
     """
     try:
-        found = yaml.load(content, Loader=_YAML)  # noqa: S506 both are safe
+        found = yaml.load(content, Loader=_YAML)
         _count(found)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error

@@ -106,11 +106,10 @@ class Checkpoint:
                 f"{self.info.name}: no weight file in {self.folder}; {how_to_get(self.info)}"
             )
         source = f"{self.info.name}: {path}"
-        found = {part: self._read(part) for part in weight_parts(path)}
+        tensors = self._tensors(path, layout.ignored if layout else ())
         with torch.device("meta"):
             network = library(config)
-        require_fillable(network, source, sum(part.stat().st_size for part in found))
-        tensors = {name: tensor for part in found.values() for name, tensor in part.items()}
+        require_fillable(network, source, sum(p.stat().st_size for p in weight_parts(path)))
         if layout is not None:
             # copied, since sums may depend on how a file's memory is aligned
             tensors = {
@@ -143,11 +142,17 @@ class Checkpoint:
             misshaped={name: shapes for name, *shapes in report["mismatched_keys"]},
             remedy=how_to_get(self.info),
         )
-        passed = layout.ignored if layout else ()
-        for part, held in found.items():
-            own = ((name, tensor) for name, tensor in held.items() if not name.startswith(passed))
-            refuse_nan(f"{self.info.name}: {part}", own, how_to_get(self.info))
         return network, spare
+
+    def _tensors(self, path: Path, ignored: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """All tensors of a weight file; those that are not ignored have to be numbers."""
+        tensors: dict[str, torch.Tensor] = {}
+        for part in weight_parts(path):
+            found = self._read(part)
+            own = ((name, tensor) for name, tensor in found.items() if not name.startswith(ignored))
+            refuse_nan(f"{self.info.name}: {part}", own, how_to_get(self.info))
+            tensors |= found
+        return tensors
 
     def _read(self, part: Path) -> dict[str, torch.Tensor]:
         from safetensors import SafetensorError

@@ -9,7 +9,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,8 @@ _CALLED = re.compile(
 )
 # Files older than torch 1.6 are pickles one after the other, and then values.
 _PICKLES_OF_2020 = 5
+# Tensors that are one to the network may be stored once, and are counted each.
+_TIED = 4
 
 
 @contextmanager
@@ -64,48 +66,46 @@ def read_pickle(file: Path | bytes, what: str, remedy: str) -> dict[str, torch.T
     """Read a pickle of tensors by name and of nothing else, or say `what` it is and what to do."""
     import torch
 
-    why = "is damaged or holds something else than tensors"
     try:
         with opened(file) if isinstance(file, Path) else io.BytesIO(file) as stream:
-            named, zipped = _calls(stream)
-        if named is not None:
-            called = f"asks to call {shown(named)}, something else than tensors"
-            why = f"{called}, and no code in it is run"
-        else:
-            source = file if isinstance(file, Path) else io.BytesIO(file)
-            with warnings.catch_warnings():
-                # of the version of a pickle that is refused next
-                warnings.simplefilter("ignore", UserWarning)
-                # the mapping of files older than torch 1.6 is not supported
-                mapped = zipped and isinstance(file, Path)
-                found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-            if isinstance(found, dict) and all(map(torch.is_tensor, found.values())):
-                _refuse_hollow(what, found, remedy)
-                return found
-            why = "holds no tensors by name"
+            zipped = _refuse_calls(stream)
+            stored = stream.seek(0, io.SEEK_END)
+        source = file if isinstance(file, Path) else io.BytesIO(file)
+        with warnings.catch_warnings():
+            # of the version of a pickle that is refused next
+            warnings.simplefilter("ignore", UserWarning)
+            # the mapping of files older than torch 1.6 is not supported
+            mapped = zipped and isinstance(file, Path)
+            found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+        if not isinstance(found, dict) or not all(map(torch.is_tensor, found.values())):
+            raise RuntimeError("it holds no tensors by name")
+        if not _is_stored(found.values(), stored):
+            raise RuntimeError("its tensors are not stored in full")
+        return found
     except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
     # what torch says then is how to switch its protection off, or which line of its own gave up
     except (*DAMAGES, *CONTRADICTIONS) as error:
-        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
-    raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}")
+        raise WeightsMismatch(
+            f"cannot read {what}, whose pickle is damaged or holds something else than tensors; "
+            f"{remedy}"
+        ) from error
 
 
-def _calls(stream: IO[bytes]) -> tuple[str | None, bool]:
-    """What the pickles in a checkpoint ask to call that none of tensors does, and if it is a zip.
+def _refuse_calls(stream: IO[bytes]) -> bool:
+    """Refuse a checkpoint whose pickles call anything but what makes tensors; say if it is a zip.
 
     Raises:
-        RuntimeError: it is larger unpacked than it is, or its pickle is larger than any.
+        RuntimeError: so they do, or it is larger unpacked than any.
     """
     zipped = stream.read(4) == b"PK\x03\x04"
     stream.seek(0)
-    pickles = [stream]
     if zipped:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
             if sum(member.file_size for member in members) > stream.seek(0, io.SEEK_END):
                 raise RuntimeError("it is compressed, which torch never does")
-            # the same whatever case it is written in, and wherever it lies: as torch finds it
+            # however it is written and wherever it lies: torch finds any
             found = [m for m in members if m.filename.lower().endswith("data.pkl")]
             if sum(member.file_size for member in found) > PICKLE.most:
                 raise RuntimeError(f"its pickle {PICKLE.excess}")
@@ -115,26 +115,20 @@ def _calls(stream: IO[bytes]) -> tuple[str | None, bool]:
     for each in pickles:
         for opcode, value, _ in pickletools.genops(each):
             if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(value)):
-                return str(value).replace(" ", "."), zipped
-    return None, zipped
+                called = shown(str(value).replace(" ", "."))
+                raise RuntimeError(
+                    f"its pickle asks to call {called}, something else than tensors, and no code "
+                    "in it is run"
+                )
+    return zipped
 
 
-def _refuse_hollow(what: str, tensors: Mapping[str, torch.Tensor], remedy: str) -> None:
-    """Refuse tensors that are larger than what is stored of them: any copy would take memory."""
+def _is_stored(tensors: Collection[torch.Tensor], stored: int) -> bool:
+    """Whether tensors are in so many bytes: else a look at them, or a copy, would take memory."""
     import torch
 
-    hollow = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.layout is not torch.strided
-        or tensor.device.type != "cpu"
-        or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
-    ]
-    if hollow:
-        raise WeightsMismatch(
-            f"cannot read {what}, of whose tensors {len(hollow)} are not stored in full "
-            f"({_shortened(hollow)}); {remedy}"
-        )
+    plain = all(t.layout is torch.strided and t.device.type == "cpu" for t in tensors)
+    return plain and sum(t.numel() * t.element_size() for t in tensors) <= _TIED * stored
 
 
 def refuse_nan(source: str, tensors: Iterable[tuple[str, torch.Tensor]], remedy: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from backbones import BackboneError, WeightsMismatch, weights
 from backbones._conformance.golden import write_golden
@@ -234,6 +234,7 @@ HOLLOW: dict[str, Callable[[], bytes]] = {
     "stride 0": lambda: saved_by_torch({"a": torch.zeros(1).expand(3_000_000_000)}),
     "meta": lambda: saved_by_torch({"a": torch.empty(10**11, device="meta")}),
     "sparse": lambda: saved_by_torch({"a": torch.zeros(9, 9).to_sparse()}),
+    "one for all": lambda: saved_by_torch(dict.fromkeys(map(str, range(99)), torch.zeros(10**6))),
     "bytearray": lambda: zipped(BYTEARRAY),
     "bytearray, bare": lambda: bare(BYTEARRAY),
     "bytearray, third": lambda: bare(pickle.dumps(1, 2), pickle.dumps(2, 2), BYTEARRAY),
@@ -273,13 +274,6 @@ def test_what_torch_saves_is_read(folder: Path) -> None:
         file = io.BytesIO()
         torch.save({**plain, "p": with_attributes}, file, _use_new_zipfile_serialization=way)
         assert read_pickle(file.getvalue(), "it", "again").keys() == {*plain, "p"}
-
-
-def test_tensors_of_other_shapes_are_not_looked_into(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors")
-    name = next(each for each in tensors if each.endswith("layer_norm.weight"))
-    save_file({**tensors, name: torch.full((7,), torch.nan)}, folder / "model.safetensors")
-    assert "of the wrong shape" in refusal(folder)
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 2000])
