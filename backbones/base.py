@@ -38,12 +38,24 @@ class NotTrainable(BackboneError):
 
 # Escape codes with which libraries set off their advice on a terminal.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Of what a stranger's file says; more of it would hide the rest of a message.
+_LONGEST = 300
 
 
 def first_line(error: Exception) -> str:
     """What an error of a library says, on one line, for the message of a `BackboneError`."""
     line = _COLOURS.sub("", str(error)).strip().partition("\n")[0]
-    return line.rstrip(":") or type(error).__name__
+    return shown(line.rstrip(":") or type(error).__name__)
+
+
+def shown(value: object) -> str:
+    """A name or value out of somebody's file, for a message: printable, and not too long."""
+    text = str(value)
+    cut = f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in cut
+    )
 
 
 # What comes before layer 0: the output of the feature encoder, which fine-tuning leaves frozen.

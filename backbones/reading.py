@@ -23,6 +23,8 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 # So much of a file tells whether it is a Git LFS pointer.
 HEAD = len(_LFS)
 
+# The faster one, of C, refuses depth by itself.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
@@ -41,7 +43,7 @@ class Kind:
 
 # JSON and TOML. The published index of the largest open model has 9 MB.
 SETTINGS = Kind("a file of settings", 16 << 20)
-# A configuration within an archive, or what stands before a model card; a parser takes 10 s per MB.
+# A configuration within an archive; a parser takes up to 10 s for it.
 YAML = Kind("a YAML text", 1 << 20)
 # JSON as well; one of 24 folds with all curves has 200 kB.
 RECORD = Kind("a record", 16 << 20)
@@ -61,6 +63,14 @@ JOURNAL = Kind("a study's journal", 128 << 20)
 REASON = Kind("a reason", 64 << 10)
 # Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.
 OUTCOME = Kind("the outcome of a fold", 1 << 30)
+# What stands before a model card; nothing but the licence is looked for in it.
+CARD = Kind("what stands before a model card", 64 << 10)
+# What in a checkpoint says how its tensors are made, without their values.
+PICKLE = Kind("the pickle of a checkpoint", 8 << 20)
+WEIGHTS = Kind("a file of weights", 64 << 30)
+# A compressed archive unpacks to so many times its size, and to some MiB in any case: weights
+# hardly shrink.
+UNPACKED_TIMES, UNPACKED = 20, 16 << 20
 # In settings and records, where lists within lists and repeated parts cost more than their bytes.
 MOST_VALUES = 1_000_000
 # Of a table, a manifest or predictions.
@@ -72,12 +82,31 @@ MOST_PARTS = 500_000
 # Streams of an Ogg file at once.
 MOST_STREAMS = 64
 # Samples per second: of seismographs, and of recorders of bats.
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
+RATES = (1_000, 768_000)
 # Seconds of one clip.
 LONGEST = 24 * 3600
 # Samples that a file may unpack to, so many and so many more for each of its bytes; speech in Opus
 # at its lowest rate has 64 for each.
 MOST_SAMPLES, MOST_SAMPLES_PER_BYTE = 1 << 28, 1_000
+
+# What the settings of a network may ask for, by what their names contain; `""` is any other.
+MOST_OF_SETTINGS: Mapping[str, int] = {
+    "layers": 256,
+    "conv_pos_embeddings": 1024,
+    "kernel": 1024,
+    "mel": 1024,
+    "n_fft": 16_384,
+    "features": 1024,
+    "repeat": 20,
+    "": 65_536,
+}
+# Entries of a list in them, such as one for each convolution.
+MOST_LISTED = 256
+# The largest published encoder of speech has 7 billion.
+MOST_PARAMETERS = 10_000_000_000
+# Frames per second, and seconds of the longest window.
+FRAME_RATES = (0.1, 1_000.0)
+WINDOWS = (0.01, 3_600.0)
 
 
 def size(count: int) -> str:
@@ -163,7 +192,7 @@ def parse_yaml(content: bytes | str) -> Any:
         ValueError: it is none, or repeats its parts (`*name`) to more than `MOST_VALUES` values.
     """
     try:
-        found = yaml.safe_load(content)
+        found = yaml.load(content, Loader=_YAML)
         _count(found)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error

@@ -21,7 +21,7 @@ from backbones._hf.files import (
     weights_digest,
 )
 from backbones.base import BackboneError, BackboneInfo, Weights, WeightsUnavailable, first_line
-from backbones.reading import HEAD, pointer
+from backbones.reading import HEAD, WEIGHTS, opened, pointer
 
 Availability = Literal["not needed", "found", "missing", "broken"]
 
@@ -102,7 +102,8 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
             return None
         folder = Path(value).expanduser() / info.name
         archive = folder.with_name(f"{info.name}.nemo")
-        archives = [archive] if archive.is_file() else sorted(folder.glob("*.nemo"))
+        beside = sorted(path for path in folder.glob("*.nemo") if path.is_file())
+        archives = [archive] if archive.is_file() else beside
         if len(archives) == 1:
             return _fetched(info, archives[0], archives)
         if not folder.is_dir():
@@ -131,9 +132,13 @@ def _local(info: BackboneInfo, root: Path | None) -> Path | None:
 def _fetched(info: BackboneInfo, path: Path, files: list[Path]) -> Path:
     """The path of weights, once none of their files turns out to be a pointer to itself."""
     for file in files:
-        with file.open("rb") as stream:
-            if reason := pointer(stream.read(HEAD)):
-                raise BackboneError(f"{info.name}: {file} {reason}")
+        try:
+            with opened(file) as stream:
+                reason = pointer(stream.read(HEAD))
+        except OSError as error:
+            reason = f"cannot be read ({first_line(error)}); {names.how_to_get(info)}"
+        if reason:
+            raise BackboneError(f"{info.name}: {file} {reason}")
     return path
 
 
@@ -155,10 +160,10 @@ def _settings_of_address(info: BackboneInfo) -> str | None:
         if address.path is None:
             address = replace(address, revision=info.revision)
         return settings_digest(hub.settings_folder(address))
-    from backbones._nemo.archive import read_member
+    from backbones._nemo.archive import CONFIG, read_members
 
     assert address.path is not None
-    return hashlib.sha256(read_member(address.path, "model_config.yaml")).hexdigest()
+    return hashlib.sha256(*read_members(address.path, CONFIG)).hexdigest()
 
 
 def _cached(info: BackboneInfo) -> Path | None:
@@ -186,19 +191,32 @@ def _download_file(url: str, revision: str | None) -> Path:
     parts = urlsplit(url)
     hub.require_network(f"{parts.scheme}://{parts.netloc}")
     path = _kept(url)
+    if path.parent.is_symlink():
+        raise hub.NotFetched(f"{path.parent} is a link, through which nothing is written")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             partial = Path(folder) / path.name
-            with httpx.stream("GET", url, timeout=30, follow_redirects=True) as answer:
+            # as it is, so that what is announced is what comes
+            plain = {"Accept-Encoding": "identity"}
+            with httpx.stream(
+                "GET", url, timeout=30, follow_redirects=True, headers=plain
+            ) as answer:
                 answer.raise_for_status()
-                with partial.open("wb") as file:
-                    for piece in answer.iter_bytes():
+                announced = int(answer.headers.get("Content-Length", 0))
+                hub.require_room(path.parent, announced)
+                left = announced or WEIGHTS.most
+                with partial.open("xb") as file:
+                    for piece in answer.iter_raw():
+                        left -= len(piece)
+                        if left < 0:
+                            raise hub.NotFetched(f"the download failed: {url} does not end")
                         file.write(piece)
             if f"sha256:{sha256(partial)}" != revision:
                 raise hub.NotFetched(f"the download failed: {url} is not the file of {revision}")
             return partial.replace(path)
-    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+    # a length that is no number is a ValueError
+    except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise hub.NotFetched(f"the download failed: {first_line(error)}") from error
 
 

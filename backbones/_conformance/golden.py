@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from backbones._conformance.compare import difference, require_close, valid_layers
 from backbones._conformance.outcome import Measured, NotApplicable, require_equal
 from backbones._conformance.subject import BackboneSubject
-from backbones.base import BackboneError
+from backbones.base import BackboneError, first_line
+from backbones.reading import SETTINGS, parse_json, read_text
 
 # Other versions of torch, and other processors, sum in another order.
 CHANGE = 0.005
@@ -29,7 +31,7 @@ def check_golden_vectors_are_met(subject: BackboneSubject) -> Measured:
     path = subject.golden_file
     if path is None or not path.is_file():
         raise NotApplicable(f"there are no golden vectors; write them with: {write}")
-    entry = json.loads(path.read_text(encoding="utf-8")).get(_key(subject))
+    entry = _entries(path).get(_key(subject))
     if entry is None:
         raise NotApplicable(
             f"{path.name} has no golden vectors of these weights (sha256 {_key(subject)[:12]}…); "
@@ -78,13 +80,36 @@ def write_golden(subject: BackboneSubject, folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / subject.golden_name
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if path.is_symlink():
+        raise BackboneError(f"{path} is a link, through which nothing is written: remove it first")
+    entries = _entries(path) if path.is_file() else {}
     entries[_key(subject)] = {"version": subject.info.version, "means": _vectors(subject)}
     text = json.dumps(dict(sorted(entries.items())), indent=1)
     # a line per vector, so that a difference can be read
     text = re.sub(r"\[.*?\]", lambda vector: re.sub(r"\s", "", vector[0]), text, flags=re.DOTALL)
     path.write_text(f"{text}\n", encoding="utf-8")
     return path
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """What is in a file of golden vectors, by the digest of weights.
+
+    Raises:
+        BackboneError: it is none.
+    """
+    try:
+        found = parse_json(read_text(path, SETTINGS))
+        for entry in found.values():
+            if not isinstance(entry["version"], int | str):
+                raise ValueError("a version is no number")
+            for means in entry["means"].values():
+                if not all(isinstance(value, int | float) for value in means):
+                    raise ValueError("a mean is no number")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BackboneError(
+            f"{path} holds no golden vectors ({first_line(error)}): remove it and write them again"
+        ) from error
+    return dict(found)
 
 
 def _key(subject: BackboneSubject) -> str:

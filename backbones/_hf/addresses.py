@@ -6,15 +6,14 @@ What is refused is refused before torch and transformers are imported, which tak
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from backbones._hf.checkpoint import architecture
 from backbones._hf.encoder import TransformersEncoder, Unsupported
-from backbones._hf.files import FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
+from backbones._hf.files import AGAIN, FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
 from backbones._hf.spectrogram import SpectrogramTransformer
 from backbones._hf.speech2text import Speech2Text
@@ -22,8 +21,10 @@ from backbones._hf.wav2vec2_bert import Wav2Vec2Bert
 from backbones._hf.waveform import Waveform
 from backbones._hf.whisper import Whisper
 from backbones._tensors.checkpoints import buildable
-from backbones.base import Backbone, BackboneError, BackboneInfo
+from backbones._tensors.sizes import require_fillable, require_rates, require_sensible
+from backbones.base import Backbone, BackboneError, BackboneInfo, first_line, shown
 from backbones.names import Address
+from backbones.reading import CARD, opened, parse_yaml
 
 # Which class runs which model type of transformers.
 FAMILIES: Mapping[str, type[TransformersEncoder]] = {
@@ -46,7 +47,8 @@ FAMILIES: Mapping[str, type[TransformersEncoder]] = {
     "speech_to_text": Speech2Text,
     "audio-spectrogram-transformer": SpectrogramTransformer,
 }
-AGAIN = "get it again"
+# What stands before a model card, as `huggingface_hub` finds it.
+_FRONT = re.compile(r"\s*---\s*?\n(.*?)\n---[ \t]*(\n|$)", re.DOTALL)
 
 
 def backbone_class(address: Address, *, allow_download: bool = True) -> type[Backbone]:
@@ -83,29 +85,30 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
 
     try:
         with buildable(address.name, full["model_type"], "transformers"):
+            # of what the extractor's settings say, this is read
+            named = (*cls.defaults, "feature_size", "num_mel_bins")
+            require_sensible({k: v for k, v in features.items() if k in named})
             config = made.configured(full)
             traits = made.traits(config, features)
-            for what in ("sample_rate", "layers", "width", "frame_rate", "max_seconds"):
-                if not getattr(traits, what) > 0:
-                    raise ValueError(f"a {what} that is not positive")
+            require_rates(traits)
             with torch.device("meta"):
                 network = made.library(full["model_type"])(config)
             small = made.traits(made.configured(made.settings("small")), features).layers
     except Unsupported as error:
         raise BackboneError(
-            f"{address.name}: its settings ask for {error}, which voxgrid does not do; write a "
-            "plugin for it (CONTRIBUTING.md) or pick another model"
+            f"{address.name}: its settings ask for {first_line(error)}, which voxgrid does not "
+            "do; write a plugin for it (CONTRIBUTING.md) or pick another model"
         ) from error
     # the library keeps the angles of rotated positions on the module, where two threads would take
     # each other's, and in the network's dtype, too coarse in any but float32
     rotates = getattr(config, "position_embeddings_type", None) == "rotary"
     made.info = BackboneInfo(
         name=address.name,
-        summary=f"{settings['model_type']} encoder, as its own settings describe it",
+        summary=f"{full['model_type']} encoder, as its own settings describe it",
         weights_id=address.where,
         revision="local" if address.revision is None else folder.name,
         licence=_licence(address, folder),
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=require_fillable(network, address.name),
         small_layers=None if small == traits.layers else small,
         dtypes=("float32",) if rotates else cls.dtypes,
         thread_safe=not rotates,
@@ -117,7 +120,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
 def _family(address: Address, settings: Mapping[str, Any]) -> type[TransformersEncoder]:
     kind = str(settings.get("model_type") or "")
     if kind not in FAMILIES:
-        what = f"a model of type '{kind}'" if kind else "no model that names its type"
+        what = f"a model of type '{shown(kind)}'" if kind else "no model that names its type"
         raise BackboneError(
             f"{address.name} is {what}, and voxgrid reads encoders of sound of these types: "
             f"{', '.join(FAMILIES)}; pick one of them or write a plugin (CONTRIBUTING.md)"
@@ -147,8 +150,8 @@ def _features(address: Address, folder: Path, cls: type[TransformersEncoder]) ->
             if kind is not None and kind not in cls.extractors:
                 raise BackboneError(
                     f"{address.name}: its network takes the features of "
-                    f"{' or '.join(cls.extractors)}, but {path} is of a {kind}; get the one that "
-                    "was saved with it"
+                    f"{' or '.join(cls.extractors)}, but {path} is of a {shown(kind)}; get "
+                    "the one that was saved with it"
                 )
             return features
     raise BackboneError(
@@ -159,20 +162,22 @@ def _features(address: Address, folder: Path, cls: type[TransformersEncoder]) ->
 
 def _licence(address: Address, folder: Path) -> str:
     """The licence in the model card, or where it may be found."""
-    from huggingface_hub import constants, metadata_load
+    from huggingface_hub import constants
 
     if address.path is None:
         unknown = f"unknown: see {constants.ENDPOINT}/{address.where}"
     else:
         unknown = f"unknown: no {MODEL_CARD} in the folder names one"
     try:
-        fields = metadata_load(folder / MODEL_CARD) or {}
-    # a date that is none is a ValueError
-    except (OSError, yaml.YAMLError, ValueError):
+        with opened(folder / MODEL_CARD) as file:
+            front = _FRONT.match(file.read(CARD.most).decode("utf-8-sig", "replace"))
+        fields = parse_yaml(front[1]) if front else None
+    except (OSError, ValueError):
         return unknown
+    fields = fields if isinstance(fields, dict) else {}
     found = fields.get("license")
     if found == "other":
         found = fields.get("license_name") or found
-    if isinstance(found, list):
-        found = ", ".join(map(str, found))
-    return str(found) if found else unknown
+    found = found if isinstance(found, list) else [found]
+    named = all(isinstance(each, str) and each for each in found)
+    return shown(", ".join(found)) if named and found else unknown

@@ -6,7 +6,6 @@ Here every tensor of the encoder comes from the file, or loading stops.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from backbones._hf.files import read_settings, weight_file, weight_parts
 from backbones._tensors.checkpoints import read_pickle, refuse, refuse_nan
-from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line
+from backbones._tensors.sizes import require_fillable
+from backbones.base import BackboneError, BackboneInfo, WeightsMismatch, first_line, shown
 from backbones.names import how_to_get
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ _NOT_ARCHITECTURE = frozenset(
         "dtype",
         "experts_implementation",
         "fusion_config",
+        # of a classifier that is not built; the library makes a name for each of `num_labels`
+        "id2label",
         "kernel_config",
+        "label2id",
+        "num_labels",
         "output_attentions",
         "output_hidden_states",
         "quantization_config",
@@ -79,7 +83,7 @@ class Checkpoint:
         found = settings.get("model_type")
         if found != model_type:
             raise WeightsMismatch(
-                f"{self.info.name}: {path} describes a model of type {found!r}, not "
+                f"{self.info.name}: {path} describes a model of type {shown(repr(found))}, not "
                 f"{model_type!r}; {how_to_get(self.info)}"
             )
         return architecture(settings)
@@ -101,7 +105,11 @@ class Checkpoint:
             raise BackboneError(
                 f"{self.info.name}: no weight file in {self.folder}; {how_to_get(self.info)}"
             )
+        source = f"{self.info.name}: {path}"
         tensors = self._tensors(path, layout.ignored if layout else ())
+        with torch.device("meta"):
+            network = library(config)
+        require_fillable(network, source, sum(p.stat().st_size for p in weight_parts(path)))
         if layout is not None:
             # copied, since sums may depend on how a file's memory is aligned
             tensors = {
@@ -124,7 +132,7 @@ class Checkpoint:
             own: tensors[name].clone() for name, own in surplus.items() if own.startswith(ignored)
         }
         refuse(
-            f"{self.info.name}: {path}",
+            source,
             missing=set(report["missing_keys"]),
             unexpected={
                 name
@@ -147,7 +155,6 @@ class Checkpoint:
         return tensors
 
     def _read(self, part: Path) -> dict[str, torch.Tensor]:
-        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -159,11 +166,7 @@ class Checkpoint:
                 raise WeightsMismatch(
                     f"cannot read {what} ({first_line(error)}); {remedy}"
                 ) from error
-        # the mapping of files older than torch 1.6 is not supported
-        content = read_pickle(part, what, remedy, mmap=zipfile.is_zipfile(part))
-        if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-            raise WeightsMismatch(f"{self.info.name}: {part} holds no tensors by name; {remedy}")
-        return content
+        return read_pickle(part, what, remedy)
 
 
 def architecture(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backbones._hf.checkpoint import Checkpoint, Layout, silent
 from backbones._tensors.checkpoints import buildable
 from backbones._tensors.frames import Padded, valid_frames, zero_padding
+from backbones._tensors.sizes import require_fillable, require_sensible
 from backbones.base import Backbone, BackboneError, Dtype, Frames, Size, Weights
 
 if TYPE_CHECKING:
@@ -111,13 +112,20 @@ class TransformersEncoder(Backbone):
 
     @classmethod
     def configured(cls, settings: Mapping[str, Any]) -> Any:
-        """The library's configuration of these settings, to encode with."""
+        """The library's configuration of these settings, to encode with.
+
+        Raises:
+            ValueError: a setting of the library's is beyond anything that could be built.
+        """
         library = cls.library(settings["model_type"])
         # the library's own choice of today, whatever it is tomorrow
         attention = "sdpa" if getattr(library, "_supports_sdpa", False) else "eager"
-        return library.config_class.from_dict(
+        config = library.config_class.from_dict(
             {**settings, **cls.inference, "attn_implementation": attention}
         )
+        known = vars(library.config_class())
+        require_sensible({name: value for name, value in vars(config).items() if name in known})
+        return config
 
     @classmethod
     def settings(cls, size: Size) -> dict[str, Any]:
@@ -143,7 +151,10 @@ class TransformersEncoder(Backbone):
                 model, self.spare = checkpoint.fill(library, config, self.layout, self.ignored)
             else:
                 self.spare = {}
-                model = library(self.configured(self.settings(self.weights.size)))
+                config = self.configured(self.settings(self.weights.size))
+                with torch.device("meta"):
+                    require_fillable(library(config), self.info.name)
+                model = library(config)
         self.model = model.to(device=device, dtype=getattr(torch, dtype))
         self.model.eval().requires_grad_(False)
         self.prepare(device)

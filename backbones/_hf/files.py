@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones.base import BackboneError, first_line
-from backbones.reading import pointer
+from backbones.base import BackboneError, first_line, shown
+from backbones.reading import SETTINGS, opened, parse_json, pointer, read_bytes
 
 _SAFETENSORS_INDEX, _PICKLES_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 WEIGHT_FILES = ("model.safetensors", _SAFETENSORS_INDEX, "pytorch_model.bin", _PICKLES_INDEX)
@@ -22,19 +21,21 @@ WEIGHT_PARTS: Mapping[str, str] = {
 FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
 SETTINGS_FILES = ("config.json", *FEATURE_FILES)
 MODEL_CARD = "README.md"
+AGAIN = "get it again"
 
 
 def read_settings(name: str, path: Path, remedy: str) -> dict[str, Any]:
     """Read a file of settings; where that fails, a `BackboneError` ends in the remedy."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, SETTINGS)
         if reason := pointer(content):
             raise BackboneError(f"{name}: {path} {reason}")
-        found = json.loads(content.decode("utf-8"))
+        found = parse_json(content.decode("utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no settings")
     except (OSError, ValueError) as error:
-        raise BackboneError(f"{name}: cannot read {path} ({error}); {remedy}") from error
+        said = first_line(error)
+        raise BackboneError(f"{name}: cannot read {path} ({said}); {remedy}") from error
     return found
 
 
@@ -49,9 +50,16 @@ def weights_digest(file: Path) -> str:
 
 
 def sha256(file: Path) -> str:
-    """Return the hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the hex digest of a file's content.
+
+    Raises:
+        BackboneError: it cannot be read.
+    """
+    try:
+        with opened(file) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BackboneError(f"cannot read {file} ({first_line(error)}); {AGAIN}") from error
 
 
 def weight_file(folder: Path) -> Path | None:
@@ -68,7 +76,7 @@ def weight_parts(file: Path) -> list[Path]:
     if file.name not in WEIGHT_PARTS:
         return [file]
     try:
-        parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+        parts = sorted(set(parse_json(read_bytes(file, SETTINGS))["weight_map"].values()))
         suffix = Path(WEIGHT_PARTS[file.name]).suffix
         if not all(Path(part).name == part and part.endswith(suffix) for part in parts):
             raise ValueError(f"it names other files than {suffix} beside it")
@@ -80,8 +88,8 @@ def weight_parts(file: Path) -> list[Path]:
     missing = [part for part in parts if not (file.parent / part).is_file()]
     if missing or not parts:
         raise BackboneError(
-            f"{file.parent} lacks {', '.join(missing) or 'all files'} of {file.name}; get the "
-            "published files again"
+            f"{file.parent} lacks {shown(', '.join(missing)) or 'all files'} of {file.name}; "
+            "get the published files again"
         )
     return [file.parent / part for part in parts]
 

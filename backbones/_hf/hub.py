@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from backbones._hf.files import (
@@ -20,6 +22,7 @@ from backbones._hf.files import (
 )
 from backbones.base import BackboneError, WeightsUnavailable, first_line
 from backbones.names import Address
+from backbones.reading import SETTINGS, size
 
 CONNECT_SECONDS = 3.0
 
@@ -41,6 +44,7 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
             what = "has no config.json" if folder.is_dir() else "is no folder"
             raise BackboneError(f"{address.name}: {folder} {what}; {address.how_to_get}")
         return folder
+    _require_repository(address)
     cached = _cached(address.where, "config.json", address.revision)
     features = (_cached(address.where, name, address.revision) for name in FEATURE_FILES)
     if cached is not None and any(features):
@@ -51,6 +55,19 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
         if cached is None:
             raise
         return cached.parent
+
+
+def _require_repository(address: Address) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(address.where)
+    except HFValidationError as error:
+        raise BackboneError(
+            f"{address.name}: no repository can be called so ({first_line(error)}); check its "
+            "spelling"
+        ) from error
 
 
 def cached_weights(repository: str, revision: str | None) -> Path | None:
@@ -75,17 +92,28 @@ def download_weights(repository: str, revision: str | None) -> Path:
 
     require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
     try:
-        files = HfApi().list_repo_files(repository, revision=revision)
+        tree = HfApi().list_repo_tree(repository, revision=revision)
+        files = {found.path: getattr(found, "size", 0) for found in tree}
         # one format only: most repositories hold the same weights twice
         wanted = next((name for name in WEIGHT_FILES if name in files), None)
         if wanted is None:
             raise NotFetched(f"{repository} has none of {', '.join(WEIGHT_FILES)}")
         parts = [WEIGHT_PARTS[wanted]] if wanted in WEIGHT_PARTS else []
         patterns = [*SETTINGS_FILES, wanted, *parts]
+        needed = sum(files[n] for n in files if any(fnmatch(n, each) for each in patterns))
+        require_room(Path(constants.HF_HUB_CACHE), needed)
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     # an HTTP status of the hub and a full disk are both an OSError
     except (OSError, _hub_error()) as error:
         raise NotFetched(f"the download failed: {first_line(error)}") from error
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Refuse a download that the disk has no room for, before it is full."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise NotFetched(f"{size(needed)} do not fit into the {size(free)} free at {there}")
 
 
 def require_network(origin: str, *, hub_offline: bool = False) -> None:
@@ -128,7 +156,7 @@ def _cached(repository: str, file: str, revision: str | None) -> Path | None:
 
 def _download_settings(address: Address, allow_download: bool) -> Path:
     """Fetch what is needed to know a model of the hub, and its card: a few kilobytes."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         RepositoryNotFoundError,
@@ -142,12 +170,18 @@ def _download_settings(address: Address, allow_download: bool) -> Path:
         if not allow_download:
             raise NotFetched("downloads are not allowed")
         require_network(constants.ENDPOINT, hub_offline=constants.HF_HUB_OFFLINE)
+        files = [*SETTINGS_FILES, MODEL_CARD]
+        found = HfApi().get_paths_info(repository, files, revision=address.revision)
+        sizes = {each.path: getattr(each, "size", 0) for each in found}
+        if sizes.pop(MODEL_CARD, 0) > SETTINGS.most:
+            files.remove(MODEL_CARD)
+        for file, count in sizes.items():
+            if count > SETTINGS.most:
+                raise BackboneError(
+                    f"{name}: {file} of {repository} {SETTINGS.excess}: pick another repository"
+                )
         folder = Path(
-            snapshot_download(
-                repository,
-                revision=address.revision,
-                allow_patterns=[*SETTINGS_FILES, MODEL_CARD],
-            )
+            snapshot_download(repository, revision=address.revision, allow_patterns=files)
         )
     except GatedRepoError as error:
         raise WeightsUnavailable(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbones._hf.checkpoint import Layout
-from backbones._hf.encoder import Traits, TransformersEncoder, Unsupported
+from backbones._hf.encoder import MAX_SECONDS, Traits, TransformersEncoder, Unsupported
 from backbones._tensors.frames import Padded, at_least, valid_frames, zero_padding
 from backbones.base import Frames
 
@@ -59,6 +59,8 @@ class Waveform(TransformersEncoder):
         if getattr(config, "feat_extract_norm", "layer") not in ("group", "layer"):
             raise Unsupported(f"a feat_extract_norm of {config.feat_extract_norm!r}")
         rate = int(features["sampling_rate"])
+        if _shortest(config) > MAX_SECONDS * rate:
+            raise Unsupported(f"convolutions of which one frame takes more than {MAX_SECONDS} s")
         return Traits(
             sample_rate=rate,
             layers=config.num_hidden_layers + 1,
@@ -140,13 +142,7 @@ class Waveform(TransformersEncoder):
 
     def _cut(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Waves as long as the longest clip, on the model's device; lengths of at least a frame."""
-        config = self.model.config
-        samples = _squeeze(config)
-        for kernel, stride in zip(
-            reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
-        ):
-            samples = (samples - 1) * stride + kernel
-        waves, lengths = at_least(samples, waves, lengths)
+        waves, lengths = at_least(_shortest(self.model.config), waves, lengths)
         return waves.to(self.model.device, self.model.dtype), lengths
 
     def _convolve(self, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -192,6 +188,16 @@ class Waveform(TransformersEncoder):
 def _squeeze(config: Any) -> int:
     """How many frames of the convolutions one frame of a block stands for."""
     return int(getattr(config, "squeeze_factor", 1))
+
+
+def _shortest(config: Any) -> int:
+    """Samples that one frame of a block takes."""
+    samples = _squeeze(config)
+    for kernel, stride in zip(
+        reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
+    ):
+        samples = (samples - 1) * stride + kernel
+    return samples
 
 
 def _leaks(config: Any) -> bool:

@@ -60,7 +60,7 @@ class Whisper(PreNormEncoder):
         mels = features.get("feature_size", config.num_mel_bins)
         if mels != config.num_mel_bins:
             raise Unsupported(f"features of {mels} bands for a network of {config.num_mel_bins}")
-        rate, hop = features["sampling_rate"], features["hop_length"]
+        rate, hop = int(features["sampling_rate"]), int(features["hop_length"])
         if features["n_fft"] % 2:
             raise Unsupported(f"n_fft = {features['n_fft']}, an odd one")
         return Traits(

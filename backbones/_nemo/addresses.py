@@ -7,17 +7,24 @@ nothing in it is instantiated by name, and no code is run from it.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones._nemo.archive import read_config, read_member
+from backbones._nemo.archive import CONFIG, parse_config, read_members
 from backbones._nemo.config import section, target_of
-from backbones._nemo.encoders import FEATURES, LIBRARY, Conformer, ConvAsr, NemoEncoder, built
+from backbones._nemo.encoders import (
+    FEATURES,
+    LIBRARY,
+    Conformer,
+    ConvAsr,
+    NemoEncoder,
+    unfilled,
+)
 from backbones._nemo.quartznet import FoldedQuartzNet, checked_config
 from backbones._tensors.checkpoints import buildable
-from backbones.base import Backbone, BackboneError, BackboneInfo
+from backbones._tensors.sizes import require_fillable, require_rates, require_sensible
+from backbones.base import Backbone, BackboneError, BackboneInfo, shown
 from backbones.names import Address
 
 ENCODERS: Mapping[str, type[NemoEncoder]] = {cls.target: cls for cls in (ConvAsr, Conformer)}
@@ -38,19 +45,19 @@ def backbone_class(address: Address) -> type[Backbone]:
     assert path is not None
     if not path.is_file():
         raise BackboneError(f"{address.name}: there is no file {path}; check the path")
-    content = read_member(path, "model_config.yaml")
-    return _made(address, path, hashlib.sha256(content).hexdigest())
+    return _made(address, path, *read_members(path, CONFIG))
 
 
 @functools.lru_cache(maxsize=64)
-def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
-    """`digest` is what makes an archive that has changed another one."""
-    config = read_config(path)
+def _made(address: Address, path: Path, content: bytes) -> type[Backbone]:
+    """`content` of the configuration is what makes an archive that has changed another one."""
+    config = parse_config(content, path)
     kind = target_of(config, "encoder")
     if kind not in ENCODERS:
         raise BackboneError(
-            f"{address.name}: its encoder is a {kind or 'thing without a name'}, and voxgrid runs "
-            f"{' and '.join(ENCODERS)}; pick another model or write a plugin (CONTRIBUTING.md)"
+            f"{address.name}: its encoder is a {shown(kind) or 'thing without a name'}, and "
+            f"voxgrid runs {' and '.join(ENCODERS)}; pick another model or write a plugin "
+            "(CONTRIBUTING.md)"
         )
     cls = ENCODERS[kind]
     encoder: Mapping[str, Any] = section(config, "encoder", kind, path)
@@ -64,16 +71,14 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
         except BackboneError:
             pass  # whatever is wrong with it as an encoder of its kind is said below
     _refuse(address, features, encoder, cls)
-    import torch
-
     with buildable(address.name, kind, LIBRARY):
         rate = int(features.get("sample_rate", SAMPLE_RATE))
+        window = float(features.get("window_size") or 0) * rate
+        require_sensible({"n_fft of a window": window})
         hop = features.get("n_window_stride") or features.get("window_stride", WINDOW_STRIDE) * rate
         layers, width, subsampling = cls.sizes(encoder)
         small = cls.sizes(cls.shrunk(encoder)).layers
-        # not on the meta device: NeMo computes with what it builds
-        with torch.random.fork_rng(devices=[]):
-            network = built(address.name, kind, encoder)
+        network = unfilled(address.name, kind, encoder)
         info = BackboneInfo(
             name=address.name,
             summary=f"{cls.title}, as its own settings describe it",
@@ -87,14 +92,13 @@ def _made(address: Address, path: Path, digest: str) -> type[Backbone]:
             max_seconds=MAX_SECONDS,
             attention_mask=True,
             normalised=False,
-            parameters=sum(p.numel() for p in network.parameters()),
+            parameters=require_fillable(network, address.name),
             trainable=cls.trainable,
             small_layers=small if small != layers else None,
             dtypes=cls.dtypes,
             thread_safe=cls.thread_safe,
         )
-        if min(info.sample_rate, info.layers, info.width, info.frame_rate) <= 0:
-            raise ValueError("sizes and rates that are not positive")
+        require_rates(info)
     members = {
         "info": info,
         "full": encoder,
@@ -120,8 +124,8 @@ def _refuse(
     for name, (found, values) in wanted.items():
         if found.get(name, values[0]) not in values:
             raise BackboneError(
-                f"{address.name}: its settings ask for {name} = {found[name]}, which voxgrid does "
-                "not do; pick another model or write a plugin (CONTRIBUTING.md)"
+                f"{address.name}: its settings ask for {name} = {shown(found[name])}, which "
+                "voxgrid does not do; pick another model or write a plugin (CONTRIBUTING.md)"
             )
     for part in (features, encoder):
         if any(isinstance(value, str) and "${" in value for value in part.values()):

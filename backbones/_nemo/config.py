@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones.base import WeightsMismatch
+from backbones.base import WeightsMismatch, shown
 
 
 def target_of(config: Mapping[str, Any], name: str) -> str:
@@ -20,7 +20,8 @@ def section(config: Mapping[str, Any], name: str, target: str, source: Path) -> 
     """One part of a NeMo configuration, in the style of today or of 2020 (`cls`, `params`)."""
     if target_of(config, name) == target:
         parameters = config[name].get("params", config[name])
-        return {key: value for key, value in parameters.items() if key != "_target_"}
+        if isinstance(parameters, dict):
+            return {str(key): value for key, value in parameters.items() if key != "_target_"}
     raise WeightsMismatch(f"{source}: the {name} in its model_config.yaml is not a {target}.")
 
 
@@ -29,6 +30,6 @@ def expect(found: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> N
     for key, value in wanted.items():
         if found.get(key, value) != value:
             raise WeightsMismatch(
-                f"{where} has {key} = {found[key]}, wanted is {value}: this is another "
+                f"{where} has {key} = {shown(found[key])}, wanted is {value}: this is another "
                 "model, get the published archive."
             )

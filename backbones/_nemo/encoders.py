@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from backbones._nemo.archive import read_nemo
 from backbones._tensors.checkpoints import buildable, load_strictly
 from backbones._tensors.frames import Padded, at_least, valid_frames
+from backbones._tensors.sizes import require_fillable, require_sensible
 from backbones.base import Backbone, BackboneError, Dtype, Frames
 from backbones.names import how_to_get
 
@@ -34,7 +35,26 @@ def built(name: str, target: str, settings: Mapping[str, Any]) -> Any:
     from nemo.collections.asr import modules
 
     with buildable(name, target, LIBRARY):
+        require_sensible(settings)
         return getattr(modules, target)(**settings).eval()
+
+
+def unfilled(name: str, target: str, settings: Mapping[str, Any]) -> Any:
+    """The same on the meta device, where it has shapes and takes no memory."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Numbers(TorchFunctionMode):
+        """NeMo computes a width with tensors of one number each."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            where = {"device": "cpu"} if func is torch.tensor else {}
+            return func(*args, **{**(kwargs or {}), **where})
+
+    with torch.device("meta"), Numbers():
+        return built(name, target, settings)
 
 
 class Sizes(NamedTuple):
@@ -93,21 +113,22 @@ class NemoEncoder(Backbone):
                 f"{self.info.name}: runs in {' or '.join(self.info.dtypes)} only; leave out dtype "
                 f"{dtype}"
             )
-        path = self.weights.path
+        path, weights = self.weights.path, None
         if path is not None:
-            config, tensors = read_nemo(path)
+            config, tensors, weights = read_nemo(path)
             settings = self.of_archive(config, path)
         else:
             settings = self.shrunk(self.full) if self.weights.size == "small" else self.full
         # dither is noise for training; pad_to would add frames that are not the clip's; it is
         # normalised later, since layer 0 may be what there is before
         features = {**self.features, "normalize": None, "dither": 0.0, "pad_to": 0}
+        source = f"{self.info.name}: {path}"
+        require_fillable(unfilled(self.info.name, self.target, settings), source, weights)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
             network = built(self.info.name, self.target, settings)
             self._preprocessor = built(self.info.name, FEATURES, features).to(device)
         if path is not None:
-            source = f"{self.info.name}: {path}"
             remedy = how_to_get(self.info)
             load_strictly(network, tensors, source=source, prefix="encoder.", remedy=remedy)
         self._parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from backbones.base import BackboneError, WeightsMismatch, first_line
+from backbones.base import BackboneError, WeightsMismatch, first_line, shown
+from backbones.reading import PICKLE, opened
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +33,19 @@ CONTRADICTIONS = (
     AssertionError,
     ImportError,
 )
+# What a damaged file comes to, in any library that reads one.
+DAMAGES = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError)
+# What a pickle of tensors calls. torch allows more, with which a few bytes take all memory:
+# `bytearray(10**11)`, `torch.FloatTensor(10**11)`.
+_CALLED = re.compile(
+    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor|parameter)\w*"
+    # of those that somebody gave attributes to
+    r"|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
+)
+# Files older than torch 1.6 are pickles one after the other, and then values.
+_PICKLES_OF_2020 = 5
+# Tensors that are one to the network may be stored once, and are counted each.
+_TIED = 4
 
 
 @contextmanager
@@ -44,24 +62,73 @@ def buildable(name: str, what: str, library: str) -> Iterator[None]:
         ) from error
 
 
-def read_pickle(file: Path | IO[bytes], what: str, remedy: str, *, mmap: bool = False) -> Any:
-    """Read a pickle of tensors and of nothing else, or say `what` it is and what to do."""
+def read_pickle(file: Path | bytes, what: str, remedy: str) -> dict[str, torch.Tensor]:
+    """Read a pickle of tensors by name and of nothing else, or say `what` it is and what to do."""
     import torch
 
     try:
+        with opened(file) if isinstance(file, Path) else io.BytesIO(file) as stream:
+            zipped = _refuse_calls(stream)
+            stored = stream.seek(0, io.SEEK_END)
+        source = file if isinstance(file, Path) else io.BytesIO(file)
         with warnings.catch_warnings():
             # of the version of a pickle that is refused next
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        # the rest of what torch says is how to switch this protection off
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        why = "is damaged or holds something else than tensors"
-        if named:
-            why = f"asks to call {named[1]}, something else than tensors, and no code in it is run"
-        raise WeightsMismatch(f"cannot read {what}, whose pickle {why}; {remedy}") from error
-    except (EOFError, OSError, RuntimeError) as error:
+            # the mapping of files older than torch 1.6 is not supported
+            mapped = zipped and isinstance(file, Path)
+            found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+        if not isinstance(found, dict) or not all(map(torch.is_tensor, found.values())):
+            raise RuntimeError("it holds no tensors by name")
+        if not _is_stored(found.values(), stored):
+            raise RuntimeError("its tensors are not stored in full")
+        return found
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsMismatch(f"cannot read {what} ({first_line(error)}); {remedy}") from error
+    # what torch says then is how to switch its protection off, or which line of its own gave up
+    except (*DAMAGES, *CONTRADICTIONS) as error:
+        raise WeightsMismatch(
+            f"cannot read {what}, whose pickle is damaged or holds something else than tensors; "
+            f"{remedy}"
+        ) from error
+
+
+def _refuse_calls(stream: IO[bytes]) -> bool:
+    """Refuse a checkpoint whose pickles call anything but what makes tensors; say if it is a zip.
+
+    Raises:
+        RuntimeError: so they do, or it is larger unpacked than any.
+    """
+    zipped = stream.read(4) == b"PK\x03\x04"
+    stream.seek(0)
+    if zipped:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > stream.seek(0, io.SEEK_END):
+                raise RuntimeError("it is compressed, which torch never does")
+            # however it is written and wherever it lies: torch finds any
+            found = [m for m in members if m.filename.lower().endswith("data.pkl")]
+            if sum(member.file_size for member in found) > PICKLE.most:
+                raise RuntimeError(f"its pickle {PICKLE.excess}")
+            pickles = [io.BytesIO(archive.read(member)) for member in found]
+    else:
+        pickles = [io.BytesIO(stream.read(PICKLE.most))] * _PICKLES_OF_2020
+    for each in pickles:
+        for opcode, value, _ in pickletools.genops(each):
+            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(value)):
+                called = shown(str(value).replace(" ", "."))
+                raise RuntimeError(
+                    f"its pickle asks to call {called}, something else than tensors, and no code "
+                    "in it is run"
+                )
+    return zipped
+
+
+def _is_stored(tensors: Collection[torch.Tensor], stored: int) -> bool:
+    """Whether tensors are in so many bytes: else a look at them, or a copy, would take memory."""
+    import torch
+
+    plain = all(t.layout is torch.strided and t.device.type == "cpu" for t in tensors)
+    return plain and sum(t.numel() * t.element_size() for t in tensors) <= _TIED * stored
 
 
 def refuse_nan(source: str, tensors: Iterable[tuple[str, torch.Tensor]], remedy: str) -> None:
@@ -138,5 +205,5 @@ def refuse(
 
 
 def _shortened(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMES_SHOWN])
-    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+    listed = ", ".join(map(shown, names[:NAMES_SHOWN]))
+    return listed + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Json, TypeAdapter
 
-from backbones.reading import AUDIO, HIGHEST_RATE, LONGEST, LOWEST_RATE, opened
+from backbones.reading import AUDIO, LONGEST, RATES, opened
 from bench.audio.decode import inspected
 from bench.audio.memory import THREADS, Memory, Passing, Progress, Row
 from bench.audio.stream import DECODERS, reading
@@ -31,7 +31,7 @@ _Notes = Json[tuple[_Text, ...]]
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 _Channels = Annotated[int, Field(strict=True, ge=1, le=1024)]
-_Rate = Annotated[int, Field(strict=True, ge=LOWEST_RATE, le=HIGHEST_RATE)]
+_Rate = Annotated[int, Field(strict=True, ge=RATES[0], le=RATES[1])]
 # What is remembered of a file, whoever brought the cache: of a usable one, and of another.
 _USABLE = tuple[_Digest, _Seconds, _Channels, _Rate, _Notes, Literal[""]]
 _REFUSED = tuple[Literal[""], Literal[0], Literal[0], Literal[0], Literal["[]"], _Text]

@@ -139,7 +139,7 @@ def _opened(path: Path, known: Framing, block: int) -> Iterator[Stream]:
 
 def _bounded(stream: Stream, path: Path) -> Stream:
     """The same, as far as any clip may go: a few bytes may promise a rate, and unpack to days."""
-    low, high = bounds.LOWEST_RATE, bounds.HIGHEST_RATE
+    low, high = bounds.RATES
     if stream.rate and not low <= stream.rate <= high:
         raise ClipError(f"has {stream.rate} samples per second, not between {low} and {high}")
     longest = bounds.LONGEST * stream.rate

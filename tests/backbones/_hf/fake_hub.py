@@ -6,6 +6,7 @@ import hashlib
 import json
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 from backbones import BackboneInfo
 
@@ -43,9 +44,28 @@ class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     commit = "b" * 40
     asked: ClassVar[list[str]] = []
+    # of files that are said to be larger than what comes
+    sizes: ClassVar[dict[str, int]] = {}
 
     def do_HEAD(self) -> None:
         self.do_GET()
+
+    def do_POST(self) -> None:
+        """Which of some files there are, and how large."""
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        named = [value for key, value in parse_qsl(form) if key == "paths"]
+        refused = [v for name, v in REFUSALS.items() if f"/{name}/" in path]
+        if refused or "/paths-info/nope" in path:
+            self.refuse(*(refused or [(404, "RevisionNotFound")])[0])
+        else:
+            files = {name: content for name, content in HUB_FILES.items() if name in named}
+            self.answer_json([self.described(*file) for file in files.items()])
+
+    def described(self, name: str, content: bytes) -> dict[str, object]:
+        size = self.sizes.get(name, len(content))
+        return {"type": "file", "path": name, "size": size, "oid": "d" * 40}
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -63,12 +83,7 @@ class Hub(BaseHTTPRequestHandler):
             sha = self.commit_of(path.removeprefix(f"{api}/revision/"))
             self.answer_json({"id": INFO.weights_id, "sha": sha, "siblings": siblings})
         elif path.startswith(f"{api}/tree/"):
-            self.answer_json(
-                [
-                    {"type": "file", "path": name, "size": len(content), "oid": "d" * 40}
-                    for name, content in HUB_FILES.items()
-                ]
-            )
+            self.answer_json([self.described(*file) for file in HUB_FILES.items()])
         elif path.startswith(files):
             content = HUB_FILES[path.rpartition("/")[2]]
             etag = hashlib.sha256(content).hexdigest()
@@ -94,7 +109,7 @@ class Hub(BaseHTTPRequestHandler):
         for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:

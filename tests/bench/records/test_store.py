@@ -26,7 +26,10 @@ def any_record(draw: st.DrawFn) -> Record:
         best=[0, draw(st.integers(0, 3))],
         trained=[draw(st.none() | WORDS)],
         notes=[draw(st.lists(WORDS, max_size=2))],
-        training={"augmentation": draw(settings), "crop_seconds": draw(st.none() | st.floats(0, 1e12))},
+        training={
+            "augmentation": draw(settings),
+            "crop_seconds": draw(st.none() | st.floats(0, 1e12)),
+        },
         validation=draw(st.floats(0, 1)),
         hardware=draw(WORDS),
         reason=draw(st.none() | WORDS),
