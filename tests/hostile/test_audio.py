@@ -140,7 +140,7 @@ def test_a_clip_lasts_no_longer_than_its_bound(
 
 def test_a_few_bytes_do_not_unpack_to_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MOST_SAMPLES", 1 << 20)
-    monkeypatch.setattr(bounds, "MOST_SAMPLES_PER_BYTE", 100)
+    monkeypatch.setattr(bounds, "MOST_SAMPLES_PER_BYTE", 10)
     path = tmp_path / "a.flac"
     with soundfile.SoundFile(path, "w", 655_350, 8, "PCM_16", format="FLAC") as file:
         file.write(np.tile(noise(0.01, 655_350)[:, None], 8))

@@ -178,10 +178,11 @@ def _rows(table: pq.ParquetFile) -> Iterator[dict[str, object]]:
         raise ValueError("its cells hold lists or tables")
     held = 0
     for batch in table.iter_batches(16):  # a long text in the file may stand for many cells
-        held += batch.nbytes
+        rows = batch.to_pylist()
+        held += len(str(rows))
         if held > most:
             raise ValueError(f"it {reading.MANIFEST.excess}")
-        yield from batch.to_pylist()
+        yield from rows
 
 
 def _no_formula(cell: object) -> str:

@@ -34,6 +34,7 @@ _COLUMNS = {
     "description": ("description",),
     "category": ("category",),
 }
+_COLUMNS_LOOKED_AT = 1000
 _NAMED = 5  # categories of one link or title, in a reason
 _WANTED = "a CSV file with the columns link (or Videourl), title, description, category is wanted"
 
@@ -135,7 +136,8 @@ def _cells(data: bytes, source: str) -> list[tuple[int, list[str]]]:
 
 
 def _columns(header: Sequence[str], source: str) -> dict[str, int]:
-    """Return each wanted column's place."""
+    """Return each wanted column's place; of very many the first are looked at."""
+    header = header[:_COLUMNS_LOOKED_AT]
     names = [re.sub(r"[\s_-]", "", name.casefold()) for name in header]
     found = {
         column: [place for place, name in enumerate(names) if name in spellings]
