@@ -28,7 +28,7 @@ _LONGEST_TEXT = 10_000
 
 def _backbone(name: str) -> str:
     try:
-        known = names.parse(name) is not None or re.fullmatch(_NAME, name)
+        known = names.parse(name) is not None or re.fullmatch(_NAME, name) is not None
     except BackboneError:
         known = False
     if not known:

@@ -191,7 +191,8 @@ def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
     found = [compute.index_in(table.column(name), value_set=pa.array(labels)) for name in names]
     if any(column.null_count for column in found):
         raise ValueError("it holds other labels")
-    return score(*(column.to_numpy().astype(np.int64) for column in found), labels)
+    truth, predicted = (column.to_numpy().astype(np.int64) for column in found)
+    return score(truth, predicted, labels)
 
 
 def read_all(results: Path) -> Iterator[Record]:
