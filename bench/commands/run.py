@@ -28,10 +28,11 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
     from bench.planning.make import make_plan
     from bench.planning.plan import Skipped, SkippedBackbone
     from bench.records import store as records
-    from bench.report.leaderboard import Leaderboard
+    from bench.report.leaderboard import Leaderboard, refuse_to_replace_others
     from bench.run.execute import execute
 
     progress = reporter()
+    refuse_to_replace_others(spec.leaderboard)
     with exclusive(spec.results):
         plan = make_plan(spec, progress, download=spec.download)
         for note in plan.notes:

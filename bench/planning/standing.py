@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from bench.config.grid import Cell
 from bench.config.spec import RunSpec
 from bench.features.key import FeatureSettings
+from bench.files import unlinked
 from bench.planning.plan import Finished, FoldedTask, Held
 from bench.records import store as records
 from bench.records.schema import Record
@@ -23,9 +26,13 @@ def standing(
 
     It is `Finished` where nothing would change, `Held` where a result lies there that was made
     otherwise, or a file that may hold one; else why its result is made again, if there is one.
+
+    Raises:
+        StorageError: a link lies on the way to the address.
     """
     path = records.record_path(spec.results, cell)
-    stored = records.read(path) if path.exists() else None
+    unlinked(path.parent, spec.results)  # before anything is computed that could not be stored
+    stored = records.read(path) if os.path.lexists(path) else None
     if isinstance(stored, Unreadable):
         return Held(cell, f"its record {stored}")
     if stored is None or stored.status != "ok":

@@ -95,8 +95,8 @@ class Folder:
         return cls(tuple(own), tuple(unreadable), tuple(copies))
 
 
-def write(results: Path, record: Record) -> Path:
-    """Store a record.
+def write(results: Path, record: Record, predictions: bytes | None = None) -> Path:
+    """Store a record, and before it the predictions that it tells of.
 
     A skip or a failure never takes the place of a result that was measured before, nor of a file
     that cannot be read and may hold one; the same skip or failure again keeps its file byte for
@@ -111,6 +111,8 @@ def write(results: Path, record: Record) -> Path:
         stored = read(path)
         if isinstance(stored, Unreadable) or stored.status == "ok" or stored.same_outcome(record):
             return path
+    if predictions is not None:
+        write_atomically(predictions_path(results, record.cell), predictions)
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
     return path

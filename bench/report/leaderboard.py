@@ -96,7 +96,7 @@ class Leaderboard:
             StorageError: they cannot be written.
             UserError: what lies where the page goes is no page.
         """
-        self._refuse_to_replace_others()
+        refuse_to_replace_others(self.path)
         files.write(self.results, figures(self.page))
         store.write_atomically(self.path, self.text.encode())
 
@@ -105,21 +105,6 @@ class Leaderboard:
         flaws = {r.cell: store.flaw(self.results, r) for r in finished(self.found.records)}
         broken = [f"{cell}: {flaw}" for cell, flaw in flaws.items() if flaw]
         return [*map(str, self.found.unreadable), *broken]
-
-    def _refuse_to_replace_others(self) -> None:
-        """A settings file of others may name any file of one's own as the page."""
-        try:
-            with reading.opened(self.path) as file:
-                found = file.read(len(_BEGINNING))
-        except FileNotFoundError:
-            return
-        except OSError:
-            found = None
-        if found not in (b"", _BEGINNING):
-            raise UserError(
-                f"{self.path} is not a page of voxgrid's, and is not replaced by one: move it, or "
-                "name another file with --leaderboard"
-            )
 
     def difference(self) -> str | None:
         """How the files disagree with the records, the first line in a sentence; None if not."""
@@ -142,6 +127,22 @@ class Leaderboard:
             names = ", ".join(map(str, outdated))
             return f"figures are missing or made from other records: {names}"
         return None
+
+
+def refuse_to_replace_others(page: Path) -> None:
+    """A settings file of others may name any file of one's own as the page: a `UserError`."""
+    try:
+        with reading.opened(page) as file:
+            found = file.read(len(_BEGINNING))
+    except FileNotFoundError:
+        return
+    except OSError:
+        found = None
+    if found not in (b"", _BEGINNING):
+        raise UserError(
+            f"{page} is not a page of voxgrid's, and is not replaced by one: move it, or name "
+            "another file with --leaderboard"
+        )
 
 
 def _link(target: Path, page: Path) -> str:

@@ -201,9 +201,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001 whatever a plugin makes of it is its cells' affair
             cell.job.studies.discard(cell.job.name)  # so that the next run does not only read it
             return self._settle(row, cell, error, features, cache_hit)
-        # predictions first: a record on disk means that its predictions are there
-        records.write_atomically(records.predictions_path(spec.results, cell.cell), predictions)
-        self._store(record)
+        self._store(record, predictions)
         # outcomes of single folds have served their time
         cell.job.studies.discard(cell.job.name)
         self.summary.ok += 1
@@ -218,5 +216,5 @@ class _Run:
         _log.debug("%s failed:", cell.cell, exc_info=error)
         self._store(compose.failed_record(cell, row, self.plan.spec, error))
 
-    def _store(self, record: Record) -> None:
-        records.write(self.plan.spec.results, record)
+    def _store(self, record: Record, predictions: bytes | None = None) -> None:
+        records.write(self.plan.spec.results, record, predictions)

@@ -129,7 +129,7 @@ def _to_a_device(path: Path) -> None:
 
 def _large(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(20 << 30)
+        file.truncate(1 << 30)
 
 
 def _latin(path: Path) -> None:
