@@ -44,7 +44,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # Records, caches and weights are kept in files of a plugin's name.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 # For `require_types`.
 STRICT = ConfigDict(strict=True, revalidate_instances="always")
