@@ -59,7 +59,7 @@ class Waveform(TransformersEncoder):
         if getattr(config, "feat_extract_norm", "layer") not in ("group", "layer"):
             raise Unsupported(f"a feat_extract_norm of {config.feat_extract_norm!r}")
         rate = int(features["sampling_rate"])
-        if _shortest(config) > MAX_SECONDS * rate:
+        if _shortest(config) > MAX_SECONDS * abs(rate):
             raise Unsupported(f"convolutions of which one frame takes more than {MAX_SECONDS} s")
         return Traits(
             sample_rate=rate,

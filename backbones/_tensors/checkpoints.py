@@ -39,8 +39,8 @@ DAMAGES = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSE
 # `bytearray(10**11)`, `torch.FloatTensor(10**11)`.
 _CALLED = re.compile(
     r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor|parameter)\w*"
-    # of those that somebody gave attributes to
-    r"|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
+    # of those that somebody gave attributes to; an empty one of any size is not stored in full
+    r"|torch Tensor|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
 )
 # Files older than torch 1.6 are pickles one after the other, and then values.
 _PICKLES_OF_2020 = 5

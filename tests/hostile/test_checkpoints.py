@@ -238,6 +238,7 @@ HOLLOW: dict[str, Callable[[], bytes]] = {
     "bytearray": lambda: zipped(BYTEARRAY),
     "bytearray, bare": lambda: bare(BYTEARRAY),
     "bytearray, third": lambda: bare(pickle.dumps(1, 2), pickle.dumps(2, 2), BYTEARRAY),
+    "Tensor": lambda: zipped(TENSOR.replace(b"Float", b"")),
     "FloatTensor": lambda: zipped(TENSOR),
     "bomb": lambda: zipped(b"\x80\x02" + b"]" * (64 << 20), zipfile.ZIP_DEFLATED),
     "stored": lambda: zipped(b"\x80\x02" + b"]0" * (9 << 20) + b"."),
@@ -270,10 +271,13 @@ def test_what_torch_saves_is_read(folder: Path) -> None:
     plain = {name: tensor.half() for name, tensor in tensors.items()}
     with_attributes = torch.nn.Parameter(torch.ones(2))
     with_attributes.note = "x"  # type: ignore[attr-defined]
+    buffer = torch.nn.Buffer(torch.ones(2))
     for way in (True, False):
         file = io.BytesIO()
-        torch.save({**plain, "p": with_attributes}, file, _use_new_zipfile_serialization=way)
-        assert read_pickle(file.getvalue(), "it", "again").keys() == {*plain, "p"}
+        torch.save(
+            {**plain, "p": with_attributes, "b": buffer}, file, _use_new_zipfile_serialization=way
+        )
+        assert read_pickle(file.getvalue(), "it", "again").keys() == named.keys()
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 2000])
