@@ -277,7 +277,7 @@ def test_what_torch_saves_is_read(folder: Path) -> None:
         torch.save(
             {**plain, "p": with_attributes, "b": buffer}, file, _use_new_zipfile_serialization=way
         )
-        assert read_pickle(file.getvalue(), "it", "again").keys() == named.keys()
+        assert read_pickle(file.getvalue(), "it", "again").keys() == {*plain, "p", "b"}
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 2000])
