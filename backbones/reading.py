@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ HEAD = len(_LFS)
 
 # The faster one, of C, refuses depth by itself.
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST_DOTS = 100
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
@@ -179,6 +181,9 @@ def parse_toml(content: str) -> dict[str, Any]:
     Raises:
         ValueError: it is none, or lists lie in lists too deep.
     """
+    # what a key of very many parts takes grows with their number squared
+    if any(line.partition("=")[0].count(".") > _MOST_DOTS for line in content.splitlines()):
+        raise ValueError(f"a key has more than {_MOST_DOTS} dots")
     try:
         return tomllib.loads(content)
     except RecursionError as error:
@@ -192,25 +197,25 @@ def parse_yaml(content: bytes | str) -> Any:
         ValueError: it is none, or repeats its parts (`*name`) to more than `MOST_VALUES` values.
     """
     try:
-        found = yaml.load(content, Loader=_YAML)
-        _count(found)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        _count(yaml.compose(content, Loader=_YAML))
+        return yaml.load(content, Loader=_YAML)
     except RecursionError as error:
         raise ValueError("its lists or tables lie too deep in one another") from error
-    return found
+    # of a value that is none of its tag, as of `!!bool maybe`, a loader raises any of these
+    except (yaml.YAMLError, LookupError, AttributeError, ArithmeticError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _count(value: Any, known: int = 0) -> int:
-    """How many values there are, repeated ones each time, which is what any walk of them costs."""
+def _count(node: yaml.Node | None, known: int = 0) -> int:
+    """How many values there are, repeated ones each time, which is what making them costs."""
     known += 1
     if known > MOST_VALUES:
         raise ValueError(f"its parts are repeated to more than {MOST_VALUES} values")
-    parts: Sequence[Any] = ()
-    if isinstance(value, Mapping):
-        parts = [*value.keys(), *value.values()]
-    elif isinstance(value, list | tuple | set):
-        parts = list(value)
+    parts: Sequence[yaml.Node] = ()
+    if isinstance(node, yaml.MappingNode):
+        parts = list(chain(*node.value))
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
     for part in parts:
         known = _count(part, known)
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from bench.errors import StorageError, UserError
 
 Kinds = type[Exception] | tuple[type[Exception], ...]
 
+# A study's checkpoints lie six folders below the results.
+_DEEPEST = 8
 # For `storing`, of whatever lies in the cache.
 CACHE_ADVICE = (
     "free some space or set VOXGRID_CACHE to another folder, then run again: what is finished is "
@@ -61,6 +64,18 @@ def unlinked(path: Path, root: Path) -> Path:
                 "links: put the folder or file itself there, or choose another folder"
             )
     return path
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """All files, folders and links below a folder, behind no link.
+
+    Raises:
+        StorageError: some lie deeper than anything of voxgrid's; to remove those would overflow.
+    """
+    for place, folders, files in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) > _DEEPEST:
+            raise StorageError(f"{place} lies deeper than anything of voxgrid's: remove it")
+        yield from (Path(place, name) for name in sorted([*folders, *files]))
 
 
 @contextmanager

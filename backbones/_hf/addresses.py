@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones._hf.checkpoint import architecture
+from backbones._hf.checkpoint import architecture, silent
 from backbones._hf.encoder import TransformersEncoder, Unsupported
 from backbones._hf.files import AGAIN, FEATURE_FILES, MODEL_CARD, read_settings, settings_digest
 from backbones._hf.hub import settings_folder
@@ -84,7 +84,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
     import torch
 
     try:
-        with buildable(address.name, full["model_type"], "transformers"):
+        with silent(), buildable(address.name, full["model_type"], "transformers"):
             # of what the extractor's settings say, this is read
             named = (*cls.defaults, "feature_size", "num_mel_bins")
             require_sensible({k: v for k, v in features.items() if k in named})

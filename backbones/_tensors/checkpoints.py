@@ -42,6 +42,7 @@ _CALLED = re.compile(
     # of those that somebody gave attributes to; an empty one of any size is not stored in full
     r"|torch Tensor|torch\.nn\.parameter Parameter|torch\._tensor _rebuild_from_type_v2"
 )
+_CONTAINERS = ("TUPLE", "LIST", "DICT", "EMPTY_", "FROZENSET")
 # Files older than torch 1.6 are pickles one after the other, and then values.
 _PICKLES_OF_2020 = 5
 # Tensors that are one to the network may be stored once, and are counted each.
@@ -113,7 +114,17 @@ def _refuse_calls(stream: IO[bytes]) -> bool:
     else:
         pickles = [io.BytesIO(stream.read(PICKLE.most))] * _PICKLES_OF_2020
     for each in pickles:
+        before, containers, memos = ("", ""), set(), 0
         for opcode, value, _ in pickletools.genops(each):
+            # parts that are repeated within parts double what a hash or a message goes through
+            if "GET" in opcode.name and value in containers:
+                raise RuntimeError("its pickle repeats its lists")
+            if "PUT" in opcode.name or opcode.name == "MEMOIZE":
+                made_of_nothing = before == ("EMPTY_TUPLE", "REDUCE")  # an OrderedDict
+                if made_of_nothing or before[1].startswith(_CONTAINERS):
+                    containers.add(memos if value is None else value)
+                memos += 1
+            before = before[1], opcode.name
             if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(value)):
                 called = shown(str(value).replace(" ", "."))
                 raise RuntimeError(

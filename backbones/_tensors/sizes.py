@@ -37,7 +37,7 @@ def require_sensible(settings: Any, name: str = "") -> None:
         for value in settings:
             require_sensible(value, name)
     elif isinstance(settings, int | float) and not any(
-        part in name for part in ("sample_rate", "vocab", "_token")
+        part in name for part in ("sample_rate", "sampling_rate", "vocab", "_token")
     ):
         most = next(most for part, most in MOST_OF_SETTINGS.items() if part in name)
         if not abs(settings) <= most:

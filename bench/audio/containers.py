@@ -121,6 +121,28 @@ class _View(mmap.mmap):
         super().seek(min(max(0, offset), len(self)))
 
 
+# What an MP4 file may begin with.
+FIRST_BOXES = frozenset(
+    (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"sidx", b"pnot")
+)
+# Boxes that hold others.
+_BOXES_OF_BOXES = frozenset(
+    (
+        b"moov",
+        b"trak",
+        b"mdia",
+        b"minf",
+        b"stbl",
+        b"mvex",
+        b"moof",
+        b"traf",
+        b"udta",
+        b"edts",
+        b"dinf",
+    )
+)
+
+
 def _au(file: BinaryIO, _size: int) -> Data | None:
     file.seek(4)
     start, length = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
@@ -152,27 +174,43 @@ def _one_flac(file: BinaryIO, _size: int) -> tuple[str, ...]:
 
 
 def _one_mp4(file: BinaryIO, size: int) -> tuple[str, ...]:
-    position = 0
-    for _ in _parts():
-        if position >= size:
-            break
+    begins, end, samples = 0, 0, 0
+    for position, depth, name, start, following in _boxes(file, 0, size, _parts()):
+        file.seek(start)
+        head = file.read(12).ljust(12, b"\0")
+        if depth == 0:
+            end = following
+            begins += name == b"ftyp"
+            if begins > 1:
+                raise several(position)
+        elif name == b"trun":
+            samples += int.from_bytes(head[4:8], "big")
+        elif name == b"stsz":
+            width, count = struct.unpack(">II", head[4:])
+            samples += width * count  # without a width each sample has one of its own there
+    # FFmpeg takes 36 bytes of memory for each sample that is promised, which has a byte at least
+    if max(end, samples) > size:
+        raise ClipError(f"is truncated: {max(end, samples)} bytes promised, {size} found")
+    return ()
+
+
+def _boxes(
+    file: BinaryIO, position: int, end: int, parts: Iterator[int], depth: int = 0
+) -> Iterator[tuple[int, int, bytes, int, int]]:
+    """Boxes of an MP4 file: where each is, how deep, its name, where it and the next one begin."""
+    while position < end:
+        next(parts)
         file.seek(position)
         length, name = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
-        length = int.from_bytes(file.read(8), "big") if length == 1 else length
-        if length < 8 or not name.isalnum():  # up to the end, or no box
-            return ()
-        if name == b"ftyp" and position:
-            raise several(position)
+        start = position + 8
+        if length == 1:
+            length, start = int.from_bytes(file.read(8), "big"), position + 16
+        if length < 8 or not (depth or name.isalnum()):  # up to the end, or no box
+            return
+        yield position, depth, name, start, position + length
+        if name in _BOXES_OF_BOXES and depth < len(_BOXES_OF_BOXES):
+            yield from _boxes(file, start, min(end, position + length), parts, depth + 1)
         position += length
-    if position > size:
-        raise ClipError(f"is truncated: {position} bytes promised, {size} found")
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        # of samples of one size; FFmpeg takes 36 bytes of memory for each that is promised
-        for found in re.finditer(rb"stsz\0{4}(?!\0{4})(.{8})", data, re.DOTALL):
-            width, count = struct.unpack(">II", found[1])
-            if width * count > size:
-                raise ClipError(f"is truncated: {width * count} bytes promised, {size} found")
-    return ()
 
 
 def several(second: int) -> ClipError:
@@ -249,7 +287,7 @@ def framing(path: Path) -> Framing:
         magic = file.read(HEAD)
         if reason := pointer(magic):
             raise ClipError(reason)
-        container = _MP4 if magic[4:8] == b"ftyp" else CONTAINERS.get(magic[:4], _ANY)
+        container = _MP4 if magic[4:8] in FIRST_BOXES else CONTAINERS.get(magic[:4], _ANY)
         notes = container.check(file, size)
         data = container.find(file, size)
         return Framing(container, notes) if data is None else _settled(container, data, file, size)

@@ -15,11 +15,19 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from backbones import reading
-from bench.audio.containers import several
+from bench.audio.containers import FIRST_BOXES, several
 from bench.audio.notes import JOINED, UNTOLD
 from bench.errors import ClipError
 
 Samples = NDArray[np.float32]
+
+
+def _decoder(name: str) -> av.Codec | None:
+    try:
+        return av.Codec(name, "r")
+    except av.codec.codec.UnknownCodecError:
+        return None  # it only encodes
+
 
 # Of these FFmpeg tells the length that the file states; of all others it is a guess from the size
 # and the bit rate of the beginning.
@@ -37,6 +45,12 @@ _KNOWN = (
     *("rm", "rso", "sbc", "sds", "shn", "sln", "sox", "truehd", "voc", "vqf", "wavarc", "wsd"),
     *("wtv", "wve", "xwma"),
 )
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_CODECS = ",".join(
+    name
+    for name, codec in ((name, _decoder(name)) for name in sorted(av.codecs_available))
+    if codec is not None and codec.type == "audio"
+)
 # Of these to the sample, in lossless codecs; FFmpeg leaves out what it cannot decode in silence.
 _EXACT = ("caf", "flac")
 # Encoder padding makes the declared length of AAC or Opus differ a little from what is decoded.
@@ -52,7 +66,16 @@ _MP3_HEADERS = {b"Xing": 8, b"Info": 8, b"VBRI": 14}
 
 def begun(file: BinaryIO | mmap.mmap) -> InputContainer:
     """What FFmpeg makes of an open file, not of its name, which it reads for addresses too."""
-    options = {"format_whitelist": ",".join(_KNOWN), "protocol_whitelist": "none"}
+    file.seek(0)
+    # of MP4 alone the tables are looked at before
+    boxes = file.read(8)[4:] in FIRST_BOXES
+    file.seek(0)
+    options = {
+        "format_whitelist": ",".join(name for name in _KNOWN if boxes or name != _MP4),
+        "protocol_whitelist": "none",
+        # pictures and films are decoded to look at them, however large
+        "codec_whitelist": _CODECS,
+    }
     # errors="replace": a tag in Latin-1, common in MP3 files, is no reason to refuse a clip
     return av.open(file, "r", metadata_errors="replace", options=options)
 

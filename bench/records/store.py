@@ -186,9 +186,11 @@ def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
     names = ["label", "predicted"]
     # labels stay numbers: written out, some kilobytes may be gigabytes
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    groups = map(stored.metadata.row_group, range(stored.num_row_groups))
+    groups = [stored.metadata.row_group(i) for i in range(stored.num_row_groups)]
     if not clips or sum(group.num_rows for group in groups) != clips:
         return None
+    if sum(group.total_byte_size for group in groups) > reading.PREDICTIONS.most:
+        raise ValueError(f"it {reading.PREDICTIONS.excess}")
     table = stored.read(columns=names)
     found = [compute.index_in(table.column(name), value_set=pa.array(labels)) for name in names]
     if any(column.null_count for column in found):

@@ -146,7 +146,7 @@ def refuse_to_replace_others(page: Path) -> None:
 
 
 def _link(target: Path, page: Path) -> str:
-    return Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix()
+    return Path(os.path.relpath(target.resolve(), page.parent.resolve())).as_posix()
 
 
 def _file(path: Path, page: Path) -> str:

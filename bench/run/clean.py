@@ -13,7 +13,6 @@ listed, and stays.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections import defaultdict
@@ -25,7 +24,7 @@ from typing import Literal
 from bench.errors import StorageError
 from bench.features.frames import FRAMES
 from bench.features.key import FOLDER_DIGITS, SETTINGS
-from bench.files import storing
+from bench.files import below, storing
 from bench.planning.cells import STUDY_VERSION
 from bench.planning.make import STUDIES
 from bench.records import store as records
@@ -121,13 +120,11 @@ def remove(found: Sequence[Unneeded]) -> None:
 def _studies(root: Path) -> dict[tuple[Path, str, int], list[Path]]:
     """Files and folders of studies by cell, start of its fingerprint, and version."""
     found: defaultdict[tuple[Path, str, int], list[Path]] = defaultdict(list)
-    for place, folders, files in os.walk(root) if _is_folder(root) else ():
-        for name in sorted([*folders, *files]):
-            match, path = _STUDY.fullmatch(name), Path(place, name)
-            if match and not path.is_symlink() and (name in files) == bool(match["journal"]):
-                cell = path.relative_to(root).with_name(match["cell"])
-                found[cell, match["fingerprint"], int(match["version"])].append(path)
-        folders[:] = [name for name in folders if not _STUDY.fullmatch(name)]
+    for path in below(root) if _is_folder(root) else ():
+        match = _STUDY.fullmatch(path.name)
+        if match and not path.is_symlink() and path.is_file() == bool(match["journal"]):
+            cell = path.relative_to(root).with_name(match["cell"])
+            found[cell, match["fingerprint"], int(match["version"])].append(path)
     return dict(sorted(found.items()))
 
 
@@ -165,5 +162,5 @@ def _why(
 
 def _size(paths: Sequence[Path]) -> int:
     """Bytes of files, and of all files in folders."""
-    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,))]
+    files = [file for path in paths for file in (below(path) if path.is_dir() else (path,))]
     return sum(file.lstat().st_size for file in files if file.is_file())

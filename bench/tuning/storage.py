@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from itertools import takewhile
@@ -14,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from backbones.reading import JOURNAL, parse_json, read_bytes
-from bench.files import storing, unlinked
+from bench.files import below, storing, unlinked
 from bench.tuning.search import verify
 
 _log = logging.getLogger(__name__)
@@ -96,9 +95,9 @@ class JournalStudies:
             StorageError: it is a link, or has one in it.
         """
         folder = unlinked(self.root / cell, self.root.parent)
-        for place, folders, files in os.walk(folder):
-            for name in (*folders, *files):
-                unlinked(Path(place, name), folder)
+        for path in below(folder):
+            if path.is_symlink():
+                unlinked(path, folder)
         return folder
 
     def discard(self, cell: str) -> None:

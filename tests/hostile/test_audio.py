@@ -184,6 +184,50 @@ def test_an_index_of_mp4_that_promises_more_than_the_file_is_refused(tmp_path: P
     assert refusal(tmp_path / "a.m4a").startswith("is truncated: 150000000 bytes promised")
 
 
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+@pytest.mark.parametrize("way", ["another version", "another beginning", "fragments"])
+def test_no_table_of_mp4_is_out_of_sight(way: str, tmp_path: Path) -> None:
+    data = bytearray(mp4(tmp_path / "a.m4a"))
+    at = data.index(b"stsz")
+    if way == "fragments":
+        run = box(b"trun", struct.pack(">II", 0, 150_000_000))
+        data += box(b"moof", box(b"traf", run))
+    else:
+        struct.pack_into(">II", data, at + 8, 1, 150_000_000)
+    if way == "another version":
+        data[at + 4] = 1
+    if way == "another beginning":
+        data = bytearray(box(b"free", b"")) + data
+    (tmp_path / "a.m4a").write_bytes(data)
+    assert refusal(tmp_path / "a.m4a").startswith("is truncated: 150000000 bytes promised")
+
+
+def test_pictures_in_a_file_are_not_looked_at(tmp_path: Path) -> None:
+    """Ten covers of 64 million pixels each, in two megabytes."""
+    samples = noise(3.0)[:48_000]
+    soundfile.write(tmp_path / "plain.mp3", samples, 48_000, format="MP3")
+    side = 8000
+    rows = zlib.compress(bytes((1 + side * 4) * side), 9)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)),
+        (b"IDAT", rows),
+        (b"IEND", b""),
+    ]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    )
+    frame = b"\0image/png\0\x03\0" + png
+    frames = (b"APIC" + struct.pack(">IH", len(frame), 0) + frame) * 10
+    size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
+    sound = (tmp_path / "plain.mp3").read_bytes()
+    (tmp_path / "a.mp3").write_bytes(b"ID3\x03\0\0" + size + frames + sound)
+    assert load(tmp_path / "a.mp3").samples.shape[0] == 48_000
+
+
 @pytest.mark.parametrize(
     ("start", "count"), [(b" -99999", b"100"), (b"   1024", b"-100"), (b"   1024", b"9" * 500)]
 )

@@ -280,6 +280,11 @@ def test_what_torch_saves_is_read(folder: Path) -> None:
         assert read_pickle(file.getvalue(), "it", "again").keys() == {*plain, "p", "b"}
 
 
+def test_a_rate_that_sound_has_is_read(folder: Path) -> None:
+    change(folder / "preprocessor_config.json", sampling_rate=96_000)
+    assert BACKBONES.get(f"hf:{folder}").info.sample_rate == 96_000
+
+
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 2000])
 def test_weights_cut_short(cut: int, folder: Path) -> None:
     path = folder / "model.safetensors"
@@ -349,3 +354,18 @@ def test_golden_vectors_are_not_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="is a link"):
         write_golden(subject, tmp_path / "golden")
     assert victim.read_text() == "{}"
+
+
+def nested(levels: int) -> bytes:
+    """A tuple twice in a tuple twice in a tuple …, as the key of a dict."""
+    pickled = b"\x80\x02})q\x00" + b"h\x00\x86q\x00" * levels + b"K\x01s."
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/version", "3")
+    return file.getvalue()
+
+
+def test_a_pickle_whose_parts_double_is_refused_unread() -> None:
+    with pytest.raises(WeightsMismatch, match="its pickle repeats its lists"):
+        read_pickle(nested(60), "it", "get it again")

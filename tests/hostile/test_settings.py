@@ -112,3 +112,22 @@ def test_a_bound_is_what_its_sentence_says(tmp_path: Path) -> None:
         file.truncate(SETTINGS.most + 1)
     with pytest.raises(OSError, match="larger than 16 MiB"):
         read_bytes(path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !!bool maybe", 'a: !!int ""', 'a: !!float ""', "a: !!timestamp soon"]
+)
+def test_a_value_that_is_none_of_its_tag_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_yaml(text)
+
+
+def test_what_is_merged_is_counted_before_it_is_made() -> None:
+    keys = ", ".join(f"k{i}: 1" for i in range(3000))
+    with pytest.raises(ValueError, match="repeated to more than"):
+        parse_yaml(f"a: &a {{{keys}}}\nb:\n" + "- {<<: *a}\n" * 2900)
+
+
+def test_a_key_of_very_many_parts_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="more than 100 dots"):
+        parse_toml(".".join("a" * 40_000) + " = 1")

@@ -33,7 +33,7 @@ from bench.tasks.youtube import manifest, run
 from bench.tasks.youtube import table as tables
 from bench.tasks.youtube.client import Options
 from bench.tasks.youtube.download import download
-from bench.tasks.youtube.links import Found, short
+from bench.tasks.youtube.links import Found, plain_title, short
 from bench.tasks.youtube.manifest import Item, Ledger
 from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import ItemError, cleaned
@@ -345,3 +345,8 @@ def test_a_task_that_gives_odd_clips_is_one_sentence(
     monkeypatch.setattr(tasks.TASKS, "get", lambda _: module)
     with pytest.raises(PluginCrashed, match="what task 'odd' gives"):
         checks.resolve("odd", allow_download=False)
+
+
+def test_a_title_of_accents_alone_is_soon_in_order() -> None:
+    title = "\u0301" * 60_000 + "\u0316" * 60_000
+    assert len(plain_title(title)) <= 1000

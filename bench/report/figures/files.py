@@ -47,7 +47,7 @@ def write(results: Path, figures: Sequence[Figure]) -> None:
     kept = {path(results, figure) for figure in figures}
     for suffix in _SUFFIXES:
         for file in folder.glob(f"*__*__{suffix}.png"):
-            if file not in kept:
+            if file not in kept and not file.is_dir():
                 with storing(file, "it belongs to no record any more; make its folder writable"):
                     file.unlink()
 

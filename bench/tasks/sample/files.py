@@ -39,10 +39,9 @@ def generated(
         Clip(name, folder / f"{name}.wav", label, group) for name, label, group in sorted(named)
     )
     with storing(folder, CACHE_ADVICE, (OSError, soundfile.LibsndfileError)):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        unlinked(folder, cache).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not all(clip.path.is_file() for clip in clips):
-                unlinked(folder, cache)
                 _write(folder, clips, sound)
     return Task(entry.name, labels, clips, entry.protocols, sample=True)
 
