@@ -225,7 +225,7 @@ def test_pictures_in_a_file_are_not_looked_at(tmp_path: Path) -> None:
     size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
     sound = (tmp_path / "plain.mp3").read_bytes()
     (tmp_path / "a.mp3").write_bytes(b"ID3\x03\0\0" + size + frames + sound)
-    assert load(tmp_path / "a.mp3").samples.shape[0] == 48_000
+    assert load(tmp_path / "a.mp3").samples.shape[0] == 16_000
 
 
 @pytest.mark.parametrize(
