@@ -393,8 +393,7 @@ def test_what_a_head_raises_is_a_failed_row_with_its_file_and_line(
         )  # fmt: skip
     assert done.returncode == 1
     told += f" ({tmp_path / name}.py, line 12)"
-    reasons = {r.reason for r in records.read_all(tmp_path / "results")}
-    assert reasons == {f"encode, given 'noise', raised {told}"}
+    assert {r.reason for r in records.read_all(tmp_path / "results")} == {told}
 
 
 BAD = {
