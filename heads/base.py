@@ -154,14 +154,18 @@ class Head(ClassifierMixin, BaseEstimator):
         """
         return None
 
-    def refit_params(self) -> dict[str, Any]:
+    @classmethod
+    def refit_params(cls, params: Mapping[str, Any], best_epoch: int | None) -> dict[str, Any]:
         """What `build` takes for a fit on more clips, none of which are left to validate on.
 
-        By default the parameters it has; a head whose training was ended by validation clips says
-        here how long it is to be without them.
+        By default the same; a head whose training is ended by validation clips says here how long
+        it is to be without them.
+
+        Args:
+            params: what `suggest` returned.
+            best_epoch: `TrainedHead.best_epoch_` of the fit with validation clips.
         """
-        held = self.get_params(deep=False)
-        return {name: value for name, value in held.items() if name not in SET_BY_HARNESS}
+        return dict(params)
 
     @classmethod
     def trains(cls, drawn: Mapping[str, Any], pooling: str, cut: int | None) -> str | None:

@@ -153,9 +153,10 @@ class FineTuneHead(NeuralHead):
         part = self._part(cut)
         return STEM if part is None else cut - part
 
-    def refit_params(self) -> dict[str, Any]:
+    @classmethod
+    def refit_params(cls, params: Mapping[str, Any], best_epoch: int | None) -> dict[str, Any]:
         """The same schedule, ended after the epoch that was best on the validation clips."""
-        return {**super().refit_params(), "refit_epochs": self.best_epoch_ + 1}
+        return dict(params) if best_epoch is None else {**params, "refit_epochs": best_epoch + 1}
 
     @classmethod
     def trains(cls, drawn: Mapping[str, Any], pooling: str, cut: int | None) -> str | None:

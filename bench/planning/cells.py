@@ -43,7 +43,7 @@ from bench.tuning.storage import StudyStore
 from heads import Reads
 
 # Raise it when what trials store changes: older studies then begin anew instead of being misread.
-STUDY_VERSION = 3
+STUDY_VERSION = 4
 
 _log = logging.getLogger(__name__)
 

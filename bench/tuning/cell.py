@@ -17,7 +17,7 @@ from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw, Fits, Labels
-from bench.tuning.search import FoldOutcome, Search, tune_fold
+from bench.tuning.search import FoldOutcome, Search, recalled, study_of, tune_fold
 from bench.tuning.storage import StudyStore
 from heads import Epoch
 
@@ -93,7 +93,10 @@ class CellJob:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         labels = Labels(np.array(self.classes, dtype=np.int64), self.n_classes)
         fit = self.fits.open(self.cell, labels, worker.threads)
-        storage = self.studies.open(self.name)
+        clips = {study_of(fold): len(fold.train) for fold in self.folds}
+        storage = self.studies.open(
+            self.name, lambda study, trial: recalled(fit, trial, clips[study], self.recipe)
+        )
         folder = self.studies.folder(self.name)
         search = Search(
             trials=self.trials,

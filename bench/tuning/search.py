@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState, create_trial
 from pydantic import ConfigDict, Field, SkipValidation, TypeAdapter
 
 from bench.errors import VoxgridError, place
@@ -28,6 +28,8 @@ from heads import Epoch, FitDiverged, OutOfMemory
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
 _TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged, OutOfMemory)
+# By the name of its study; see `recalled`.
+Recall = Callable[[str, FrozenTrial], Draw | None]
 # The first trials and epochs say too little to stop a trial for being worse than the median.
 _UNPRUNED_TRIALS = 2
 _UNPRUNED_EPOCHS = 2
@@ -47,13 +49,11 @@ class Validated:
 
     Attributes:
         accuracy, macro_f1: of the weights that were kept.
-        refit: what to fit on training and validation clips together.
         best_epoch, curve, notes, precision, live: as of `Fitted`.
     """
 
     accuracy: float
     macro_f1: float
-    refit: Draw
     best_epoch: int | None = None
     curve: tuple[Epoch, ...] = ()
     notes: tuple[str, ...] = ()
@@ -63,9 +63,8 @@ class Validated:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a study keeps of a trial: `draw` of any, one of the others once it has ended."""
+    """What a study keeps of a trial that has ended, beside what it drew."""
 
-    draw: Draw | None = None
     validated: Validated | None = None
     error: str | None = None
 
@@ -118,11 +117,11 @@ class FoldOutcome:
 OUTCOME = TypeAdapter(tuple[FoldOutcome], config=_FINITE)
 
 
-def verify(storage: BaseStorage) -> None:
-    """Read all that a search would go on from.
+def verify(storage: BaseStorage, recall: Recall) -> None:
+    """Read all that a search would go on from; `recall` draws again what a trial drew.
 
     Raises:
-        Exception: something there is not what a search leaves, whatever it makes Optuna raise.
+        Exception: something there is not what this search leaves, whatever it makes Optuna raise.
     """
     for study in storage.get_all_studies():
         if study.directions != [StudyDirection.MAXIMIZE]:
@@ -130,11 +129,40 @@ def verify(storage: BaseStorage) -> None:
         for trial in storage.get_all_trials(study._study_id, deepcopy=False):
             kept, _ = _KEPT.validate_python((trial.user_attrs, trial.intermediate_values))
             _seconds(trial)
+            drawn = recall(study.study_name, trial)
             if trial.state == TrialState.COMPLETE:
-                if kept.draw is None or kept.validated is None or trial.value is None:
+                if drawn is None or kept.validated is None or trial.value is None:
                     raise ValueError("a trial lacks what it gave")
                 if not math.isfinite(trial.value):
                     raise ValueError("a trial gave no number")
+                epochs, best = kept.validated.curve, kept.validated.best_epoch
+                if best is not None and not 0 <= best < len(epochs):
+                    raise ValueError("its best epoch is none of its epochs")
+
+
+def recalled(fit: Fit, trial: FrozenTrial, clips: int, recipe: Draw | None) -> Draw | None:
+    """What a trial of a fit on so many clips drew; None where it was killed before it had.
+
+    A study says with which values, and what they mean is asked of the search space anew.
+
+    Raises:
+        ValueError: it drew them from another search space.
+    """
+    # refuses a value out of its range
+    create_trial(params=trial.params, distributions=trial.distributions, value=0.0)
+    again = FixedTrial(trial.params)
+    try:
+        drawn = recipe or fit.draw(cast(Trial, again), clips)
+    except ValueError:
+        drawn = None
+    if again.distributions != trial.distributions:
+        raise ValueError("it drew from another search space")
+    return drawn
+
+
+def study_of(fold: Fold) -> str:
+    """Name of the study of an outer fold."""
+    return f"fold-{fold.index}"
 
 
 def open_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -204,7 +232,7 @@ def tune_fold(
         TuningError: every trial failed.
         BudgetSpent: the deadline passed; run again to go on.
     """
-    study = open_study(storage, f"fold-{fold.index}")
+    study = open_study(storage, study_of(fold))
     done = finished_trials(study)
     search.on_trial(len(done))
     while len(done) < search.trials:
@@ -220,10 +248,11 @@ def tune_fold(
         reason = errors[-1] if errors else "all were pruned"
         raise TuningError(f"all {len(done)} trials of fold {fold.index} failed: {reason}")
     best = study.best_trial
-    draw = Draw(**best.user_attrs["draw"])
+    draw = recalled(fit, best, len(fold.train), search.recipe)
+    assert draw is not None  # a trial that is complete has drawn
     validated = _VALIDATED.validate_python(best.user_attrs["validated"])
     refitting = time.perf_counter()
-    tested = _test(fit, validated.refit, fold, search)
+    tested = _test(fit, fit.refit(draw, validated.best_epoch), fold, search)
     notes = [note for t in complete for note in t.user_attrs["validated"]["notes"]]
     return FoldOutcome(
         best_params=draw.params if search.recipe else best.params,
@@ -251,7 +280,6 @@ def _validate(
     return Validated(
         accuracy=float(np.mean(predicted == truth)),
         macro_f1=macro_f1(truth, predicted),
-        refit=fitted.refit,
         best_epoch=fitted.best_epoch,
         curve=fitted.curve,
         notes=fitted.notes,
@@ -306,7 +334,6 @@ def _run_trial(
                 raise optuna.TrialPruned
 
     draw = search.recipe or fit.draw(trial, len(fold.train))
-    trial.set_user_attr("draw", asdict(draw))
     # a killed trial is drawn again with the same position and draw, and finds its checkpoint
     folder = search.folder / f"fold-{fold.index}" / f"trial-{position}-{_mark(draw)}"
     watch = Watch(folder, fold.validation, follow)

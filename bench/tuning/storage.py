@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from backbones.reading import JOURNAL, parse_json, read_bytes
 from bench.files import below, storing, unlinked
-from bench.tuning.search import verify
+from bench.tuning.search import Recall, verify
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +31,11 @@ class StudyStore(Protocol):
     process at a time opens it: the run holds the results.
     """
 
-    def open(self, cell: str) -> BaseStorage:
-        """The storage of a cell's studies, one per fold, fit to go on with after a kill."""
+    def open(self, cell: str, recall: Recall) -> BaseStorage:
+        """The storage of a cell's studies, one per fold, fit to go on with after a kill.
+
+        `recall` draws again what a trial drew, or raises ValueError.
+        """
 
     def folder(self, cell: str) -> Path:
         """Where a cell keeps checkpoints and outcomes of folds until it is finished."""
@@ -47,7 +50,7 @@ class JournalStudies:
 
     root: Path
 
-    def open(self, cell: str) -> JournalStorage:
+    def open(self, cell: str, recall: Recall) -> JournalStorage:
         """The journal of a cell's studies, made whole again after a kill.
 
         One that no search of ours can have written is set aside, as `.damaged`, and begun anew.
@@ -73,7 +76,7 @@ class JournalStudies:
                 if content and not whole:
                     raise ValueError("not one of its lines is a journal's")
                 storage = _opened(path)
-                verify(storage)
+                verify(storage, recall)
             except OSError:
                 raise
             # Optuna raises whatever comes up where it reads what it did not write

@@ -19,8 +19,8 @@ from heads._conformance.subject import (
     require,
     require_plain,
 )
-from heads.base import SET_BY_HARNESS, Head, HeadError
-from heads.sequences import Training
+from heads.base import SET_BY_HARNESS, HeadError
+from heads.sequences import TrainedHead, Training
 
 # How far a clip's probabilities may be off, where other clips in the batch change the arithmetic
 # (sums in another order, bfloat16).
@@ -209,14 +209,16 @@ def check_refitting_forgets_the_first_fit(subject: HeadSubject) -> None:
 
 def check_a_refit_is_built_from_what_the_fit_says(subject: HeadSubject) -> None:
     """`refit_params` gives what `build` takes for a fit without validation clips."""
-    if subject.reads == "vectors":
-        fitted = subject.fitted
-    else:
-        fit: Callable[..., Head] = subject.create().fit
+    fitted, best_epoch = subject.fitted, None
+    if subject.reads != "vectors":
+        fit: Callable[..., TrainedHead] = subject.create().fit
         training = Training(validation=subject.unseen)
         fitted = fit(subject.clips, subject.labels, training=training)
-    params = fitted.refit_params()
-    wrong = sorted(set(params) & SET_BY_HARNESS | set(params) - set(fitted.get_params()))
+        best_epoch = fitted.best_epoch_
+    held = fitted.get_params(deep=False)
+    own = {name: value for name, value in held.items() if name not in SET_BY_HARNESS}
+    params = subject.cls.refit_params(own, best_epoch)
+    wrong = sorted(set(params) & SET_BY_HARNESS | set(params) - set(held))
     require(
         not wrong,
         f"refit_params returns {', '.join(wrong)}, which the harness sets or the constructor does "

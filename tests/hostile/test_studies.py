@@ -12,18 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from optuna.trial import FrozenTrial
 
 from bench.errors import StorageError
 from bench.planning.make import STUDIES
 from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw
-from bench.tuning.search import Validated, open_study
+from bench.tuning.search import Validated, open_study, recalled
 from bench.tuning.storage import JournalStudies
+from heads import Epoch
 from heads._training import checkpoints
 from tests.bench.tuning.test_outcomes import OUTCOME, SHAPE
+from tests.bench.tuning.test_search import Trainings
 from tests.heads._training.test_train import Stop, fitted, losses, saved_in, stop_after
 
+SPACE = Trainings()
 CELL = "task/protocol/a__mean__mlp.0123456789abcdef.3"
+
+
+def _recall(study: str, trial: FrozenTrial) -> Draw | None:
+    return recalled(SPACE, trial, 1, None)
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def test_a_journal_that_is_a_link_is_refused_and_its_target_stays(
     victim, path = _victim(tmp_path), _place(studies)
     path.symlink_to(victim)
     with pytest.raises(StorageError, match="is a link"):
-        studies.open(CELL)
+        studies.open(CELL, _recall)
     assert victim.read_text() == "not yours\n"
 
 
@@ -62,7 +70,7 @@ def test_a_link_above_a_journal_is_refused(
     link = tmp_path / "results" / part
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
-    for ask in (studies.open, studies.folder, studies.discard):
+    for ask in (lambda cell: studies.open(cell, _recall), studies.folder, studies.discard):
         with pytest.raises(StorageError, match="is a link"):
             ask(CELL)
     assert not list(elsewhere.iterdir())
@@ -73,14 +81,14 @@ def test_a_journal_that_is_no_file_is_named(make, studies: JournalStudies) -> No
     path = _place(studies)
     make(path)
     with pytest.raises(StorageError, match=r"journal cannot be written .*remove what lies there"):
-        studies.open(CELL)
+        studies.open(CELL, _recall)
 
 
 def test_the_results_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "results").symlink_to(tmp_path / "disk")
     studies = JournalStudies(tmp_path / "results" / STUDIES)
-    open_study(studies.open(CELL), "fold-0")
+    open_study(studies.open(CELL, _recall), "fold-0")
     assert studies.folder(CELL).parent.is_dir()
 
 
@@ -97,12 +105,12 @@ def test_a_link_among_the_checkpoints_of_a_cell_is_refused(
 
 def _finished(studies: JournalStudies) -> list[dict]:
     """What a journal of one finished trial holds."""
-    study = open_study(studies.open(CELL), "fold-0")
-    trial, draw = study.ask(), Draw(3, {"rate": 0.5})
-    trial.suggest_float("rate", 0, 1)
+    study = open_study(studies.open(CELL, _recall), "fold-0")
+    trial = study.ask()
+    SPACE.draw(trial, 1)
     trial.report(0.5, 0)
-    trial.set_user_attr("draw", asdict(draw))
-    trial.set_user_attr("validated", asdict(Validated(0.5, 0.5, draw)))
+    epoch = asdict(Epoch(0, 1.0, 0.1, 1.0, 0.5, 0.5))
+    trial.set_user_attr("validated", {**asdict(Validated(0.5, 0.5, 0)), "curve": [epoch]})
     study.tell(trial, 0.5)
     return [json.loads(line) for line in studies.journal(CELL).read_text().splitlines()]
 
@@ -127,7 +135,7 @@ def test_a_journal_that_is_none_is_kept_aside_and_begun_anew(
     path = _place(studies)
     path.write_text(line + "\n")
     for _ in range(2):
-        assert open_study(studies.open(CELL), "fold-0").get_trials() == []
+        assert open_study(studies.open(CELL, _recall), "fold-0").get_trials() == []
     assert path.with_name(path.name + ".damaged").read_text() == line + "\n"
 
 
@@ -147,11 +155,27 @@ def _changed(where: str, value: object):
     return change
 
 
+def _changed_in_validated(where: str, value: object):
+    def change(ops: list[dict]) -> list[dict]:
+        for op in ops:
+            if "validated" in op.get("user_attr", {}):
+                op["user_attr"]["validated"][where] = value
+        return ops
+
+    return change
+
+
 CHANGES = {
-    "no draw": _without("draw"),
     "nothing validated": _without("validated"),
-    "a draw of a text": _changed("draw", "x"),
-    "a draw of other fields": _changed("draw", {"a": 1}),
+    "drawn from elsewhere": _changed("param_name", "speed"),
+    "drawn out of its range": _changed("param_value_internal", 1e9),
+    "drawn from another range": _changed(
+        "distribution", '{"name": "FloatDistribution", "attributes": {"low": 0, "high": 1e10}}'
+    ),
+    "another layer of another kind": _changed(
+        "distribution", '{"name": "CategoricalDistribution", "attributes": {"choices": [1]}}'
+    ),
+    "best at no epoch of its": _changed_in_validated("best_epoch", 7),
     "validated of a number": _changed("validated", 5),
     "validated without figures": _changed("validated", {}),
     "to be minimised": _changed("directions", [1]),
@@ -169,13 +193,13 @@ def test_a_journal_that_no_search_can_go_on_from_is_begun_anew(
 ) -> None:
     operations = change(_finished(studies))
     studies.journal(CELL).write_text("".join(json.dumps(each) + "\n" for each in operations))
-    assert open_study(studies.open(CELL), "fold-0").get_trials() == []
+    assert open_study(studies.open(CELL, _recall), "fold-0").get_trials() == []
     assert list(studies.root.rglob("*.damaged"))
 
 
 def test_a_journal_of_ours_is_gone_on_from(studies: JournalStudies) -> None:
     _finished(studies)
-    (trial,) = open_study(studies.open(CELL), "fold-0").get_trials()
+    (trial,) = open_study(studies.open(CELL, _recall), "fold-0").get_trials()
     assert trial.value == 0.5
     assert not list(studies.root.rglob("*.damaged"))
 

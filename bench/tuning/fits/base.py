@@ -57,7 +57,6 @@ class Fitted(ABC):
     """A draw that was trained on some clips, and predicts.
 
     Attributes:
-        refit: what to fit on more clips without validation clips.
         curve: every epoch, where there are any.
         best_epoch: 0-based, of the weights that were kept; None where there are no epochs.
         notes: what a reader should know, e.g. that the batch was halved.
@@ -65,7 +64,6 @@ class Fitted(ABC):
         live: whether the frozen part of the backbone ran in every epoch.
     """
 
-    refit: Draw
     curve: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
     notes: tuple[str, ...] = ()
@@ -104,12 +102,16 @@ class Fit(ABC):
         """What the first trial of a study draws, by name; the sampler draws the rest."""
         return {}
 
+    def refit(self, draw: Draw, best_epoch: int | None) -> Draw:
+        """What to fit on more clips without validation clips, after the best epoch with them."""
+        return draw
+
     @abstractmethod
     def fit(self, draw: Draw, clips: Indices, seed: int, watch: Watch) -> Fitted:
         """Train a draw on some of the cell's clips.
 
         Args:
-            draw: from `draw`, or the `refit` of an earlier fit.
+            draw: from `draw` or `refit`.
             clips: indices into the cell's clips; nothing else of them is looked at, but for the
                 validation clips of `watch`.
             seed: of everything random.

@@ -42,6 +42,10 @@ class TrainedFit(Fit):
         """Whether the frozen part of the backbone ran in every epoch of a fit on `inputs`."""
         return False
 
+    def refit(self, draw: Draw, best_epoch: int | None) -> Draw:
+        """The draw, trained for as long as was best; see `Fit.refit`."""
+        return Draw(draw.layer, self.head.refit_params(draw.params, best_epoch))
+
     def fit(self, draw: Draw, clips: Indices, seed: int, watch: Watch) -> Fitted:
         """Train a head, scoring each epoch on the validation clips of `watch`; see `Fit.fit`."""
         inputs, classes = self.inputs(draw), self.labels.classes
@@ -54,7 +58,6 @@ class TrainedFit(Fit):
         )
         head.fit(inputs.take(clips), classes[clips], training)
         return FittedTrained(
-            refit=Draw(draw.layer, head.refit_params()),
             curve=tuple(head.curve_),
             best_epoch=head.best_epoch_,
             notes=tuple(training.notes),

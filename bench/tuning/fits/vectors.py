@@ -75,7 +75,7 @@ class VectorFit(Fit):
         )
         model = make_pipeline(StandardScaler(), head)
         model.fit(vectors[clips], self._labels.classes[clips])
-        return FittedVectors(refit=draw, model=model, vectors=vectors, number=self._labels.number)
+        return FittedVectors(model=model, vectors=vectors, number=self._labels.number)
 
     def _vectors(self, layer: Layer) -> Vectors:
         if layer == "weighted":
@@ -85,7 +85,7 @@ class VectorFit(Fit):
 
 @dataclass(frozen=True, kw_only=True)
 class FittedVectors(Fitted):
-    """A head on vectors of one layer; validation clips decide nothing, so a refit is the draw.
+    """A head on vectors of one layer.
 
     `vectors` are of all clips at the layer, (clips, features), `number` is of all classes.
     """

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.storages import JournalStorage
 
@@ -12,7 +13,7 @@ from bench.config.grid import Cell
 from bench.protocols.fold import Fold
 from bench.scoring import score
 from bench.tuning import search as tuning
-from bench.tuning.fits.base import Labels
+from bench.tuning.fits.base import Draw, Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.search import Search, tune_fold
 from bench.tuning.storage import JournalStudies
@@ -44,7 +45,11 @@ Problem = tuple[VectorFit, Labels]
 
 
 def _open(folder: Path, name: str) -> JournalStorage:
-    return JournalStudies(folder).open(name)
+    return JournalStudies(folder).open(name, lambda study, trial: Draw(0, {}))
+
+
+def _study(folder: Path) -> optuna.Study:
+    return tuning.open_study(_open(folder, "deep/cell"), "fold-0")
 
 
 def _fold(clips: int, index: int = 0) -> Fold:
@@ -134,14 +139,14 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(
 def test_a_torn_last_line_and_a_left_lock_do_not_stop_a_study(tmp_path: Path) -> None:
     studies = JournalStudies(tmp_path)
     path = studies.journal("deep/cell")
-    tuning.open_study(studies.open("deep/cell"), "fold-0").enqueue_trial({"x": 1})
+    _study(tmp_path).enqueue_trial({"x": 1})
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 4, "torn')
     path.with_name("cell.journal.lock").symlink_to(path)
-    study = tuning.open_study(studies.open("deep/cell"), "fold-0")
+    study = _study(tmp_path)
     assert len(study.trials) == 1
     study.ask()
-    assert len(tuning.open_study(studies.open("deep/cell"), "fold-0").trials) == 1
+    assert len(_study(tmp_path).trials) == 1
 
 
 def test_a_trial_whose_fit_fails_is_counted_with_its_reason(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bench.errors import StorageError
 from bench.tuning import outcomes, search
-from bench.tuning.fits.base import Draw
 from bench.tuning.search import FoldOutcome, Validated
 from heads import Epoch
 
@@ -22,7 +21,6 @@ OUTCOME = FoldOutcome(
     validated=Validated(
         accuracy=0.5,
         macro_f1=0.25,
-        refit=Draw(3, {"rate": 0.25, "stop": 2}),
         best_epoch=1,
         curve=(Epoch(0, 1.0, 0.1), Epoch(1, 1.0, 0.1, 1.0, 0.5, 0.5)),
         notes=("a note",),

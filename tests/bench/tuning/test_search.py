@@ -10,11 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from optuna.storages import BaseStorage
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from bench.protocols.fold import Fold
 from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Request, Watch
-from bench.tuning.search import BudgetSpent, FoldOutcome, Search, Validated, open_study, tune_fold
+from bench.tuning.search import (
+    BudgetSpent,
+    FoldOutcome,
+    Search,
+    Validated,
+    open_study,
+    recalled,
+    study_of,
+    tune_fold,
+)
 from bench.tuning.storage import JournalStudies
 from heads import Epoch, FitDiverged
 
@@ -60,10 +69,15 @@ class Trainings(Fit):
     def first(self, clips: int) -> dict[str, Any]:
         return {"layer": 2}
 
+    def refit(self, draw: Draw, best_epoch: int | None) -> Draw:
+        assert best_epoch is not None
+        return Draw(draw.layer, {**draw.params, "stop": best_epoch + 1})
+
     def fit(self, draw: Draw, clips: Indices, seed: int, watch: Watch) -> Fitted:
         self.fitted_on.append(clips.tolist())
         if watch.validation is None:
-            return Trained(refit=draw, notes=("a note", "another"), share=1.0)
+            self.refitted = draw
+            return Trained(notes=("a note", "another"), share=1.0)
         watch.folder.mkdir(parents=True)
         (watch.folder / "last.ckpt").write_text("a checkpoint")
         curve = []
@@ -73,7 +87,6 @@ class Trainings(Fit):
             curve.append(Epoch(index, 1.0, 0.1, 1.0, f1, f1))
             watch.on_epoch(curve[-1])
         return Trained(
-            refit=Draw(draw.layer, {**draw.params, "stop": EPOCHS}),
             curve=tuple(curve),
             best_epoch=EPOCHS - 1,
             notes=("a note",),
@@ -91,7 +104,12 @@ def _tuned(folder: Path, trials: int, fit: Trainings) -> FoldOutcome:
 
 
 def _storage(folder: Path) -> BaseStorage:
-    return JournalStudies(folder).open("cell")
+    return JournalStudies(folder).open("cell", _recall)
+
+
+def _recall(study: str, trial: FrozenTrial) -> Draw | None:
+    assert study == study_of(FOLD)
+    return recalled(Trainings(), trial, len(FOLD.train), None)
 
 
 def test_the_refit_is_on_all_but_the_test_clips_and_of_what_the_best_trial_left(
@@ -100,15 +118,17 @@ def test_the_refit_is_on_all_but_the_test_clips_and_of_what_the_best_trial_left(
     fit = Trainings()
     outcome = _tuned(tmp_path, 3, fit)
     assert fit.fitted_on == [[0, 1, 2, 3]] * 3 + [[0, 1, 2, 3, 4, 5]]
-    assert outcome.validated.refit.params["stop"] == EPOCHS
+    assert fit.refitted.params == {"rate": outcome.best_params["rate"], "stop": EPOCHS}
     assert "stop" not in outcome.best_params
 
 
 def test_many_fits_are_one_after_the_other_unless_a_solver_knows_better(tmp_path: Path) -> None:
     fit = Trainings()
     draws = [Draw(layer, {"rate": 1.0}) for layer in (1, 3)]
-    requests = [Request(draw, FOLD.train, 0, Watch(tmp_path / "unused")) for draw in draws]
-    assert [fitted.refit for fitted in fit.fit_many(requests)] == draws
+    watch = Watch(tmp_path / "unused")
+    requests = [Request(draw, FOLD.train, 0, watch) for draw in draws]
+    for draw, _ in zip(draws, fit.fit_many(requests), strict=True):
+        assert fit.refitted == draw
 
 
 def test_the_first_trial_is_the_proposed_one_and_the_others_are_drawn(tmp_path: Path) -> None:
@@ -193,16 +213,16 @@ def test_a_torn_line_costs_what_comes_after_it_and_nothing_else(
     """Behind it stands what a worker of a killed run wrote before it noticed."""
     studies = JournalStudies(tmp_path)
     journal = studies.journal("cell")
-    study = open_study(studies.open("cell"), "fold-0")
+    study = open_study(studies.open("cell", _recall), "fold-0")
     for value in (0.25, 0.5):
-        trial, draw = study.ask(), Draw(3, {})
-        trial.set_user_attr("draw", asdict(draw))
-        trial.set_user_attr("validated", asdict(Validated(value, value, draw)))
+        trial = study.ask()
+        Trainings().draw(trial, len(FOLD.train))
+        trial.set_user_attr("validated", asdict(Validated(value, value)))
         study.tell(trial, value)
     kept = journal.read_bytes()
     with journal.open("ab") as file:
         file.write(b'{"op_code": 4, "worker_id": "torn' + behind)
-    again = open_study(studies.open("cell"), "fold-0")
+    again = open_study(studies.open("cell", _recall), "fold-0")
     assert [trial.value for trial in again.get_trials()] == [0.25, 0.5]
     assert journal.read_bytes().startswith(kept)
     assert b"torn" not in journal.read_bytes()

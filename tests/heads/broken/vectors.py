@@ -68,8 +68,9 @@ class BuildsItsDefaults(Centroids):
 
 
 class RefitsWithItsSeed(Centroids):
-    def refit_params(self):
-        return self.get_params()
+    @classmethod
+    def refit_params(cls, params, best_epoch):
+        return {**params, "random_state": 0}
 
 
 class BeginsOutsideItsSpace(Centroids):
