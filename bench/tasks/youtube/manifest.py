@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from backbones import reading
 from bench.errors import UserError
-from bench.files import replacing, storing
+from bench.files import replacing, rows_of, storing
 from bench.tasks.youtube.links import Found, Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import LinkTable
@@ -170,19 +170,17 @@ def read(folder: Path) -> tuple[Item, ...]:
 
 def _rows(table: pq.ParquetFile) -> Iterator[dict[str, object]]:
     """The rows of a manifest; a `ValueError` where they are too many, too large or nested."""
-    facts, most = table.metadata, reading.MANIFEST.most
-    promised = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
-    if facts.num_rows > reading.MOST_ROWS or promised > most:
-        raise ValueError(f"it promises {facts.num_rows} rows in {promised} bytes")
+    if (rows := rows_of(table.metadata, reading.MANIFEST)) > reading.MOST_ROWS:
+        raise ValueError(f"it promises {rows} rows")
     if any(map(pa.types.is_nested, table.schema_arrow.types)):
         raise ValueError("its cells hold lists or tables")
     held = 0
     for batch in table.iter_batches(16):  # a long text in the file may stand for many cells
-        rows = batch.to_pylist()
-        held += len(str(rows))
-        if held > most:
+        cells = batch.to_pylist()
+        held += len(str(cells))
+        if held > reading.MANIFEST.most:
             raise ValueError(f"it {reading.MANIFEST.excess}")
-        yield from rows
+        yield from cells
 
 
 def _no_formula(cell: object) -> str:
