@@ -7,15 +7,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from backbones.reading import Kind
 from bench.errors import StorageError, UserError
-
-if TYPE_CHECKING:
-    from pyarrow.parquet import FileMetaData
 
 Kinds = type[Exception] | tuple[type[Exception], ...]
 
@@ -81,24 +76,6 @@ def below(folder: Path) -> Iterator[Path]:
         if len(Path(place).relative_to(folder).parts) > _DEEPEST:
             raise StorageError(f"{place} lies deeper than anything of voxgrid's: remove it")
         yield from (Path(place, name) for name in sorted([*folders, *files]))
-
-
-def rows_of(facts: FileMetaData, kind: Kind) -> int:
-    """How many rows a Parquet file has, where it unpacks to no more than its kind.
-
-    What a page unpacks to stands in it, where pyarrow alone reads it, and allocates it. Snappy, in
-    which voxgrid writes, gives 21 times its bytes at the most; other codecs a million times.
-
-    Raises:
-        ValueError: it promises more, or is packed by another codec.
-    """
-    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
-    if sum(group.total_byte_size for group in groups) > kind.most:
-        raise ValueError(f"it {kind.excess}")
-    codecs = {group.column(i).compression for group in groups for i in range(group.num_columns)}
-    if others := codecs - {"SNAPPY", "UNCOMPRESSED"}:
-        raise ValueError(f"it is packed by {', '.join(sorted(others))}, which voxgrid never does")
-    return sum(group.num_rows for group in groups)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from backbones import reading
 from bench.config.grid import Cell
 from bench.errors import UserError, said
-from bench.files import replacing, rows_of, storing, unlinked
+from bench.files import replacing, storing, unlinked
+from bench.footers import rows_of
 from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
 from bench.scoring import Scores, score
@@ -186,9 +187,10 @@ def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
     if os.fstat(file.fileno()).st_size > reading.PREDICTIONS.most:
         raise ValueError(f"it {reading.PREDICTIONS.excess}")
     names = ["label", "predicted"]
+    rows = rows_of(file, reading.PREDICTIONS)
     # labels stay numbers: written out, some kilobytes may be gigabytes
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    if rows_of(stored.metadata, reading.PREDICTIONS) != clips or not clips:
+    if rows != clips or not clips:
         return None
     known, found = pa.array(labels), []
     for batch in stored.iter_batches(_ROWS, columns=names):
