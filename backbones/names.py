@@ -21,7 +21,7 @@ SCHEMES: tuple[Scheme, ...] = ("hf", "nemo")
 _PATH_STARTS = ("/", "./", "../", "~/")
 # What the hub takes for a name.
 _PART = r"[A-Za-z0-9]([\w.-]*\w)?"
-_REPOSITORY = re.compile(rf"(?!.*(--|\.\.))(?!.*\.git$)(?!.{{97}}){_PART}(/{_PART})?", re.ASCII)
+_REPOSITORY = re.compile(rf"(?!.*(--|\.\.))(?!.*\.git$)({_PART}/)?(?!.{{97}}){_PART}", re.ASCII)
 # `..` is in no name of git's, and would lead out of the hub's cache
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]*", re.ASCII)
 # Of a repository in a file name, that of a commit included.

@@ -84,12 +84,10 @@ def _integer(source: io.BytesIO) -> int:
 
 
 def _plain(source: io.BytesIO) -> int:
-    found = shift = 0
-    while True:
+    found = 0
+    for shift in range(0, 64, 7):
         byte = source.read(1)[0]
         found |= (byte & 127) << shift
-        shift += 7
         if byte < 128:
             return found
-        if shift > 63:
-            raise ValueError("its footer is damaged")
+    raise ValueError("its footer is damaged")

@@ -168,7 +168,7 @@ def flaw(results: Path, record: Record) -> str | None:
 
     path, scores = predictions_path(results, record.cell), record.scored
     try:
-        with reading.opened(path) as file:
+        with reading.opened(path, reading.PREDICTIONS) as file:
             given = _given(file, sum(map(sum, scores.confusion)), record.labels)
     except FileNotFoundError:
         return f"its predictions {path} are not there"
@@ -184,8 +184,6 @@ def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
     import pyarrow as pa
     from pyarrow import compute, parquet
 
-    if os.fstat(file.fileno()).st_size > reading.PREDICTIONS.most:
-        raise ValueError(f"it {reading.PREDICTIONS.excess}")
     names = ["label", "predicted"]
     rows = rows_of(file, reading.PREDICTIONS)
     # labels stay numbers: written out, some kilobytes may be gigabytes
