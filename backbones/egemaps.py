@@ -29,8 +29,6 @@ INFO = BackboneInfo(
     version=2,
 )
 
-DESCRIPTORS = 25
-FUNCTIONALS = 88
 # One window, the longest openSMILE uses here, in seconds; it has nothing to say below that.
 SHORTEST = 0.06
 # openSMILE reads 16-bit samples, in which 1.0 would wrap round to -1.0.

@@ -19,7 +19,9 @@ SCHEMES: tuple[Scheme, ...] = ("hf", "nemo")
 
 # What marks a path; anything else after `hf:` is a repository of the hub.
 _PATH_STARTS = ("/", "./", "../", "~/")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# What the hub takes for a name.
+_PART = r"[A-Za-z0-9]([\w.-]*\w)?"
+_REPOSITORY = re.compile(rf"(?!.*(--|\.\.))(?!.*\.git$)({_PART}/)?(?!.{{97}}){_PART}", re.ASCII)
 # `..` is in no name of git's, and would lead out of the hub's cache
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]*", re.ASCII)
 # Of a repository in a file name, that of a commit included.
@@ -125,13 +127,13 @@ def file_name(name: str) -> str:
     """A backbone's name as part of a file name: no folder separators, never the same for two.
 
     A registered name stays as it is and `hf:microsoft/wavlm-base` becomes
-    `hf--microsoft--wavlm-base`. A path, or a repository whose name is long or has dashes that could
-    be mistaken for a separator, is cut to its last part and carries a digest of all of it.
+    `hf--microsoft--wavlm-base`. A path, or a repository whose name is long or has what could be
+    mistaken for a separator, is cut to its last part and carries a digest of all of it.
     """
     address = parse(name)
     if address is None:
         return name
-    plain = _PLAIN.fullmatch(name) and not re.search(r"--|__|-[:/]|[:/]-", name)
+    plain = _PLAIN.fullmatch(name) and not re.search("--|__|-/|/-", name)
     joined = name.replace(":", "--").replace("/", "--")
     if address.path is None and plain and len(joined) <= _LONGEST:
         return joined

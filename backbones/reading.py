@@ -127,7 +127,10 @@ def opened(path: Path, kind: Kind | None = None) -> Iterator[BufferedReader]:
     """
     # a pipe that nobody writes to would be waited for
     found = path.stat()
-    _refuse_irregular(path, found.st_mode)
+    if not stat.S_ISREG(found.st_mode):
+        folder = stat.S_ISDIR(found.st_mode)
+        what, code = ("folder", errno.EISDIR) if folder else ("pipe or a device", errno.EINVAL)
+        raise OSError(code, f"it is a {what}, not a file", str(path))
     if kind is not None and found.st_size > kind.most:
         raise OSError(errno.EFBIG, f"it {kind.excess}", str(path))
     with path.open("rb") as file:
@@ -219,20 +222,6 @@ def _count(node: yaml.Node | None, known: int = 0) -> int:
     for part in parts:
         known = _count(part, known)
     return known
-
-
-def _refuse_irregular(path: Path, mode: int) -> None:
-    kinds = {
-        stat.S_IFDIR: "folder",
-        stat.S_IFIFO: "pipe",
-        stat.S_IFCHR: "device",
-        stat.S_IFBLK: "device",
-        stat.S_IFSOCK: "socket",
-    }
-    if not stat.S_ISREG(mode):
-        what = kinds.get(stat.S_IFMT(mode), "special file")
-        code = errno.EISDIR if what == "folder" else errno.EINVAL
-        raise OSError(code, f"it is a {what}, not a file", str(path))
 
 
 def pointer(head: bytes) -> str | None:

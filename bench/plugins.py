@@ -363,15 +363,9 @@ def read_head(target: object) -> tuple[str, Kinds]:
 
 
 def require_types(what: str, record: object, wanted: TypeAdapter[Any]) -> None:
-    """Compare the fields of a plugin's record, a dataclass, with their annotations.
+    """Refuse a plugin's record with a field of another type than annotated: an `InvalidPlugin`.
 
-    Args:
-        what: the record is called.
-        record: to be compared.
-        wanted: of a tuple of its class, since the class alone would be read by settings of its own.
-
-    Raises:
-        InvalidPlugin: one is of another type; the message says which is wanted.
+    `wanted` is of a tuple of its class, since the class alone is read by settings of its own.
     """
     try:
         wanted.validate_python((record,))

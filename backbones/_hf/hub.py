@@ -44,7 +44,6 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
             what = "has no config.json" if folder.is_dir() else "is no folder"
             raise BackboneError(f"{address.name}: {folder} {what}; {address.how_to_get}")
         return folder
-    _require_repository(address)
     cached = _cached(address.where, "config.json", address.revision)
     features = (_cached(address.where, name, address.revision) for name in FEATURE_FILES)
     if cached is not None and any(features):
@@ -55,19 +54,6 @@ def settings_folder(address: Address, *, allow_download: bool = True) -> Path:
         if cached is None:
             raise
         return cached.parent
-
-
-def _require_repository(address: Address) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(address.where)
-    except HFValidationError as error:
-        raise BackboneError(
-            f"{address.name}: no repository can be called so ({first_line(error)}); check its "
-            "spelling"
-        ) from error
 
 
 def cached_weights(repository: str, revision: str | None) -> Path | None:

@@ -122,25 +122,9 @@ class _View(mmap.mmap):
 
 
 # What an MP4 file may begin with.
-FIRST_BOXES = frozenset(
-    (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"sidx", b"pnot")
-)
+FIRST_BOXES = frozenset(b"ftyp moov mdat free skip wide styp moof sidx pnot".split())
 # Boxes that hold others.
-_BOXES_OF_BOXES = frozenset(
-    (
-        b"moov",
-        b"trak",
-        b"mdia",
-        b"minf",
-        b"stbl",
-        b"mvex",
-        b"moof",
-        b"traf",
-        b"udta",
-        b"edts",
-        b"dinf",
-    )
-)
+_BOXES_OF_BOXES = frozenset(b"moov trak mdia minf stbl mvex moof traf udta edts dinf".split())
 
 
 def _au(file: BinaryIO, _size: int) -> Data | None:

@@ -18,6 +18,7 @@ from backbones import reading
 from bench.config.grid import Cell
 from bench.errors import UserError, said
 from bench.files import replacing, storing, unlinked
+from bench.footers import rows_of
 from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
 from bench.scoring import Scores, score
@@ -29,6 +30,8 @@ _ADVICE = (
 # Records have less of both; what has more takes longer to refuse than its bytes to read.
 _MOST_FIELDS = 2000
 _DEEPEST = 8
+# Rows of predictions at once: some bytes in the file may stand for a long text in each.
+_ROWS = 64
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -165,7 +168,7 @@ def flaw(results: Path, record: Record) -> str | None:
 
     path, scores = predictions_path(results, record.cell), record.scored
     try:
-        with reading.opened(path) as file:
+        with reading.opened(path, reading.PREDICTIONS) as file:
             given = _given(file, sum(map(sum, scores.confusion)), record.labels)
     except FileNotFoundError:
         return f"its predictions {path} are not there"
@@ -181,21 +184,21 @@ def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
     import pyarrow as pa
     from pyarrow import compute, parquet
 
-    if os.fstat(file.fileno()).st_size > reading.PREDICTIONS.most:
-        raise ValueError(f"it {reading.PREDICTIONS.excess}")
     names = ["label", "predicted"]
+    rows = rows_of(file, reading.PREDICTIONS)
     # labels stay numbers: written out, some kilobytes may be gigabytes
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    groups = [stored.metadata.row_group(i) for i in range(stored.num_row_groups)]
-    if not clips or sum(group.num_rows for group in groups) != clips:
+    if rows != clips or not clips:
         return None
-    if sum(group.total_byte_size for group in groups) > reading.PREDICTIONS.most:
-        raise ValueError(f"it {reading.PREDICTIONS.excess}")
-    table = stored.read(columns=names)
-    found = [compute.index_in(table.column(name), value_set=pa.array(labels)) for name in names]
-    if any(column.null_count for column in found):
-        raise ValueError("it holds other labels")
-    truth, predicted = (column.to_numpy().astype(np.int64) for column in found)
+    known, found = pa.array(labels), []
+    for batch in stored.iter_batches(_ROWS, columns=names):
+        if not all(isinstance(column, pa.DictionaryArray) for column in batch.columns):
+            raise ValueError("it holds no labels")
+        places = [compute.index_in(column.dictionary, value_set=known) for column in batch.columns]
+        if any(each.null_count for each in (*places, *batch.columns)):
+            raise ValueError("it holds other labels")
+        found.append([p.to_numpy()[c.indices] for p, c in zip(places, batch.columns, strict=True)])
+    truth, predicted = np.concatenate(found, axis=1).astype(np.int64)
     return score(truth, predicted, labels)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -116,8 +117,7 @@ def _attempt(
     if state is not None:
         try:
             notes = fit.restore(state)
-        # what a file holds may be of any type and shape, and torch raises accordingly
-        except Exception as error:  # noqa: BLE001
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             fit, unusable = begun(), damage(error)
         else:
             training.notes += [note for note in notes if note not in training.notes]
@@ -177,19 +177,22 @@ class _Fit:
             "curve": [asdict(epoch) for epoch in self.curve],
             "best": self.best,
             "trained": self._trained(),
-            "optimiser": self._optimiser.state_dict(),
+            "moments": {
+                f"{index} {name}": value
+                for index, moments in self._optimiser.state_dict()["state"].items()
+                for name, value in moments.items()
+            },
         }
 
     def restore(self, state: dict[str, Any]) -> list[str]:
         """Go on from the state of an interrupted fit; gives its notes.
 
         Raises:
-            Exception: it is the state of no such fit, and this one is of no use any more.
+            ValueError, LookupError, TypeError, AttributeError: it is the state of no such fit, and
+                this one is of no use any more.
         """
         self.curve = [Epoch(**epoch) for epoch in state["curve"]]
         self.best = state["best"]
-        # groups and rates are the settings', which the digest is of
-        optimiser = {**self._optimiser.state_dict(), "state": state["optimiser"]["state"]}
         for index, epoch in enumerate(self.curve):
             scores = [score for score in vars(epoch).values() if score is not None]
             if epoch.index != index or not math.isfinite(math.fsum(scores)):
@@ -198,9 +201,14 @@ class _Fit:
         if any(_shapes(held) != shapes for held in (state["trained"], self.best) if held):
             raise ValueError("its tensors are another network's")
         self.network.load_state_dict(state["trained"], strict=False)
-        self._optimiser.load_state_dict(optimiser)
-        for parameter, moments in self._optimiser.state.items():
-            if _shapes(moments) != {
+        moments: dict[int, State] = defaultdict(dict)
+        for key, value in state["moments"].items():
+            index, name = key.split()
+            moments[int(index)][name] = value
+        # groups and rates are the settings', which the digest is of
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": moments})
+        for parameter, held in self._optimiser.state.items():
+            if _shapes(held) != {
                 name: () if name == "step" else parameter.shape for name in _MOMENTS
             }:
                 raise ValueError("its moments are another network's")

@@ -25,6 +25,7 @@ from bench.records.store import Folder, Unreadable
 from tests.bench.records.make_benchmarks import entry, measured
 from tests.bench.records.make_records import make_record, make_trained, store, unfinished
 from tests.conftest import Voxgrid
+from tests.hostile import parquets
 
 BIG = 10**400
 NAMES = ("task", "protocol", "pooling", "head", "preset", "backbone")
@@ -281,6 +282,15 @@ def test_predictions_that_are_something_else_are_named(
     path = records.predictions_path(tmp_path, record.cell)
     path.unlink()
     plant(path)
+    assert f"its predictions {path} " in str(records.flaw(tmp_path, record))
+
+
+@pytest.mark.parametrize("name", parquets.LIES)
+def test_predictions_that_lie_about_their_size_are_named(tmp_path: Path, name: str) -> None:
+    record = make_record(confusion=[[6, 4], [3, 7]])
+    store(tmp_path, record)
+    path = records.predictions_path(tmp_path, record.cell)
+    parquets.plant(name, path, ["label", "predicted"])
     assert f"its predictions {path} " in str(records.flaw(tmp_path, record))
 
 

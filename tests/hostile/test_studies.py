@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
+import pickle
+import resource
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from optuna.trial import FrozenTrial
+from safetensors.torch import save_file
 
 from bench.errors import StorageError
 from bench.planning.make import STUDIES
@@ -292,30 +298,120 @@ def _pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-def _bomb(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"\0" * (64 << 20))
+class _Large:
+    def __reduce__(self):
+        return bytearray, (3 * 10**9,)
 
 
-def _text(path: Path) -> None:
-    torch.save("state", path)
+def _pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(_Large()))
 
 
-def _tensor(path: Path) -> None:
-    torch.save(torch.zeros(3), path)
+def _pickle_of_torch(path: Path) -> None:
+    torch.save({"digest": "x", "batch_size": _Large()}, path)
+
+
+def _stored(path: Path, header: str, length: int | None = None) -> None:
+    told = len(header) if length is None else length
+    path.write_bytes(struct.pack("<Q", told) + header.encode() + b"\0" * 16)
+
+
+def _promised(path: Path) -> None:
+    """A tensor of 4 TB, and 16 bytes of it."""
+    _stored(
+        path, '{"a/b":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
+    )
+
+
+def _of_another_size(path: Path) -> None:
+    _stored(path, '{"a/b":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,16]}}')
+
+
+def _of_a_long_header(path: Path) -> None:
+    _stored(path, "{}", 1 << 40)
+
+
+def _of_many_lists(path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 90 << 20) + b'{"__metadata__":{"state":"[')
+        file.write(b"[]," * (30 << 20))
+
+
+def _without_metadata(path: Path) -> None:
+    save_file({"a/b": torch.zeros(3)}, path)
+
+
+def _nested_state(path: Path) -> None:
+    text = "[" * 100_000
+    save_file({}, path, {"state": text, "crc32": f"{zlib.crc32(text.encode()):08x}"})
+
+
+def _a_list(path: Path) -> None:
+    save_file({}, path, {"state": "[]", "crc32": f"{zlib.crc32(b'[]'):08x}"})
 
 
 def _batch_of_a_text(path: Path) -> None:
-    torch.save({"digest": "x", "batch_size": "many"}, path)
+    checkpoints.write(path, {"digest": "x", "batch_size": "many"})
 
 
-@pytest.mark.parametrize("make", [_pipe, _bomb, _text, _tensor, _batch_of_a_text])
+ODD_CHECKPOINTS = [
+    _pipe,
+    _pickle,
+    _pickle_of_torch,
+    _promised,
+    _of_another_size,
+    _of_a_long_header,
+    _of_many_lists,
+    _without_metadata,
+    _nested_state,
+    _a_list,
+    _batch_of_a_text,
+]
+
+
+@pytest.mark.parametrize("make", ODD_CHECKPOINTS)
 def test_an_odd_checkpoint_cannot_be_used_and_says_why(make, tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     make(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     state, why = checkpoints.read(path, "x")
     assert state is None
     assert why
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 50_000  # KiB
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+def test_a_bit_that_flips_is_noticed(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    kept = {"digest": "x", "batch_size": 2, "trained": {"w": torch.arange(100.0)}}
+    checkpoints.write(path, kept)
+    assert checkpoints.read(path, "x")[0] is not None
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+    state, why = checkpoints.read(path, "x")
+    assert state is None
+    assert "damaged" in str(why)
+
+
+def test_tensors_of_every_type_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    types = [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
+    held = {str(each): torch.arange(6).reshape(2, 3).to(each) for each in types}
+    held |= {
+        "of nothing": torch.zeros(0, 3),
+        "step": torch.tensor(7.0),
+        "turned": held[str(types[0])].T,
+    }
+    checkpoints.write(path, {"digest": "x", "batch_size": 2, "best": None, "a": held, "b": {}})
+    state, why = checkpoints.read(path, "x")
+    assert why is None
+    assert state is not None
+    assert (state["best"], state["b"], state["a"].keys()) == (None, {}, held.keys())
+    for name, tensor in held.items():
+        found = state["a"][name]
+        assert (found.dtype, found.shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(found, tensor)
 
 
 def _of_other_shapes(state: dict) -> None:
@@ -323,8 +419,15 @@ def _of_other_shapes(state: dict) -> None:
 
 
 def _of_odd_moments(state: dict) -> None:
-    for moments in state["optimiser"]["state"].values():
-        moments["exp_avg"] = torch.zeros(1)
+    state["moments"]["0 exp_avg"] = torch.zeros(1)
+
+
+def _of_other_moments(state: dict) -> None:
+    state["moments"]["1000 step"] = torch.tensor(1.0)
+
+
+def _of_unnumbered_moments(state: dict) -> None:
+    state["moments"]["step"] = torch.tensor(1.0)
 
 
 def _without_curve(state: dict) -> None:
@@ -360,6 +463,8 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[float]]
     [
         _of_other_shapes,
         _of_odd_moments,
+        _of_other_moments,
+        _of_unnumbered_moments,
         _without_curve,
         _of_odd_epochs,
         _of_unknown_fields,
@@ -370,11 +475,9 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[float]]
 def test_a_forged_state_is_damaged_and_training_begins_anew(
     forge, honest: tuple[dict, list[float]], tmp_path: Path
 ) -> None:
-    buffer = io.BytesIO()
-    torch.save(honest[0], buffer)
-    state = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+    state = copy.deepcopy(honest[0])
     forge(state)
-    torch.save(state, tmp_path / "last.ckpt")
+    checkpoints.write(tmp_path / "last.ckpt", state)
     fit, training = fitted(tmp_path)
     assert "anew" in training.notes[0]
     assert losses(fit) == honest[1]

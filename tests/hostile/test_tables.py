@@ -39,6 +39,7 @@ from bench.tasks.youtube.site import YouTube
 from bench.tasks.youtube.statuses import ItemError, cleaned
 from bench.tasks.youtube.table import LinkTable, parse
 from bench.terminal import Terminal
+from tests.hostile import parquets
 
 HEADER = "link,title,description,category\n"
 GOOD = "i9E_Blai8vk,Bali,Lee,travel\n"
@@ -167,6 +168,13 @@ MANIFESTS: dict[str, Callable[[], pa.Table]] = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_of_other_cells_is_a_sentence(name: str, tmp_path: Path) -> None:
     pq.write_table(MANIFESTS[name](), tmp_path / manifest.MANIFEST)
+    with pytest.raises(UserError, match=r"manifest\.parquet cannot be read"):
+        manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", parquets.LIES)
+def test_a_manifest_that_lies_about_its_size_is_a_sentence(name: str, tmp_path: Path) -> None:
+    parquets.plant(name, tmp_path / manifest.MANIFEST, ["left", "title"])
     with pytest.raises(UserError, match=r"manifest\.parquet cannot be read"):
         manifest.read(tmp_path)
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter
 from backbones import reading
 from bench.errors import UserError
 from bench.files import replacing, storing
+from bench.footers import rows_of
 from bench.tasks.youtube.links import Found, Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import LinkTable
@@ -157,6 +158,8 @@ def read(folder: Path) -> tuple[Item, ...]:
     try:
         # the file itself, as a folder name such as `id=5` would be read as a column
         with reading.opened(path, reading.MANIFEST) as file:
+            if (count := rows_of(file, reading.MANIFEST)) > reading.MOST_ROWS:
+                raise ValueError(f"it promises {count} rows")
             rows = list(_rows(pq.ParquetFile(file)))
         return TypeAdapter(tuple[Item, ...]).validate_python(rows)
     except FileNotFoundError:
@@ -169,20 +172,16 @@ def read(folder: Path) -> tuple[Item, ...]:
 
 
 def _rows(table: pq.ParquetFile) -> Iterator[dict[str, object]]:
-    """The rows of a manifest; a `ValueError` where they are too many, too large or nested."""
-    facts, most = table.metadata, reading.MANIFEST.most
-    promised = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
-    if facts.num_rows > reading.MOST_ROWS or promised > most:
-        raise ValueError(f"it promises {facts.num_rows} rows in {promised} bytes")
+    """The rows of a manifest; a `ValueError` where they are too large or nested."""
     if any(map(pa.types.is_nested, table.schema_arrow.types)):
         raise ValueError("its cells hold lists or tables")
     held = 0
     for batch in table.iter_batches(16):  # a long text in the file may stand for many cells
-        rows = batch.to_pylist()
-        held += len(str(rows))
-        if held > most:
+        cells = batch.to_pylist()
+        held += len(str(cells))
+        if held > reading.MANIFEST.most:
             raise ValueError(f"it {reading.MANIFEST.excess}")
-        yield from rows
+        yield from cells
 
 
 def _no_formula(cell: object) -> str:

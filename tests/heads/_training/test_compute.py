@@ -16,6 +16,7 @@ from heads._conformance.in_memory import MemoryClips, MemorySequences, backbone
 from heads._training.compute import halving
 from heads.fine_tune import FineTuneHead
 from heads.sequences import Epoch
+from tests.heads._training.test_train import saved_in
 
 
 def test_halving_says_each_step_and_gives_up_at_one():
@@ -92,5 +93,4 @@ def test_real_lack_of_memory_halves_the_batch(tmp_path, megabytes, after_epoch, 
     )
     assert done.stdout.startswith(said), done.stderr
     if "True" in said:
-        state = torch.load(tmp_path / "last.ckpt", weights_only=True)
-        assert 1 <= state["batch_size"] < 32
+        assert 1 <= saved_in(tmp_path)["batch_size"] < 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
@@ -16,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from sklearn.metrics import f1_score
 
 from heads import FitDiverged, Training
 from heads._conformance.in_memory import MemoryClips, backbone
+from heads._training import checkpoints
 from heads.fine_tune import FineTuneHead
 from heads.sequences import Epoch
 from tests.heads.marked import marked
@@ -56,7 +59,12 @@ def losses(fitted_head: FineTuneHead) -> list[tuple[float, float]]:
 
 
 def saved_in(folder: Path) -> dict:
-    return torch.load(folder / "last.ckpt", weights_only=True)
+    path = folder / "last.ckpt"
+    with safe_open(path, "pt") as file:
+        expected = json.loads(file.metadata()["state"])["digest"]
+    state, _ = checkpoints.read(path, expected)
+    assert state is not None
+    return state
 
 
 class Stop(Exception):
