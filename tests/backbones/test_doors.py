@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
-import subprocess
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 
 import backbones
+from backbones import _hf, _nemo
 from bench.plugins import BACKBONES
 from tests.backbones._hf import make_hf
 from tests.backbones._nemo import make_nemo
@@ -24,28 +28,33 @@ SHARED = [
     if path.parent != ROOT or path.stem not in {*PLUGINS, "__init__", "registry"}
 ]
 
-# Encodes a clip with the backbone at an address, where no plugin can be imported.
-ENCODE = """
-import sys
 
 class NoPlugins:
-    def find_spec(self, name, path=None, target=None):
+    """Lets no plugin be imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         package, _, module = name.rpartition(".")
         if package == "backbones" and module in PLUGINS:
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, NoPlugins())
-import torch
-from backbones import _hf, _nemo, names, weights
 
-address = names.parse(ADDRESS)
-door = _hf if address.scheme == "hf" else _nemo
-cls = door.backbone_class(address)
-backbone = cls(weights.resolve(cls.info, allow_download=False))
-backbone.load()
-frames = backbone.encode(torch.ones(1, 16_000), torch.tensor([16_000]))
-print(len(frames.hidden))
-"""
+@pytest.fixture
+def _without_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Import `backbones` anew, without any plugin, and then have the one back that was there."""
+
+    def imported() -> dict[str, ModuleType]:
+        return {k: v for k, v in sys.modules.items() if k.partition(".")[0] == "backbones"}
+
+    def forget() -> None:
+        for name in imported():
+            del sys.modules[name]
+
+    monkeypatch.setattr(sys, "meta_path", [NoPlugins(), *sys.meta_path])
+    before = imported()
+    forget()
+    yield
+    forget()
+    sys.modules.update(before)
 
 
 def test_every_plugin_is_known_here() -> None:
@@ -65,18 +74,21 @@ def test_shared_code_imports_no_plugin(path: Path) -> None:
     assert not imported & {f"backbones.{plugin}" for plugin in PLUGINS}
 
 
+@pytest.mark.usefixtures("_without_plugins")
 @pytest.mark.parametrize("kind", ["hf:whisper", "hf:wav2vec2-layer", "nemo:citrinet"])
 def test_addresses_work_without_any_plugin(kind: str, tmp_path: Path) -> None:
-    if kind == "nemo:citrinet":
+    scheme, _, name = kind.partition(":")
+    if scheme == "nemo":
         path = make_nemo.save(tmp_path / "model.nemo", "ConvASREncoder")
     else:
-        path = make_hf.save(kind.removeprefix("hf:"), tmp_path / "model")
-    address = f"{kind.partition(':')[0]}:{path}"
-    child = subprocess.run(
-        [sys.executable, "-c", f"PLUGINS = {PLUGINS!r}\nADDRESS = {address!r}\n{ENCODE}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr[-2000:]
-    assert int(child.stdout.split()[-1]) == BACKBONES.get(address).info.layers
+        path = make_hf.save(name, tmp_path / "model")
+    address = importlib.import_module("backbones.names").parse(f"{scheme}:{path}")
+    anew = importlib.import_module(f"backbones._{scheme}")
+    assert anew not in (_hf, _nemo)
+    cls = anew.backbone_class(address)
+    weights = importlib.import_module("backbones.weights")
+    backbone = cls(weights.resolve(cls.info, allow_download=False))
+    backbone.load()
+    frames = backbone.encode(torch.ones(1, 16_000), torch.tensor([16_000]))
+    assert len(frames.hidden) == BACKBONES.get(f"{scheme}:{path}").info.layers
+    assert not sys.modules.keys() & {f"backbones.{plugin}" for plugin in PLUGINS}

@@ -21,6 +21,7 @@ from backbones._nemo.archive import CONFIG, TENSORS, read_nemo
 from backbones.weights import resolve
 from bench.plugins import BACKBONES
 from tests.backbones._nemo import make_nemo
+from tests.hostile.conftest import refused
 
 GIB = 1 << 30
 
@@ -55,12 +56,7 @@ def loaded(path: Path) -> None:
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(BackboneError) as caught:
-        loaded(path)
-    message = str(caught.value)
-    assert message.isprintable()
-    assert len(message) < 2500
-    return message
+    return refused(BackboneError, loaded, path)
 
 
 # --- what is packed -----------------------------------------------------------------------------

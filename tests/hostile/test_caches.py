@@ -25,6 +25,7 @@ from bench.planning.make import STUDIES
 from bench.progress import Standing, duration
 from bench.run.clean import remove, unneeded
 from tests.bench.features.test_store import SETTINGS, TIMING, make_clip
+from tests.hostile.conftest import NO_FILES
 
 Changes = dict[str, str | None]
 
@@ -119,24 +120,20 @@ def test_shards_of_another_width_are_missing_once_a_later_one_is_there(tmp_path:
     assert FeatureSet(tmp_path, SETTINGS).view(["a", "c"]).vectors(0, "mean").shape == (2, 4)
 
 
-def _dangling(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def _to_a_device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
 def _large(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(1 << 30)
+    path.touch()
+    os.truncate(path, 1 << 30)
 
 
 def _latin(path: Path) -> None:
     path.write_bytes("Geräusch".encode("latin-1"))
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, _dangling, _to_a_device, _large, _latin])
+# of what it maps, no more than the memory of a test
+OTHERS = [put for kind, put in NO_FILES.items() if kind != "huge"]
+
+
+@pytest.mark.parametrize("make", [*OTHERS, _large, _latin])
 @pytest.mark.parametrize("name", ["x.safetensors", "unusable/x.txt", "frames/0/x.safetensors"])
 def test_what_is_no_file_of_ours_in_a_cache_is_passed_over(make, name: str, tmp_path: Path) -> None:
     folder = _filled(tmp_path).parent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +25,17 @@ from tests.bench.records.make_benchmarks import entry, measured
 from tests.bench.records.make_records import make_record, make_trained, store, unfinished
 from tests.conftest import Voxgrid
 from tests.hostile import parquets
+from tests.hostile.conftest import NO_FILES, Put
 
 BIG = 10**400
 NAMES = ("task", "protocol", "pooling", "head", "preset", "backbone")
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def sparse(path: Path) -> None:
-    path.touch()
-    os.truncate(path, 20 << 30)
-
-
-def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def dangling(path: Path) -> None:
-    path.symlink_to("nowhere")
 
 
 def deep(path: Path) -> None:
     path.write_text("[" * 200_000)
 
 
-PLANTED: tuple[Callable[[Path], None], ...] = (pipe, sparse, device, dangling, deep, Path.mkdir)
+PLANTED = (*NO_FILES.values(), deep)
 
 
 def changed(*path: str | int, to: Any, record: Record | None = None) -> dict[str, Any]:
@@ -66,9 +49,7 @@ def changed(*path: str | int, to: Any, record: Record | None = None) -> dict[str
 
 
 @pytest.mark.parametrize("plant", PLANTED)
-def test_what_is_no_file_or_has_no_end_is_an_unreadable_record(
-    tmp_path: Path, plant: Callable[[Path], None]
-) -> None:
+def test_what_is_no_file_or_has_no_end_is_an_unreadable_record(tmp_path: Path, plant: Put) -> None:
     kept = make_record()
     path = records.write(tmp_path, kept).with_name("a__b__c.json")
     plant(path)
@@ -254,12 +235,12 @@ def test_a_link_at_the_address_of_a_record_gives_way_and_its_target_stays(tmp_pa
     assert victim.read_text() == "mine"
 
 
-@pytest.mark.parametrize("plant", [pipe, sparse, device, dangling])
+@pytest.mark.parametrize("no_file", ["pipe", "device", "dangling", "huge"], indirect=True)
 def test_what_lies_where_a_file_is_written_is_not_read_without_end(
-    tmp_path: Path, plant: Callable[[Path], None]
+    tmp_path: Path, no_file: Put
 ) -> None:
     path = tmp_path / "file"
-    plant(path)
+    no_file(path)
     records.write_atomically(path, b"content")
     assert not path.is_symlink()
     assert path.read_bytes() == b"content"
@@ -274,9 +255,7 @@ def bomb(path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", [*PLANTED, bomb])
-def test_predictions_that_are_something_else_are_named(
-    tmp_path: Path, plant: Callable[[Path], None]
-) -> None:
+def test_predictions_that_are_something_else_are_named(tmp_path: Path, plant: Put) -> None:
     record = make_record(confusion=[[6, 4], [3, 7]])
     store(tmp_path, record)
     path = records.predictions_path(tmp_path, record.cell)
@@ -322,9 +301,7 @@ def test_of_many_columns_two_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", PLANTED)
-def test_a_benchmark_that_is_no_file_or_has_no_end_is_named(
-    tmp_path: Path, plant: Callable[[Path], None]
-) -> None:
+def test_a_benchmark_that_is_no_file_or_has_no_end_is_named(tmp_path: Path, plant: Put) -> None:
     path = tmp_path / benchmarks.FOLDER / "machine" / "x.json"
     path.parent.mkdir(parents=True)
     plant(path)

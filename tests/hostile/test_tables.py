@@ -40,6 +40,7 @@ from bench.tasks.youtube.statuses import ItemError, cleaned
 from bench.tasks.youtube.table import LinkTable, parse
 from bench.terminal import Terminal
 from tests.hostile import parquets
+from tests.hostile.conftest import Put, refused
 
 HEADER = "link,title,description,category\n"
 GOOD = "i9E_Blai8vk,Bali,Lee,travel\n"
@@ -47,11 +48,7 @@ ODD = "\x1b]0;t\x07\u202e\x9b31m"
 
 
 def _refused(data: bytes) -> str:
-    with pytest.raises(UserError) as caught:
-        parse(data, "links.csv")
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 1500
-    return str(caught.value)
+    return refused(UserError, parse, data, "links.csv")
 
 
 @settings(deadline=None, max_examples=200)
@@ -99,35 +96,19 @@ def test_reasons_do_not_grow_with_the_square_of_the_rows() -> None:
     assert max(len(entry.reason) for entry in found.excluded) < 500
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "huge"])
-def test_a_table_that_is_no_file_or_too_large_is_a_sentence(kind: str, tmp_path: Path) -> None:
+def test_a_table_that_is_no_file_or_too_large_is_a_sentence(no_file: Put, tmp_path: Path) -> None:
     path = tmp_path / "links.csv"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        with path.open("wb") as file:
-            file.truncate(reading.TABLE.most + 1)
+    no_file(path)
     with pytest.raises(UserError, match=f"the table {path} cannot be read"):
         tables.read(path)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "bytes"])
-def test_cookies_that_are_no_file_are_a_sentence(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "cookies.txt"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="the file of cookies"):
-        YouTube(path)
+def test_cookies_that_are_no_file_are_a_sentence(no_file: Put, tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    no_file(tmp_path / "cookies.txt")
+    for name in ("bytes", "cookies.txt"):
+        with pytest.raises(UserError, match="the file of cookies"):
+            YouTube(tmp_path / name)
 
 
 def test_what_is_left_out_is_no_formula(tmp_path: Path) -> None:
@@ -179,20 +160,15 @@ def test_a_manifest_that_lies_about_its_size_is_a_sentence(name: str, tmp_path: 
         manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "huge", "cut"])
-def test_a_manifest_that_is_no_file_is_a_sentence(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / manifest.MANIFEST
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(reading.MANIFEST.most + 1)
-    else:
-        path.write_bytes(b"PAR1")
+@pytest.mark.parametrize("no_file", ["pipe", "folder", "device", "huge"], indirect=True)
+def test_a_manifest_that_is_no_file_is_a_sentence(no_file: Put, tmp_path: Path) -> None:
+    no_file(tmp_path / manifest.MANIFEST)
+    with pytest.raises(UserError, match=r"manifest\.parquet cannot be read"):
+        manifest.read(tmp_path)
+
+
+def test_a_manifest_cut_short_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / manifest.MANIFEST).write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"manifest\.parquet cannot be read"):
         manifest.read(tmp_path)
 

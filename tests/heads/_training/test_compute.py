@@ -72,25 +72,37 @@ def short_of_memory(megabytes: int, after_epoch: int | None, folder: Path) -> No
         print(error)
 
 
+CASES = [
+    (40, None, "3 True True"),
+    (40, 0, "3 True True"),
+    (1, None, "fine_tune: memory ended in training with a single clip per batch"),
+]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-@pytest.mark.parametrize(
-    ("megabytes", "after_epoch", "said"),
-    [
-        (40, None, "3 True True"),
-        (40, 0, "3 True True"),
-        (1, None, "fine_tune: memory ended in training with a single clip per batch"),
-    ],
-)
-def test_real_lack_of_memory_halves_the_batch(tmp_path, megabytes, after_epoch, said):
+def test_real_lack_of_memory_halves_the_batch(tmp_path):
+    # each in a fork of a process that has imported all and has computed nothing
     code = (
-        "from pathlib import Path; from tests.heads._training.test_compute import short_of_memory; "
-        f"short_of_memory({megabytes}, {after_epoch}, Path({str(tmp_path)!r}))"
+        "import os, sys; from pathlib import Path; "
+        "from tests.heads._training.test_compute import CASES, short_of_memory\n"
+        "for number, case in enumerate(CASES):\n"
+        "    if os.fork() == 0:\n"
+        "        short_of_memory(*case[:2], Path(sys.argv[1]) / str(number))\n"
+        "        sys.exit()\n"
+        "    assert os.wait()[1] == 0\n"
     )
     # every large tensor gets pages of its own, so that the limit means what it says
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", code, tmp_path],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
     )
-    assert done.stdout.startswith(said), done.stderr
-    if "True" in said:
-        assert 1 <= saved_in(tmp_path)["batch_size"] < 32
+    for number, (line, (_, _, said)) in enumerate(
+        zip(done.stdout.splitlines(), CASES, strict=True)
+    ):
+        assert line.startswith(said), done.stderr
+        if "True" in said:
+            assert 1 <= saved_in(tmp_path / str(number))["batch_size"] < 32
