@@ -28,7 +28,7 @@ from bench.run import compose
 from bench.tuning import search
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
-from bench.tuning.fits.base import Draw, Layer
+from bench.tuning.fits.base import Layer
 from bench.tuning.search import FoldOutcome, Validated
 from heads import Epoch
 from tests.bench.planning.make_plans import INFO, PRETRAINED, make_backbone, make_folded, make_ready
@@ -72,7 +72,6 @@ def outcome_of(*right: int, layer: Layer = 3, live: tuple[bool, ...] = (False,))
                 validated=Validated(
                     0.75,
                     0.7,
-                    Draw(layer, {"C": 0.5}),
                     best_epoch=0,
                     curve=(Epoch(0, 1.0, 0.1, 0.9, 0.75, 0.7),),
                     precision="32-true",

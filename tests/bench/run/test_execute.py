@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -520,6 +519,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
     cell = (*TASK, "--backbone=logmel", "--head=logistic_regression", "--pooling=mean_std")
 
     here = {"VOXGRID_CACHE": str(tmp_path / "cache")}
+    resource = pytest.importorskip("resource", reason="Windows limits no file")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60 << 10, hard))
     try:
