@@ -61,7 +61,7 @@ def solve_path(
     y: NDArray[np.int64],
     path: Sequence[float],
     *,
-    tol: float = 4e-3,
+    tol: float = 2e-3,
     max_iter: int = 300,
 ) -> Iterator[Solution]:
     """Fit every C of a path, each from the two before it, as they are asked for.
