@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -122,6 +122,18 @@ class Head(ClassifierMixin, BaseEstimator):
         return {}
 
     @classmethod
+    def grid(cls, context: HeadContext) -> list[dict[str, Any]] | None:
+        """Every setting worth trying, for a search that tries them all.
+
+        Args:
+            context: as for `suggest`.
+
+        Returns:
+            What `suggest` may return, each once; None where the space has to be drawn from.
+        """
+        return None
+
+    @classmethod
     def build(
         cls, params: Mapping[str, Any], *, pooling: str, random_state: int, n_jobs: int
     ) -> Self:
@@ -138,6 +150,44 @@ class Head(ClassifierMixin, BaseEstimator):
         """
         own = {"pooling": pooling} if "pooling" in cls._get_param_names() else {}
         return cls(**params, **own, random_state=random_state, n_jobs=n_jobs)
+
+    @classmethod
+    def fit_many(
+        cls,
+        X: Any,
+        y: NDArray[Any],
+        many: Sequence[Mapping[str, Any]],
+        *,
+        pooling: str,
+        random_state: int,
+        n_jobs: int,
+    ) -> Iterator[Self]:
+        """Fit several settings on the same clips, for a search.
+
+        By default each is built and fitted when its turn comes. A head may share work between
+        them, and may come only close to what `fit` gives, as long as the scores that a search
+        compares stay the same; what is reported is fitted by `fit`.
+
+        Args:
+            X: as for `fit`.
+            y: labels (clips,).
+            many: parameters as for `build`.
+            pooling: as for `build`.
+            random_state: seed of each fit.
+            n_jobs: threads.
+
+        Yields:
+            One fitted head per setting, in the order given.
+
+        Raises:
+            ValueError: as `fit`, and like any error here it is that of the setting whose turn it
+                was: those before have been yielded, and those after may be asked for anew.
+            FitDiverged: the same.
+        """
+        for params in many:
+            head = cls.build(params, pooling=pooling, random_state=random_state, n_jobs=n_jobs)
+            head.fit(X, y)
+            yield head
 
     def reads_from(self, cut: int) -> int | None:
         """For heads on a backbone: the layer whose frames the first trained part reads.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from threadpoolctl import threadpool_limits
 
+from heads._solvers.multinomial import NotSolved, Solution, solve_path
 from heads.base import Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ INFO = HeadInfo(
     name="logistic_regression",
     summary="linear probe, L2 strength tuned (scikit-learn, lbfgs)",
 )
+
+# Every C that is tried: on standardised vectors the best one lies inside, and between two of
+# these scores hardly change.
+GRID = tuple(float(C) for C in np.logspace(-4, 0, 13))
 
 
 @dataclass(eq=False, repr=False)
@@ -46,6 +52,7 @@ class LogisticRegressionHead(Head):
     """
 
     info = INFO
+    version: ClassVar[int] = 2
 
     C: float = 0.1
     max_iter: int = 1000
@@ -58,9 +65,68 @@ class LogisticRegressionHead(Head):
         """Draw `C`; a thousand standardised vectors are separable, so it matters a lot.
 
         Returns:
-            `{"C": ...}`, log-uniform in [1e-5, 10].
+            `{"C": ...}`, one of `GRID`.
         """
-        return {"C": trial.suggest_float("C", 1e-5, 1e1, log=True)}
+        return {"C": trial.suggest_categorical("C", GRID)}
+
+    @classmethod
+    def grid(cls, context: HeadContext) -> list[dict[str, Any]]:
+        """13 values of C from 1e-4 to 1, evenly spaced in their logarithm."""
+        return [{"C": C} for C in GRID]
+
+    @classmethod
+    def fit_many(
+        cls,
+        X: NDArray[np.float32],
+        y: NDArray[Any],
+        many: Sequence[Mapping[str, Any]],
+        *,
+        pooling: str,
+        random_state: int,
+        n_jobs: int,
+    ) -> Iterator[Self]:
+        """Fit several settings on the same clips, those of the grid by one path of solutions.
+
+        What a C gives does not depend on which others are asked for: the path always begins at
+        the lowest of the grid. Probabilities are off those of a converged `fit` by 2e-3 at most
+        for C up to 0.01, and by about 1e-2 for C = 1, where `fit` itself stops earlier. Settings
+        that are not of the grid, or that the path cannot reach, are fitted by `fit`.
+
+        Yields:
+            One fitted head per setting, in the order given.
+
+        Raises:
+            ValueError: see `Head.check_training_data`.
+        """
+        wanted = [params["C"] for params in many if _on_grid(params)]
+        solved: dict[float, Solution] = {}
+        heads = (
+            cls.build(params, pooling=pooling, random_state=random_state, n_jobs=n_jobs)
+            for params in many
+        )
+        if len(wanted) > 1:
+            seen = cls()
+            vectors, codes = seen.check_training_data(X, y)
+            solved = _solved(vectors, codes, GRID[: GRID.index(max(wanted)) + 1], n_jobs)
+        for params, head in zip(many, heads, strict=True):
+            solution = solved.get(params["C"]) if _on_grid(params) else None
+            if solution is None:
+                head.fit(X, y)
+            else:
+                head._take(seen, solution)
+            yield head
+
+    def _take(self, seen: Self, solution: Solution) -> None:
+        """Become what `fit` makes of the data that `seen` has checked, with these weights."""
+        self.classes_, self.n_features_in_ = seen.classes_, seen.n_features_in_
+        model = SklearnLogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
+        model.classes_ = np.arange(len(self.classes_))
+        model.coef_, model.intercept_ = solution.coef, solution.intercept
+        model.n_features_in_ = self.n_features_in_
+        model.n_iter_ = np.array([solution.iterations], dtype=np.int32)
+        self.model_ = model
+        self.n_iter_ = solution.iterations
+        self.converged_ = True
 
     def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> LogisticRegressionHead:
         """Fit on X (clips, features) and labels y (clips,).
@@ -81,3 +147,21 @@ class LogisticRegressionHead(Head):
         X = self.check_vectors(X)
         with threadpool_limits(self.n_jobs):
             return as_probabilities(self.model_.predict_proba(X))
+
+
+def _on_grid(params: Mapping[str, Any]) -> bool:
+    return set(params) == {"C"} and params["C"] in GRID
+
+
+def _solved(
+    X: NDArray[np.float32], codes: NDArray[np.int64], path: Sequence[float], threads: int
+) -> dict[float, Solution]:
+    """The solutions of a path by C, up to the first that cannot be found."""
+    solved: dict[float, Solution] = {}
+    with threadpool_limits(threads):
+        try:
+            for C, solution in zip(path, solve_path(X, codes, path), strict=True):
+                solved[C] = solution
+        except NotSolved:
+            pass  # not of the data, which scikit-learn's solver, asked next, may well fit
+    return solved

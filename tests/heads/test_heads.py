@@ -24,6 +24,7 @@ EMOTIONS = np.array(["calm", "happy", "sad"])
 # the smallest honest fit of each head, so that the conformance suite stays fast
 SMALL = {
     "logistic_regression": {},
+    "lda": {},
     "gradient_boosting": {"n_estimators": 15, "colsample_bytree": 0.5},
     "mlp": {"hidden": 32, "epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
 }

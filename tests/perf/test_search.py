@@ -1,0 +1,73 @@
+"""What a search saves by fitting many settings of a head at once: both ways, in one process.
+
+Run by `tox -e perf`, which adds the JSON to results/benchmarks. Vectors are generated, as wide and
+as correlated as those of an encoder. `extra_info.ratio` is the median time of fits one at a time
+over that of the same settings at once, measured in turns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from bench import machine as measure
+from heads import Head, HeadContext
+from heads.lda import LDAHead
+from heads.logistic_regression import LogisticRegressionHead
+
+CLIPS, CLASSES = 960, 8
+ROUNDS = 3
+
+
+def vectors(features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised vectors (clips, features) whose variances fall as fast as real ones, and y."""
+    rng = np.random.default_rng(0)
+    y = np.arange(CLIPS) % CLASSES
+    hidden = rng.standard_normal((CLIPS, CLIPS)) + rng.standard_normal((CLASSES, CLIPS))[y]
+    hidden *= np.arange(1, CLIPS + 1) ** -0.7
+    X = hidden @ rng.standard_normal((CLIPS, features))
+    return StandardScaler().fit_transform(X).astype(np.float32), y
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("features", [1024, 2048])
+@pytest.mark.parametrize("head", [LogisticRegressionHead, LDAHead])
+def test_a_search_at_once_and_one_at_a_time(
+    head: type[Head], features: int, benchmark: Any
+) -> None:
+    X, y = vectors(features)
+    grid = head.grid(HeadContext(CLIPS, features, CLASSES))
+    assert grid is not None
+    given: dict[str, Any] = {"pooling": "mean", "random_state": 0, "n_jobs": 1}
+    heads: list[list[Head]] = [[], []]
+
+    def at_once() -> None:
+        heads[0] = list(head.fit_many(X, y, grid, **given))
+
+    def one_at_a_time() -> None:
+        heads[1] = [head.build(params, **given).fit(X, y) for params in grid]
+
+    turns = [(_seconds(at_once), _seconds(one_at_a_time)) for _ in range(ROUNDS)]
+    quick, slow = (float(np.median(column)) for column in zip(*turns, strict=True))
+    benchmark.pedantic(at_once, rounds=1)
+    benchmark.extra_info.update(
+        phase=f"{len(grid)} settings of {head.info.name} on {CLIPS} clips × {features} features",
+        hardware=measure.hardware(),
+        threads=1,
+        at_once_seconds=round(quick, 3),
+        one_at_a_time_seconds=round(slow, 3),
+        ratio=round(slow / quick, 2),
+    )
+    for ours, theirs in zip(*heads, strict=True):
+        assert (ours.predict(X) == theirs.predict(X)).mean() >= 0.99
+    assert slow > quick
