@@ -122,14 +122,12 @@ class Head(ClassifierMixin, BaseEstimator):
         return {}
 
     @classmethod
-    def grid(cls, context: HeadContext) -> list[dict[str, Any]] | None:
+    def grid(cls) -> tuple[dict[str, Any], ...] | None:
         """Every setting worth trying, for a search that tries them all.
 
-        Args:
-            context: as for `suggest`.
-
         Returns:
-            What `suggest` may return, each once; None where the space has to be drawn from.
+            What `suggest` may return, each once, by the names in the trial; None where the space
+            has to be drawn from.
         """
         return None
 

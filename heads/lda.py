@@ -54,9 +54,9 @@ class LDAHead(Head):
         return {}
 
     @classmethod
-    def grid(cls, context: HeadContext) -> list[dict[str, Any]]:
+    def grid(cls) -> tuple[dict[str, Any], ...]:
         """The one setting there is."""
-        return [{}]
+        return ({},)
 
     @classmethod
     def fit_many(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
@@ -52,7 +52,6 @@ class LogisticRegressionHead(Head):
     """
 
     info = INFO
-    version: ClassVar[int] = 2
 
     C: float = 0.1
     max_iter: int = 1000
@@ -65,14 +64,14 @@ class LogisticRegressionHead(Head):
         """Draw `C`; a thousand standardised vectors are separable, so it matters a lot.
 
         Returns:
-            `{"C": ...}`, one of `GRID`.
+            `{"C": ...}`, log-uniform in [1e-5, 10].
         """
-        return {"C": trial.suggest_categorical("C", GRID)}
+        return {"C": trial.suggest_float("C", 1e-5, 1e1, log=True)}
 
     @classmethod
-    def grid(cls, context: HeadContext) -> list[dict[str, Any]]:
+    def grid(cls) -> tuple[dict[str, Any], ...]:
         """13 values of C from 1e-4 to 1, evenly spaced in their logarithm."""
-        return [{"C": C} for C in GRID]
+        return tuple({"C": C} for C in GRID)
 
     @classmethod
     def fit_many(

@@ -155,6 +155,13 @@ class RunSpec(_Settings):
             description="Optuna trials per cell and fold, in total, on every task.",
         ),
     ] = 10
+    inner: Annotated[
+        Literal["one", "folds"],
+        Field(
+            description="What heads with a short list of settings are tuned on: one validation "
+            "fold, or all other folds in turn, trying every setting.",
+        ),
+    ] = "one"
     # what numpy and torch take
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of sampling and fitting.")] = 0
     jobs: Annotated[int, Field(ge=0, le=4096, description="Worker processes; 0: one per core.")] = 0

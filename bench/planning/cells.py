@@ -214,17 +214,22 @@ class _Maker:
         if self.preset is not None:
             last = backbone.info.layers_of(settings.weights.size) - 1
             recipe = Draw(last, dict(self.preset.params))
+        head = HEADS.reading(cell.head, reads)
+        grid = head.grid() if self._tries_every(reads) else None
         mark = fingerprint(
             cell,
             self.folded,
             self.spec,
             feature_key=settings.key,
             reads=reads,
-            head_version=HEADS.reading(cell.head, reads).version,
+            head_version=head.version,
             layers=backbone.kept,
             recipe=recipe,
+            grid=grid,
         )
         trials = self._trials(reads)
+        if grid is not None:
+            trials = len(grid) * backbone.info.layers_of(settings.weights.size)
         stands = standing(cell, mark, trials, self.folded, self.spec, settings)
         if isinstance(stands, Held) and self.spec.replace:
             stands = stands.reason
@@ -241,8 +246,12 @@ class _Maker:
             seed=self.spec.seed,
             studies=self.studies,
             recipe=recipe,
+            every=grid is not None,
         )
         return Ready(job, reads, mark, stands)
+
+    def _tries_every(self, reads: Reads) -> bool:
+        return self.spec.inner == "folds" and reads == "vectors" and self.preset is None
 
     def _trials(self, reads: Reads) -> int:
         if self.preset is not None:

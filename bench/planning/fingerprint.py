@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.config.grid import Cell
@@ -26,13 +27,15 @@ def fingerprint(
     head_version: int,
     layers: tuple[int, ...],
     recipe: Draw | None,
+    grid: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """Digest of everything but the number of trials that decides a cell's scores.
 
     It holds values and no names of modules, so that no change of the code's layout changes it.
 
     Of the arguments, `layers` are those to choose from, for heads that do not read vectors, and
-    `recipe` is what runs instead of drawn trials.
+    `recipe` is what runs instead of drawn trials. `grid` are the settings that are all tried, on
+    inner folds, where they are.
     """
     split = folded.splits[cell.protocol]
     decides: dict[str, Any] = {
@@ -60,4 +63,6 @@ def fingerprint(
         decides["accelerator"] = spec.accelerator
     if recipe is not None:
         decides["recipe"] = {"layer": recipe.layer, "params": recipe.params}
+    if grid is not None:
+        decides["inner"] = [dict(setting) for setting in grid]
     return digest(decides)

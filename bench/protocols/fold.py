@@ -60,6 +60,23 @@ class Split:
         )
 
 
+def inner_folds(fold: Fold, folds: Sequence[Fold]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What tuning may fit on and what it scores on, neither of it tested by the fold.
+
+    Where the folds of a protocol test every clip, those are the other folds in turn: fitted on all
+    but two, so that two folds share the fit without both. Elsewhere there is the one validation
+    part.
+
+    Returns:
+        Sorted indices (int64) of each inner fold's two parts.
+    """
+    rest = np.union1d(fold.train, fold.validation)
+    others = [other.test for other in folds if other.index != fold.index]
+    if not others or not np.array_equal(np.sort(np.concatenate(others)), rest):
+        return [(fold.train, fold.validation)]
+    return [(np.setdiff1d(rest, part), part) for part in others]
+
+
 def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
     """Check that no clip, recording or (grouped protocols) group straddles a fold's parts.
 

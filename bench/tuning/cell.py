@@ -16,6 +16,7 @@ from bench.executors.base import Worker
 from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
+from bench.tuning.every import tune_every
 from bench.tuning.fits.base import Draw, Fits, Labels
 from bench.tuning.search import FoldOutcome, Search, recalled, study_of, tune_fold
 from bench.tuning.storage import StudyStore
@@ -65,6 +66,7 @@ class CellJob:
         trials: total per study.
         seed: the run's.
         recipe: what to run instead of drawing trials, or None.
+        every: whether every setting of the head is tried on inner folds, instead of some drawn.
     """
 
     cell: Cell
@@ -77,6 +79,7 @@ class CellJob:
     seed: int
     studies: StudyStore
     recipe: Draw | None = None
+    every: bool = False
 
     def __call__(self, worker: Worker) -> CellOutcome:
         """Run the cell. Folds an earlier run finished are not run again.
@@ -107,16 +110,20 @@ class CellJob:
             on_trial=lambda count: worker.emit(TrialsKnown(self.cell, count)),
             on_epoch=lambda *what: worker.emit(EpochKnown(self.cell, *what)),
         )
-        folds = []
+        files = {fold.index: outcomes.path(folder, fold.index, self.trials) for fold in self.folds}
+        found = {
+            fold.index: outcomes.load(files[fold.index], (len(fold.test), self.n_classes))
+            for fold in self.folds
+        }
+        wanted = [fold for fold in self.folds if found[fold.index] is None]
+        search.on_trial(self.trials * (len(self.folds) - len(wanted)))
         with threadpool_limits(worker.threads):
-            for fold in self.folds:
-                file = outcomes.path(folder, fold.index, self.trials)
-                outcome = outcomes.load(file, (len(fold.test), self.n_classes))
-                if outcome is None:
-                    outcome = tune_fold(fit, labels, fold, storage, search)
-                    outcomes.save(file, outcome)
-                    shutil.rmtree(folder / f"fold-{fold.index}", ignore_errors=True)
-                else:
-                    search.on_trial(self.trials)
-                folds.append(outcome)
-        return CellOutcome(tuple(folds), fit.layers, worker.threads)
+            if self.every:
+                made = tune_every(fit, labels, self.folds, wanted, storage, search)
+            else:
+                made = (tune_fold(fit, labels, fold, storage, search) for fold in wanted)
+            for fold, outcome in zip(wanted, made, strict=True):
+                outcomes.save(files[fold.index], outcome)
+                shutil.rmtree(folder / f"fold-{fold.index}", ignore_errors=True)
+                found[fold.index] = outcome
+        return CellOutcome(tuple(o for o in found.values() if o), fit.layers, worker.threads)

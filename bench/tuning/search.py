@@ -27,7 +27,7 @@ from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watc
 from heads import Epoch, FitDiverged, OutOfMemory
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
-_TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged, OutOfMemory)
+TRIAL_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, FitDiverged, OutOfMemory)
 # By the name of its study; see `recalled`.
 Recall = Callable[[str, FrozenTrial], Draw | None]
 # The first trials and epochs say too little to stop a trial for being worse than the median.
@@ -242,6 +242,12 @@ def tune_fold(
         _run_trial(study, fit, labels, fold, search, len(done))
         done = finished_trials(study)
         search.on_trial(1)
+    return outcome_of(study, fit, fold, search)
+
+
+def outcome_of(study: optuna.Study, fit: Fit, fold: Fold, search: Search) -> FoldOutcome:
+    """What the best trial of a study says of the test clips, which are predicted here and once."""
+    done = finished_trials(study)
     complete = [t for t in done if t.state == TrialState.COMPLETE]
     errors = [t.user_attrs["error"] for t in done if "error" in t.user_attrs]
     if not complete:
@@ -341,14 +347,18 @@ def _run_trial(
         found = _validate(fit, labels, draw, fold, search.seed_for(fold.index, "fit"), watch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except _TRIAL_ERRORS as error:
-        where = place(error, *HEADS.origins(), ours=False)
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}{where}")
+    except TRIAL_ERRORS as error:
+        trial.set_user_attr("error", told(error))
         study.tell(trial, state=TrialState.FAIL)
     else:
         trial.set_user_attr("validated", asdict(found))
         study.tell(trial, found.macro_f1)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def told(error: Exception) -> str:
+    """Why a trial failed, with the place in a head of another package."""
+    return f"{type(error).__name__}: {error}{place(error, *HEADS.origins(), ours=False)}"
 
 
 def _mark(draw: Draw) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from heads._conformance.search import drawn_trials
 from heads._conformance.subject import (
     CLASSES,
     FEATURES,
@@ -31,6 +32,8 @@ DOUBTFUL = 0.1
 SAME = 1e-6
 # Of the unseen clips of classes that lie far apart.
 LEARNT_SHARE = 0.8
+# Share of clips of which a head fitted among many says the same as alone.
+ALIKE = 0.95
 
 # What a head may raise by mistake where it should refuse with a sentence.
 MISTAKES = (
@@ -230,6 +233,22 @@ def check_a_refit_is_built_from_what_the_fit_says(subject: HeadSubject) -> None:
     require(np.isfinite(found).all(), f"{params} gives numbers that are not finite")
 
 
+def check_many_fits_are_those_of_one_by_one(subject: HeadSubject) -> None:
+    """`fit_many` gives a head for each setting, in order, that predicts what `fit` predicts."""
+    if subject.reads != "vectors":
+        return
+    drawn = [subject.cls.suggest(trial, subject.context) for trial in drawn_trials(3)]
+    many = [*drawn, *(subject.cls.grid() or ())]
+    more: dict[str, Any] = {"pooling": "mean", "random_state": 0, "n_jobs": 1}
+    found = list(subject.cls.fit_many(subject.clips, subject.labels, many, **more))
+    require(len(found) == len(many), f"fit_many gives {len(found)} heads for {len(many)} settings")
+    for params, head in zip(many, found, strict=True):
+        alone = subject.cls.build(params, **more).fit(subject.clips, subject.labels)
+        require(head.get_params() == alone.get_params(), "fit_many gives heads in another order")
+        same = np.mean(head.predict(subject.unseen[0]) == alone.predict(subject.unseen[0]))
+        require(same >= ALIKE, f"fit_many with {params} predicts other classes than fit")
+
+
 def check_input_is_left_alone(subject: HeadSubject) -> None:
     """Neither clips nor labels are written into."""
     clips, labels = subject.make(subject.codes), subject.labels.copy()
@@ -298,6 +317,7 @@ FITTING_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_an_unfitted_head_says_so,
     check_a_pickled_head_predicts_the_same,
     check_a_refit_is_built_from_what_the_fit_says,
+    check_many_fits_are_those_of_one_by_one,
     check_input_is_left_alone,
     check_global_state_is_left_alone,
 )

@@ -145,6 +145,26 @@ def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
                 ) from error
 
 
+def check_its_grid_lies_in_the_space(subject: HeadSubject) -> None:
+    """Every setting of `grid`, if there is one, is drawn by `suggest` from its own values, once."""
+    from optuna.trial import FixedTrial, create_trial
+
+    grid = subject.cls.grid()
+    for setting in grid or ():
+        trial: Any = FixedTrial(setting)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as above
+            try:
+                drawn = subject.cls.suggest(trial, subject.context)
+                create_trial(value=0.0, params=trial.params, distributions=trial.distributions)
+            except ValueError as error:
+                raise CheckFailed(
+                    f"its grid holds {setting}, outside its space: {error}"
+                ) from error
+        require(drawn == setting, f"its grid holds {setting}, of which suggest makes {drawn}")
+        require(list(grid or ()).count(setting) == 1, f"its grid holds {setting} twice")
+
+
 def check_suggestions_can_be_fitted(subject: HeadSubject) -> None:
     """The corners of the search space and draws from inside give probabilities."""
     (probe,) = drawn_trials(1)
@@ -211,5 +231,6 @@ SEARCH_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_suggestions_construct_the_head,
     check_build_gives_what_it_is_told,
     check_first_trial_lies_in_the_space,
+    check_its_grid_lies_in_the_space,
     check_suggestions_can_be_fitted,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heads import HeadContext, logistic_regression
+from heads import logistic_regression
 from heads._solvers.multinomial import NotSolved, Solution
 from heads.logistic_regression import GRID, LogisticRegressionHead
 from tests.heads._solvers.test_multinomial import clips_of
@@ -24,7 +24,7 @@ def fit_many(X: np.ndarray, y: np.ndarray, many: Many) -> list[LogisticRegressio
 
 
 def test_the_grid_is_thirteen_strengths() -> None:
-    grid = LogisticRegressionHead.grid(HeadContext(960, 1024, 8))
+    grid = LogisticRegressionHead.grid()
     assert [setting["C"] for setting in grid] == pytest.approx(np.logspace(-4, 0, 13))
 
 
@@ -82,7 +82,7 @@ def test_one_of_many_is_a_head_like_any() -> None:
     head = fit_many(X, y, [{"C": C} for C in GRID[:2]])[1]
     copy = pickle.loads(pickle.dumps(head))
     assert (copy.predict_proba(X) == head.predict_proba(X)).all()
-    assert head.refit_params() == LogisticRegressionHead(C=GRID[1]).refit_params()
+    assert head.get_params() == LogisticRegressionHead(C=GRID[1], random_state=0).get_params()
     assert head.converged_
 
 

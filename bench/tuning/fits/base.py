@@ -98,6 +98,10 @@ class Fit(ABC):
     def draw(self, trial: Trial, clips: int) -> Draw:
         """Draw a layer and parameters from the search space, for a fit on so many clips."""
 
+    def every(self) -> Sequence[Draw] | None:
+        """Every draw worth trying, layer by layer; None where they have to be drawn."""
+        return None
+
     def first(self, clips: int) -> dict[str, Any]:
         """What the first trial of a study draws, by name; the sampler draws the rest."""
         return {}

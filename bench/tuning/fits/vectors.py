@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from bench.tuning.fits.base import (
     Labels,
     Layer,
     Probabilities,
+    Request,
     Watch,
     spread,
 )
@@ -67,6 +70,13 @@ class VectorFit(Fit):
         context = HeadContext(clips, self._vectors(layer).shape[1], self._labels.number)
         return Draw(layer, self._head.suggest(trial, context))
 
+    def every(self) -> list[Draw] | None:
+        """Every layer with every setting of the head; None where the head has no such list."""
+        grid = self._head.grid()
+        if grid is None:
+            return None
+        return [Draw(layer, setting) for layer in range(self.layers) for setting in grid]
+
     def fit(self, draw: Draw, clips: Indices, seed: int, watch: Watch) -> FittedVectors:
         """Fit a head; see `Fit.fit`. There are no epochs to watch."""
         vectors = self._vectors(draw.layer)
@@ -76,6 +86,27 @@ class VectorFit(Fit):
         model = make_pipeline(StandardScaler(), head)
         model.fit(vectors[clips], self._labels.classes[clips])
         return FittedVectors(model=model, vectors=vectors, number=self._labels.number)
+
+    def fit_many(self, requests: Sequence[Request]) -> Iterator[FittedVectors]:
+        """Fit several draws; those of one layer, seed and clips are standardised once."""
+
+        def shared(request: Request) -> tuple[Layer, int, int]:
+            return request.draw.layer, request.seed, id(request.clips)
+
+        for (layer, seed, _), group in groupby(requests, key=shared):
+            alike = list(group)
+            vectors, clips = self._vectors(layer), alike[0].clips
+            scaler = StandardScaler()
+            for head in self._head.fit_many(
+                scaler.fit_transform(vectors[clips]),
+                self._labels.classes[clips],
+                [request.draw.params for request in alike],
+                pooling=self._pooling,
+                random_state=seed,
+                n_jobs=self._threads,
+            ):
+                model = make_pipeline(scaler, head)
+                yield FittedVectors(model=model, vectors=vectors, number=self._labels.number)
 
     def _vectors(self, layer: Layer) -> Vectors:
         if layer == "weighted":

@@ -73,6 +73,18 @@ class RefitsWithItsSeed(Centroids):
         return {**params, "random_state": 0}
 
 
+class GridsOutsideItsSpace(Centroids):
+    @classmethod
+    def grid(cls):
+        return ({"sharpness": 1.0}, {"sharpness": 99.0})
+
+
+class FitsManyBackwards(Centroids):
+    @classmethod
+    def fit_many(cls, X, y, many, **more):
+        return reversed(list(super().fit_many(X, y, many, **more)))
+
+
 class BeginsOutsideItsSpace(Centroids):
     @staticmethod
     def first(context):
