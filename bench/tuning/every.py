@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
 
@@ -93,7 +93,11 @@ def tune_every(
                 study.add_trial(_trial(fit, draw, found, each, len(fold.train)))
             search.on_trial(len(draws))
     for fold in wanted:
-        yield outcome_of(studies[fold.index], fit, fold, search)
+        outcome = outcome_of(studies[fold.index], fit, fold, search)
+        count = len(inner_folds(fold, folds))
+        where = f"{count} inner folds" if count > 1 else "the validation part"
+        told = f"every one of {len(every)} settings was tried, and scored on {where}"
+        yield replace(outcome, notes=[told, *outcome.notes])
 
 
 def _inner_fits(folds: Sequence[Fold]) -> list[_InnerFit]:

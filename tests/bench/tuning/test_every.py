@@ -105,6 +105,8 @@ def test_the_layer_that_tells_the_classes_is_found(head: str, tmp_path: Path) ->
     assert [outcome.layer for outcome in outcomes] == [1] * SPEAKERS
     tried = 3 * (len(GRID) if head == "logistic_regression" else 1)
     assert {outcome.states["complete"] for outcome in outcomes} == {tried}
+    told = f"every one of {tried} settings was tried, and scored on 3 inner folds"
+    assert [outcome.notes for outcome in outcomes] == [[told]] * SPEAKERS
 
 
 def test_the_objective_is_over_the_predictions_of_all_inner_folds(tmp_path: Path) -> None:
