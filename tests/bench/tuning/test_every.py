@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
+from optuna.trial import FrozenTrial
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -189,6 +191,27 @@ def test_a_search_that_was_stopped_goes_on_with_its_next_layer(tmp_path: Path) -
         assert one.best_params == other.best_params
         assert one.states == other.states
         np.testing.assert_array_equal(one.tested.probabilities, other.tested.probabilities)
+
+
+def test_a_kill_while_a_layer_is_being_kept_keeps_no_trial_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers, classes = _data()
+    whole = _tune(layers, classes, tmp_path / "whole")
+    add, kept = optuna.Study.add_trial, iter(range(len(GRID) + 5))
+
+    def killed(study: optuna.Study, trial: FrozenTrial) -> None:
+        if next(kept, None) is None:
+            raise KeyboardInterrupt
+        add(study, trial)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "add_trial", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _tune(layers, classes, tmp_path / "parts")
+    resumed = _tune(layers, classes, tmp_path / "parts")
+    assert [each.states for each in resumed] == [each.states for each in whole]
+    assert [each.best_params for each in resumed] == [each.best_params for each in whole]
 
 
 def test_a_setting_that_fails_is_counted_with_its_reason_and_ends_no_other(
