@@ -26,9 +26,10 @@ from bench.plugins import BACKBONES
 from bench.protocols.table import make_folds
 from bench.records import store as records
 from bench.scoring import score
+from bench.tuning.every import tune_every
 from bench.tuning.fits.base import Labels
 from bench.tuning.fits.vectors import VectorFit
-from bench.tuning.search import Search, tune_fold
+from bench.tuning.search import Search
 from bench.tuning.storage import JournalStudies
 from tests.conftest import Voxgrid
 
@@ -153,7 +154,8 @@ def test_shuffled_labels_score_at_chance_on_unseen_actors(tmp_path: Path) -> Non
     labels = Labels(classes, 8)
     fit = VectorFit(view, labels, cell.pooling, cell.head, threads=2)
     predicted = np.full(len(scanned), -1)
-    for fold in split.folds:
-        outcome = tune_fold(fit, labels, fold, JournalStudies(tmp_path).open("cell"), search)
+    storage = JournalStudies(tmp_path).open("cell", lambda study, trial: None)
+    tried = tune_every(fit, labels, split.folds, split.folds, storage, search)
+    for fold, outcome in zip(split.folds, tried, strict=True):
         predicted[fold.test] = outcome.tested.probabilities.argmax(axis=1)
     assert 0.10 < score(classes, predicted, task.labels).accuracy < 0.16
