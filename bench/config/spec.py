@@ -159,7 +159,7 @@ class RunSpec(_Settings):
         Literal["one", "folds"],
         Field(
             description="What heads with a short list of settings are tuned on: one validation "
-            "fold, or all other folds in turn, trying every setting.",
+            "fold, or inner folds in turn, trying every setting.",
         ),
     ] = "one"
     # what numpy and torch take

@@ -65,4 +65,5 @@ def fingerprint(
         decides["recipe"] = {"layer": recipe.layer, "params": recipe.params}
     if grid is not None:
         decides["inner"] = [dict(setting) for setting in grid]
+        decides["inner_folds"] = [[part.tolist() for part in fold.inner] for fold in split.folds]
     return digest(decides)

@@ -107,14 +107,18 @@ def without(folded: FoldedTask, reasons: Mapping[str, str], backbone: str) -> Fo
     for protocol, split in folded.splits.items():
         folds = []
         for fold in split.folds:
-            train, validation, test = parts = [
-                places[part[kept[part]]] for part in (fold.train, fold.validation, fold.test)
-            ]
-            if not all(map(len, parts)):
+            train, validation, test, *inner = (
+                places[part[kept[part]]]
+                for part in (fold.train, fold.validation, fold.test, *fold.inner)
+            )
+            if not all(map(len, (train, validation, test))):
                 unfit[protocol] = few
                 break
             groups = tuple(sorted({clips[i].clip.group for i in test.tolist()}))
-            folds.append(Fold(fold.index, train, validation, test, groups))
+            scored = tuple(filter(len, inner))
+            # of a single part there may be no rest to fit on
+            scored = scored if len(scored) > 1 else ()
+            folds.append(Fold(fold.index, train, validation, test, groups, scored))
         else:
             splits[protocol] = replace(split, folds=tuple(folds))
     count = f"{len(left_out)} clip{'s' if len(left_out) > 1 else ''}"

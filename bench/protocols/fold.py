@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ class LeakError(VoxgridError):
 
 @dataclass(frozen=True)
 class Fold:
-    """One outer fold; the three parts are sorted indices (int64) into the clips folded.
+    """One outer fold; all parts are sorted indices (int64) into the clips folded.
 
     Attributes:
         index: 0, 1, …
@@ -25,6 +25,8 @@ class Fold:
         validation: what trials are scored on; train + validation is what the last refit sees.
         test: what nothing but the final score sees.
         test_groups: groups of the test clips, sorted.
+        inner: parts of train + validation that settings are scored on in turn, where all of them
+            are tried; each is scored by fits on the rest. Validation alone by default.
     """
 
     index: int
@@ -32,6 +34,16 @@ class Fold:
     validation: np.ndarray
     test: np.ndarray
     test_groups: tuple[str, ...]
+    inner: tuple[np.ndarray, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.inner:
+            object.__setattr__(self, "inner", (self.validation,))
+
+    @property
+    def rest(self) -> np.ndarray:
+        """Train + validation, sorted."""
+        return np.union1d(self.train, self.validation)
 
 
 @dataclass(frozen=True)
@@ -60,53 +72,53 @@ class Split:
         )
 
 
-def inner_folds(fold: Fold, folds: Sequence[Fold]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What tuning may fit on and what it scores on, neither of it tested by the fold.
-
-    Where the folds of a protocol test every clip, those are the other folds in turn: fitted on all
-    but two, so that two folds share the fit without both. Elsewhere there is the one validation
-    part.
-
-    Returns:
-        Sorted indices (int64) of each inner fold's two parts.
-    """
-    rest = np.union1d(fold.train, fold.validation)
-    others = [other.test for other in folds if other.index != fold.index]
-    if not others or not np.array_equal(np.sort(np.concatenate(others)), rest):
-        return [(fold.train, fold.validation)]
-    return [(np.setdiff1d(rest, part), part) for part in others]
-
-
 def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
     """Check that no clip, recording or (grouped protocols) group straddles a fold's parts.
 
-    `clips` are those folded, (n,), and `recordings` say which recording each of them is, (n,).
+    Nor may one straddle what an inner fold is fitted and scored on. `clips` are those folded,
+    (n,), and `recordings` say which recording each of them is, (n,).
 
     Raises:
-        LeakError: naming the fold and what leaks; also where a part is empty or a clip is
-            tested more than once.
+        LeakError: naming the fold and what leaks; also where a part is empty, a clip is tested
+            more than once, or an inner fold has clips that are not of train or validation.
     """
+    keys: dict[str, Callable[[int], object]] = {
+        "clip": lambda i: i,
+        "recording": lambda i: recordings[i],
+    }
+    if split.grouped:
+        keys["group"] = lambda i: clips[i].group
     tested: set[int] = set()
     for fold in split.folds:
         place = f"fold {fold.index} of {split.protocol}"
         parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-        keys: dict[str, Callable[[int], object]] = {
-            "clip": lambda i: i,
-            "recording": lambda i: recordings[i],
-        }
-        if split.grouped:
-            keys["group"] = lambda i: clips[i].group
-        for what, key in keys.items():
-            owner: dict[object, str] = {}
-            for part, indices in parts.items():
-                if not len(indices):
-                    raise LeakError(f"{place} has an empty {part} part")
-                for i in indices.tolist():
-                    if owner.setdefault(key(i), part) != part:
-                        raise LeakError(
-                            f"{what} {key(i)} is in both {owner[key(i)]} and {part} of {place}"
-                        )
+        _are_apart(parts, keys, place)
+        for number, scored in enumerate(fold.inner):
+            inner = f"inner fold {number} of {place}"
+            strangers = np.setdiff1d(scored, fold.rest)
+            if len(strangers):
+                raise LeakError(
+                    f"clip {clips[strangers[0]].id} is in {inner}, and not in its train or "
+                    "validation part"
+                )
+            fitted = np.setdiff1d(fold.rest, scored)
+            _are_apart({"train": fitted, "validation": scored}, keys, inner)
         twice = tested & set(fold.test.tolist())
         if twice:
             raise LeakError(f"clip {clips[min(twice)].id} is tested twice by {split.protocol}")
         tested |= set(fold.test.tolist())
+
+
+def _are_apart(
+    parts: Mapping[str, np.ndarray], keys: Mapping[str, Callable[[int], object]], place: str
+) -> None:
+    for what, key in keys.items():
+        owner: dict[object, str] = {}
+        for part, indices in parts.items():
+            if not len(indices):
+                raise LeakError(f"{place} has an empty {part} part")
+            for i in indices.tolist():
+                if owner.setdefault(key(i), part) != part:
+                    raise LeakError(
+                        f"{what} {key(i)} is in both {owner[key(i)]} and {part} of {place}"
+                    )

@@ -1,19 +1,21 @@
 """Protocols: named ways to fold a task into train, validation and test, and what each promises.
 
 Whatever the protocol, the parts of a fold share no clip and no recording, and under a grouped
-protocol no group; `bench.protocols.fold.verify` asserts it on every fold made.
+protocol no group, and no more do those of an inner fold; `bench.protocols.fold.verify` asserts it
+on every fold made.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.clips import Clip
 from bench.errors import UserError, nearest
+from bench.protocols import inner
 from bench.protocols.fold import Fold, Split, verify
 from bench.protocols.makers import (
     DRAWN,
@@ -162,6 +164,11 @@ def make_folds(
                 f"of fold {fold.index} of {protocol}: its clips come from too few groups, so add "
                 "clips of other groups or leave the class out"
             )
+    own = [
+        inner.others(fold, folds, clips) if chosen.grouped else inner.dealt(fold, clips, recordings)
+        for fold in folds
+    ]
+    folds = [replace(fold, inner=parts) for fold, parts in zip(folds, own, strict=True)]
     split = Split(protocol, chosen.grouped, tuple(folds), tuple(excluded), tuple(notes))
     verify(split, clips, recordings)
     return split

@@ -16,7 +16,7 @@ import numpy as np
 from optuna.storages import BaseStorage
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
-from bench.protocols.fold import Fold, inner_folds
+from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning.fits.base import Classes, Draw, Fit, Fitted, Indices, Labels, Request, Watch
 from bench.tuning.search import (
@@ -94,7 +94,7 @@ def tune_every(
             search.on_trial(len(draws))
     for fold in wanted:
         outcome = outcome_of(studies[fold.index], fit, fold, search)
-        count = len(inner_folds(fold, folds))
+        count = len(fold.inner)
         where = f"{count} inner folds" if count > 1 else "the validation part"
         told = f"every one of {len(every)} settings was tried, and scored on {where}"
         yield replace(outcome, notes=[told, *outcome.notes])
@@ -104,8 +104,9 @@ def _inner_fits(folds: Sequence[Fold]) -> list[_InnerFit]:
     """The fits of all inner folds; those on the same clips are one."""
     found: dict[bytes, _InnerFit] = {}
     for fold in folds:
-        for train, validation in inner_folds(fold, folds):
-            found.setdefault(train.tobytes(), _InnerFit(train)).scored[fold.index] = validation
+        for scored in fold.inner:
+            train = np.setdiff1d(fold.rest, scored)
+            found.setdefault(train.tobytes(), _InnerFit(train)).scored[fold.index] = scored
     return list(found.values())
 
 

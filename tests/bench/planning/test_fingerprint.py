@@ -107,6 +107,15 @@ def test_everything_that_decides_the_scores_is_in_it(folded: FoldedTask) -> None
     assert len(set(marks)) == len(marks)
 
 
+def test_inner_folds_are_in_it_where_settings_are_scored_on_them(folded: FoldedTask) -> None:
+    fold = folded.splits["a-protocol"].folds[0]
+    in_turn = replace(fold, inner=(np.array([0, 2]), np.array([1, 3])))
+    other = replace(folded, splits={"a-protocol": Split("a-protocol", True, (in_turn,))})
+    assert mark(other) == mark(folded)
+    grid = [{"C": 1.0}]
+    assert len({mark(folded), mark(folded, grid=grid), mark(other, grid=grid)}) == 3
+
+
 def test_names_of_files_and_clips_trials_and_folders_are_not_in_it(folded: FoldedTask) -> None:
     renamed = tuple(
         replace(scanned, clip=replace(scanned.clip, id=f"x{i}", path=Path(f"elsewhere/{i}.flac")))

@@ -25,14 +25,23 @@ def folded(parts: list[int]) -> FoldedTask:
     )
     train, validation, test = (np.flatnonzero(np.array(parts) == part) for part in range(3))
     groups = tuple(sorted({clips[n].clip.group for n in test.tolist()}))
-    split = Split("halves", True, (Fold(0, train, validation, test, groups),))
+    rest = np.union1d(train, validation)
+    inner = tuple(rest[turn::3] for turn in range(3))
+    split = Split("halves", True, (Fold(0, train, validation, test, groups, inner),))
     task = Task("t", ("x",), tuple(clip.clip for clip in clips), ("halves",))
     return FoldedTask(task, clips, (), {"halves": split}, {})
 
 
 def ids(task: FoldedTask) -> list[list[str]]:
     (fold,) = task.splits["halves"].folds
-    parts = (fold.train, fold.validation, fold.test)
+    return _ids(task, (fold.train, fold.validation, fold.test))
+
+
+def inner(task: FoldedTask) -> list[list[str]]:
+    return _ids(task, task.splits["halves"].folds[0].inner)
+
+
+def _ids(task: FoldedTask, parts: tuple[np.ndarray, ...]) -> list[list[str]]:
     return [[task.clips[n].clip.id for n in part.tolist()] for part in parts]
 
 
@@ -52,6 +61,9 @@ def test_each_part_of_a_fold_keeps_its_other_clips_in_order(
     if all(kept):
         assert ids(after) == kept
         (fold,) = after.splits["halves"].folds
+        scored = [[clip for clip in part if clip not in left_out] for part in inner(before)]
+        scored = [part for part in scored if part]
+        assert inner(after) == (scored if len(scored) > 1 else [kept[1]])
         assert set(fold.test_groups) == {f"g{int(clip[1:]) % 3}" for clip in kept[2]}
     else:
         assert after.splits == {}

@@ -277,6 +277,17 @@ def test_verify_names_what_leaks():
     same[fold.train[0]] = same[fold.test[0]]
     with pytest.raises(LeakError, match=r"recording .* is in both"):
         verify(split, clips, same)
+    inner = fold.inner
+    with pytest.raises(LeakError, match=r"clip .* in inner fold 0 of fold 0 .*, and not in its"):
+        verify(broken(inner=(np.append(inner[0], fold.test[0]), *inner[1:])), clips, pcm)
+    with pytest.raises(LeakError, match=r"group .* is in both .* of inner fold 1 of fold 0"):
+        verify(broken(inner=(inner[0], inner[1][1:])), clips, pcm)
+    with pytest.raises(LeakError, match=r"inner fold 0 .* has an empty train"):
+        verify(broken(inner=(fold.rest,)), clips, pcm)
+    same = list(pcm)
+    same[inner[1][0]] = same[inner[2][0]]
+    with pytest.raises(LeakError, match=r"recording .* is in both .* of inner fold 1 of fold 0"):
+        verify(broken(), clips, same)
     with pytest.raises(LeakError, match="tested twice"):
         verify(dataclasses.replace(split, folds=(fold, fold)), clips, pcm)
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from bench.protocols.fold import Fold, inner_folds
+from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning import every
 from bench.tuning.every import tune_every
@@ -41,6 +41,7 @@ def _folds() -> list[Fold]:
             speakers[(k + 1) % SPEAKERS],
             speakers[k],
             (str(k),),
+            tuple(speakers[j] for j in range(SPEAKERS) if j != k),
         )
         for k in range(SPEAKERS)
     ]
@@ -90,15 +91,11 @@ def test_two_folds_share_the_fit_without_both_and_no_fit_sees_what_is_tested() -
             assert not set(clips.tolist()) & set(folds[fold].test.tolist())
 
 
-def test_one_random_split_is_tuned_on_its_validation_part() -> None:
+def test_a_fold_without_inner_folds_is_tuned_on_its_validation_part() -> None:
     fold = Fold(0, np.arange(8), np.arange(8, 10), np.arange(10, 12), ("a",))
-    ((train, validation),) = inner_folds(fold, [fold])
-    assert (train.tolist(), validation.tolist()) == (list(range(8)), [8, 9])
-
-
-def test_folds_that_leave_clips_untested_are_tuned_on_their_validation_part() -> None:
-    folds = [replace(fold, test=fold.test[1:]) for fold in _folds()]
-    assert len(inner_folds(folds[0], folds)) == 1
+    (fit,) = every._inner_fits([fold])
+    assert fit.train.tolist() == list(range(8))
+    assert {index: clips.tolist() for index, clips in fit.scored.items()} == {0: [8, 9]}
 
 
 @pytest.mark.parametrize("head", ["logistic_regression", "lda"])
@@ -115,7 +112,9 @@ def test_the_objective_is_over_the_predictions_of_all_inner_folds(tmp_path: Path
     layers, classes = _data()
     outcome = _tune(layers, classes, tmp_path)[0]
     truth, predicted = [], []
-    for train, validation in inner_folds(_folds()[0], _folds()):
+    first = _folds()[0]
+    for validation in first.inner:
+        train = np.setdiff1d(first.rest, validation)
         scaler = StandardScaler().fit(layers[1][train])
         model = LogisticRegression(C=outcome.best_params["C"], tol=1e-7, max_iter=10_000)
         model.fit(scaler.transform(layers[1][train]), classes[train])
