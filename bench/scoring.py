@@ -7,6 +7,7 @@ tests: of another there is nothing to find, and predicting it costs the true cla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Annotated, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Scores(BaseModel):
-    """Scores over all test clips of a cell, each tested once.
+    """Scores over all test clips of a cell, or means of such scores (see `mean_scores`).
 
     Attributes:
         per_class_f1: of the classes that occur in the truth.
@@ -52,6 +53,26 @@ class Scores(BaseModel):
         """Whether two are the same but for rounding."""
         own, others = ((each.accuracy, each.macro_f1, each.uar) for each in (self, other))
         return self.confusion == other.confusion and np.allclose(own, others, atol=1e-9)
+
+
+def mean_scores(each: Sequence[Scores]) -> Scores:
+    """What several splits of the same clips score: the mean of each score.
+
+    Not the score of all predictions together: of a macro-F1 that is another number, and no mean
+    for the spread over the splits to go with. Confusions are added up; F1 of a class is the mean
+    over the splits that test it.
+    """
+    present = dict.fromkeys(label for scores in each for label in scores.per_class_f1)
+    return Scores(
+        accuracy=fmean(scores.accuracy for scores in each),
+        macro_f1=fmean(scores.macro_f1 for scores in each),
+        uar=fmean(scores.uar for scores in each),
+        per_class_f1={
+            label: fmean(s.per_class_f1[label] for s in each if label in s.per_class_f1)
+            for label in present
+        },
+        confusion=np.sum([scores.confusion for scores in each], axis=0).tolist(),
+    )
 
 
 def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

@@ -132,7 +132,8 @@ class RunSpec(_Settings):
         "youtube",
     )
     protocols: Annotated[
-        tuple[str, ...], Field(description="Protocol; repeatable. By default all of the task.")
+        tuple[str, ...],
+        Field(description="Protocol; repeatable. By default all of the task but repeated splits."),
     ] = ()
     backbones: Annotated[
         tuple[str, ...], Field(description="Backbone; repeatable. By default all.")

@@ -55,6 +55,7 @@ class Split:
         excluded: clips that may be in no fold, each with its reason; those a draw passed over are
             not among them.
         notes: what a reader should know, e.g. that a published fold is missing.
+        repeats: whether each fold is a split of its own, so that clips may be tested in several.
     """
 
     protocol: str
@@ -62,6 +63,7 @@ class Split:
     folds: tuple[Fold, ...]
     excluded: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
+    repeats: bool = False
 
     def leaks(self, clips: Sequence[Clip]) -> bool:
         """Whether a group is tested in a fold that other of its clips, (n,), are fitted on in."""
@@ -80,7 +82,8 @@ def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> No
 
     Raises:
         LeakError: naming the fold and what leaks; also where a part is empty, a clip is tested
-            more than once, or an inner fold has clips that are not of train or validation.
+            in more than one fold that is no split of its own, or an inner fold has clips that are
+            not of train or validation.
     """
     keys: dict[str, Callable[[int], object]] = {
         "clip": lambda i: i,
@@ -104,7 +107,7 @@ def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> No
             fitted = np.setdiff1d(fold.rest, scored)
             _are_apart({"train": fitted, "validation": scored}, keys, inner)
         twice = tested & set(fold.test.tolist())
-        if twice:
+        if twice and not split.repeats:
             raise LeakError(f"clip {clips[min(twice)].id} is tested twice by {split.protocol}")
         tested |= set(fold.test.tolist())
 

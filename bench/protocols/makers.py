@@ -2,7 +2,7 @@
 
 A recording that occurs twice: `group_kfold` protocols merge the groups that share it; the published
 speaker folds cannot be merged, so the copy of the later speaker (by clip id) is excluded;
-`random-80-20` and `random-75-25` move every copy of one that would straddle to the train part;
+the random ones move every copy of one that would straddle to the train part;
 `balanced-109` draws one copy at most.
 
 Makers are given clips in the order of their ids, so that folds follow from ids alone.
@@ -30,6 +30,8 @@ RAVDESS_FOLDS = (
     ("06", "13", "17", "22"),
 )
 RANDOM_STATE = 101
+# of random-10x80-20, whose first split is that of random-80-20
+RANDOM_STATES = tuple(range(RANDOM_STATE, RANDOM_STATE + 10))
 # Clips of each class under balanced-109: validation has as many as test.
 DRAWN = 109
 DRAWN_FOR_TEST = 11
@@ -105,18 +107,19 @@ def group_kfold(k: int) -> Maker:
     return make
 
 
-def random_split(held_out: float) -> Maker:
-    """Return a maker of one stratified random fold.
+def random_split(held_out: float, states: Sequence[int] = (RANDOM_STATE,)) -> Maker:
+    """Return a maker of stratified random folds, each a split of all clips.
 
     Args:
         held_out: share of all clips that is tested, and of the rest that is validation.
+        states: random state of each fold.
     """
 
-    def make(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
+    def split(clips: Sequence[Clip], recordings: Sequence[str], state: int) -> Parts:
         def apart(indices: list[int]) -> list[list[int]]:
             labels = [clips[i].label for i in indices]
             return train_test_split(  # type: ignore[no-any-return]
-                indices, test_size=held_out, random_state=RANDOM_STATE, stratify=labels
+                indices, test_size=held_out, random_state=state, stratify=labels
             )
 
         rest, test = apart(list(range(len(clips))))
@@ -129,7 +132,10 @@ def random_split(held_out: float) -> Maker:
         train += [i for i in validation + test if recordings[i] in straddling]
         validation = [i for i in validation if recordings[i] not in straddling]
         test = [i for i in test if recordings[i] not in straddling]
-        return [(train, validation, test)], [], []
+        return train, validation, test
+
+    def make(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
+        return [split(clips, recordings, state) for state in states], [], []
 
     return make
 

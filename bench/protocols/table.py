@@ -19,6 +19,7 @@ from bench.protocols import inner
 from bench.protocols.fold import Fold, Split, verify
 from bench.protocols.makers import (
     DRAWN,
+    RANDOM_STATES,
     Maker,
     balanced_109,
     group_kfold,
@@ -38,6 +39,9 @@ class Protocol:
         summary: one line for `voxgrid list`.
         draws: whether it uses some of the clips only, so that its scores differ from another
             protocol's by more than what leaks.
+        repeats: whether each fold is a split of its own. Then a clip may be tested in several,
+            scores are means over the folds, and as it takes so many times as long as one split,
+            it runs where it is named and not by default.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Protocol:
     summary: str
     make: Maker
     draws: bool = False
+    repeats: bool = False
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -79,6 +84,15 @@ PROTOCOLS: dict[str, Protocol] = {
             "one random stratified split, a fifth tested (random_state=101); groups are on both "
             "sides, for comparison only",
             random_split(0.2),
+        ),
+        Protocol(
+            "random-10x80-20",
+            False,
+            7,
+            "ten random stratified splits, a fifth tested in each (random_state=101 to 110): mean "
+            "and spread of what leaks; runs where it is named",
+            random_split(0.2, RANDOM_STATES),
+            repeats=True,
         ),
         Protocol(
             "random-75-25",
@@ -164,11 +178,17 @@ def make_folds(
                 f"of fold {fold.index} of {protocol}: its clips come from too few groups, so add "
                 "clips of other groups or leave the class out"
             )
-    own = [
-        inner.others(fold, folds, clips) if chosen.grouped else inner.dealt(fold, clips, recordings)
-        for fold in folds
-    ]
-    folds = [replace(fold, inner=parts) for fold, parts in zip(folds, own, strict=True)]
-    split = Split(protocol, chosen.grouped, tuple(folds), tuple(excluded), tuple(notes))
+    # repeated splits take long enough with one validation part each
+    if not chosen.repeats:
+        own = [
+            inner.others(fold, folds, clips)
+            if chosen.grouped
+            else inner.dealt(fold, clips, recordings)
+            for fold in folds
+        ]
+        folds = [replace(fold, inner=parts) for fold, parts in zip(folds, own, strict=True)]
+    split = Split(
+        protocol, chosen.grouped, tuple(folds), tuple(excluded), tuple(notes), chosen.repeats
+    )
     verify(split, clips, recordings)
     return split

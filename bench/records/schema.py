@@ -73,12 +73,16 @@ class Folding(_Strict):
             the protocol could not fold, whether it allows that.
         subset: whether it draws some of the clips only, so that its scores differ from another
             protocol's by more than what leaks.
+        repeats: whether each fold is a split of its own, so that clips may be tested in several;
+            scores are then means over the folds.
     """
 
     summary: Words
     grouped: bool
     leaks: bool
     subset: bool
+    # no record is of such a protocol that was written before there was one
+    repeats: bool = False
 
 
 class PublishedSystem(_Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from backbones import reading
@@ -21,7 +22,7 @@ from bench.files import replacing, storing, unlinked
 from bench.footers import rows_of
 from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
-from bench.scoring import Scores, score
+from bench.scoring import mean_scores, score
 
 _ADVICE = (
     "free some space, make the folder writable or choose another with --results, then run again: "
@@ -166,40 +167,68 @@ def flaw(results: Path, record: Record) -> str | None:
     """What is wrong with the predictions of a finished record; None where they give its scores."""
     import pyarrow as pa  # heavy, and workers need none of it
 
-    path, scores = predictions_path(results, record.cell), record.scored
+    path = predictions_path(results, record.cell)
     try:
         with reading.opened(path, reading.PREDICTIONS) as file:
-            given = _given(file, sum(map(sum, scores.confusion)), record.labels)
+            gives = _gives(file, record)
     except FileNotFoundError:
         return f"its predictions {path} are not there"
     except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
         return f"its predictions {path} cannot be read ({type(error).__name__})"
-    if given is None or not given.close_to(scores):
+    if not gives:
         return f"its predictions {path} do not give its scores"
     return None
 
 
-def _given(file: BinaryIO, clips: int, labels: Sequence[str]) -> Scores | None:
-    """The scores that predictions give; None where they are not of so many clips, or of none."""
+def _gives(file: BinaryIO, record: Record) -> bool:
+    """Whether predictions give the scores of a record."""
     import pyarrow as pa
     from pyarrow import compute, parquet
 
-    names = ["label", "predicted"]
+    scores, labels, repeats = record.scored, record.labels, record.folding.repeats
+    names, clips = ["label", "predicted"], sum(map(sum, scores.confusion))
     rows = rows_of(file, reading.PREDICTIONS)
     # labels stay numbers: written out, some kilobytes may be gigabytes
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
     if rows != clips or not clips:
-        return None
+        return False
     known, found = pa.array(labels), []
-    for batch in stored.iter_batches(_ROWS, columns=names):
-        if not all(isinstance(column, pa.DictionaryArray) for column in batch.columns):
+    for batch in stored.iter_batches(_ROWS, columns=[*names, "fold"] if repeats else names):
+        columns = [batch.column(name) for name in names]
+        if not all(isinstance(column, pa.DictionaryArray) for column in columns):
             raise ValueError("it holds no labels")
-        places = [compute.index_in(column.dictionary, value_set=known) for column in batch.columns]
-        if any(each.null_count for each in (*places, *batch.columns)):
+        places = [compute.index_in(column.dictionary, value_set=known) for column in columns]
+        if any(each.null_count for each in (*places, *columns)):
             raise ValueError("it holds other labels")
-        found.append([p.to_numpy()[c.indices] for p, c in zip(places, batch.columns, strict=True)])
-    truth, predicted = np.concatenate(found, axis=1).astype(np.int64)
-    return score(truth, predicted, labels)
+        values = [p.to_numpy()[c.indices] for p, c in zip(places, columns, strict=True)]
+        if repeats:
+            values.append(_numbers(batch.column("fold")))
+        found.append(values)
+    truth, predicted, *folds = np.concatenate(found, axis=1).astype(np.int64)
+    if not repeats:
+        return score(truth, predicted, labels).close_to(scores)
+    return _repeats(truth, predicted, folds[0], record)
+
+
+def _numbers(column: Any) -> NDArray[np.int64]:
+    import pyarrow as pa
+
+    if column.type != pa.int64() or column.null_count:
+        raise ValueError("it holds no folds")
+    return column.to_numpy()  # type: ignore[no-any-return]
+
+
+def _repeats(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], fold_of: NDArray[np.int64], of: Record
+) -> bool:
+    """Whether predictions give the scores of each fold, and their mean those of the record."""
+    if set(fold_of.tolist()) != set(range(len(of.folds))):
+        return False
+    own = [fold_of == number for number in range(len(of.folds))]
+    each = [score(truth[its], predicted[its], of.labels) for its in own]
+    told = [(fold.test_accuracy, fold.test_macro_f1) for fold in of.folds]
+    found = [(scores.accuracy, scores.macro_f1) for scores in each]
+    return mean_scores(each).close_to(of.scored) and np.allclose(found, told, atol=1e-9)
 
 
 def read_all(results: Path) -> Iterator[Record]:

@@ -45,6 +45,12 @@ _HOW_TO_READ = (
     "either way on 1440 test clips, by 5.5 on 288 and by 15 on 44 (95 %, binomial, at 50 %); with "
     "a few dozen speakers it is more. Rows closer than that may be equally good.",
 )
+_REPEATED = (
+    "Each fold is a random split of its own, so that a clip may be tested in several. Scores of "
+    "these rows are means over the folds; **±** is their standard deviation over the folds, in "
+    "points. The splits overlap, so that it says how far one split may be off, and is no interval "
+    "of the mean."
+)
 _NOTHING = (
     "Nothing has been run on a real task yet. `voxgrid plan` shows what a run would do and take, "
     "`voxgrid run` does it and writes this page."
@@ -208,6 +214,8 @@ def _task(done: Sequence[Record], level: int) -> Iterator[Block]:
         yield Heading(level, _title(own))
         about = opening(own[0].folding.summary)
         yield Text(f"{about[:1].upper()}{about[1:]}.")
+        if own[0].folding.repeats:
+            yield Text(_REPEATED)
         for note in sorted({note for record in own for note in record.notes}):
             yield Text(f"**Note:** {escape(note)}.")
         yield from rankings(own, letters, level + 1)

@@ -44,13 +44,19 @@ def chosen(found: Iterable[Record]) -> dict[str, Record]:
 
 
 def by_protocol(found: Iterable[Record]) -> dict[str, list[Record]]:
-    """Records by protocol: first what does not leak, last what draws some of the clips only."""
+    """Records by protocol: first what does not leak, last what draws some of the clips only.
+
+    Of others that leak, one split stands before repeated ones.
+    """
     own: dict[str, list[Record]] = defaultdict(list)
     for record in found:
         own[record.protocol].append(record)
-    return dict(
-        sorted(own.items(), key=lambda item: (leaks(item[1]), item[1][0].folding.subset, item[0]))
-    )
+
+    def place(protocol: str) -> tuple[bool, bool, bool, str]:
+        folding = own[protocol][0].folding
+        return leaks(own[protocol]), folding.subset, folding.repeats, protocol
+
+    return {protocol: own[protocol] for protocol in sorted(own, key=place)}
 
 
 def leaks(found: Iterable[Record]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 from bench.records.schema import Record
 
@@ -13,6 +14,15 @@ DASH = "–"
 def percent(value: float | None) -> str:
     """A share in percent with one decimal."""
     return DASH if value is None else f"{100 * value:.1f}"
+
+
+def scored(record: Record, score: Literal["macro_f1", "accuracy"]) -> str:
+    """A test score in percent; of repeated splits with its deviation, such as `88.1 ± 1.9`."""
+    text = percent(getattr(record.scored, score))
+    if not record.folding.repeats or len(record.folds) < 2:
+        return text
+    spread = statistics.stdev(getattr(fold, f"test_{score}") for fold in record.folds)
+    return f"{text} ± {percent(spread)}"
 
 
 def points(value: float) -> str:

@@ -44,7 +44,7 @@ from bench.records.schema import (
     TrialCounts,
     WeightsRecord,
 )
-from bench.scoring import macro_f1, score
+from bench.scoring import macro_f1, mean_scores, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
@@ -90,6 +90,10 @@ def finished_record(
         for column in ("label", "predicted")
     )
     fold_of = predictions["fold"].to_numpy()
+    own = [fold_of == fold.index for fold in cell.job.folds]
+    scores = score(truth, predicted, labels)
+    if protocols.find(cell.cell.protocol).repeats:
+        scores = mean_scores([score(truth[its], predicted[its], labels) for its in own])
     timings = features.timings([c.pcm_sha256 for c in row.folded.clips])
     # those under the conditions of the last shard: speeds of two machines do not mix
     conditions = attrgetter("hardware", "threads", "batch")
@@ -102,11 +106,10 @@ def finished_record(
         trials=cell.job.trials,
         parameters=timings[-1].parameters,
         layers=outcome.layers,
-        scores=score(truth, predicted, labels),
+        scores=scores,
         folds=[
-            _fold(cell, fold, result, truth[own], predicted[own])
-            for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
-            for own in [fold_of == fold.index]
+            _fold(cell, fold, result, truth[its], predicted[its])
+            for fold, result, its in zip(cell.job.folds, outcome.folds, own, strict=True)
         ],
         throughput=_throughput(timings, cell, outcome, spec),
         training=_training(cell, outcome, spec),
@@ -150,6 +153,7 @@ def _folding(name: str, folded: FoldedTask) -> Folding:
         grouped=protocol.grouped,
         leaks=split.leaks([c.clip for c in folded.clips]) if split else not protocol.grouped,
         subset=protocol.draws,
+        repeats=protocol.repeats,
     )
 
 

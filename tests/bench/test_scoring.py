@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scoring import macro_f1, score
+from bench.scoring import macro_f1, mean_scores, score
 
 LABELS = ("a", "b", "c", "d")
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=30)
@@ -25,6 +25,19 @@ def test_a_class_that_is_predicted_but_never_true_costs_the_others_their_recall(
     truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
     assert macro_f1(truth, predicted) == pytest.approx((2 / 3 + 1) / 2)
     assert score(truth, predicted, ("a", "b", "c")).uar == pytest.approx(0.75)
+
+
+def test_the_scores_of_several_splits_are_means_and_not_those_of_all_predictions() -> None:
+    truth = np.array([0, 0, 1, 1, 0, 0, 0, 2])
+    predicted = np.array([0, 0, 1, 1, 1, 0, 1, 0])
+    each = [score(truth[half], predicted[half], LABELS) for half in (slice(4), slice(4, 8))]
+    found = mean_scores(each)
+    assert (found.accuracy, found.uar) == (0.625, (1 + 1 / 6) / 2)
+    assert found.macro_f1 == pytest.approx((1 + 0.4 / 2) / 2)
+    assert found.macro_f1 != pytest.approx(macro_f1(truth, predicted), abs=0.01)
+    # a class that one split alone tests has the mean of that one
+    assert found.per_class_f1 == pytest.approx({"a": 0.7, "b": 1.0, "c": 0.0})
+    assert found.confusion == score(truth, predicted, LABELS).confusion
 
 
 @given(PAIRS)

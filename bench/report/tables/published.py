@@ -12,7 +12,7 @@ from bench.report.page import Block, Bullets, Heading, Image, Table, Text
 from bench.report.select import by_protocol, finished, is_control, leaks
 from bench.report.tables.ranking import largest_share
 from bench.report.tables.training import epochs, parts
-from bench.report.values import DASH, percent, plural
+from bench.report.values import DASH, percent, plural, scored
 
 TITLE = "Published systems"
 ABOUT = (
@@ -139,7 +139,6 @@ def _order(system: PublishedSystem, record: Record) -> tuple[object, ...]:
 
 
 def _finished(system: PublishedSystem, record: Record) -> list[str]:
-    own = record.scored
     remarks = _marks(system, record)
     if record.training is not None and (part := parts(record)):
         remarks.append(f"trained: {part}")
@@ -150,10 +149,10 @@ def _finished(system: PublishedSystem, record: Record) -> list[str]:
         "protocol": _protocol([record]),
         "backbone": record.backbone,
         "pooling": record.pooling,
-        "macro-F1 %>": percent(own.macro_f1),
-        "accuracy %>": percent(own.accuracy),
+        "macro-F1 %>": scored(record, "macro_f1"),
+        "accuracy %>": scored(record, "accuracy"),
         "largest class %>": percent(largest_share(record)),
-        "clips tested>": str(sum(map(sum, own.confusion))),
+        "clips tested>": str(sum(map(sum, record.scored.confusion))),
     }
     return _row(shown, [*remarks, *_notes(record)])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from bench.records.schema import Record
 from bench.report.page import Block, Heading, Table, Text
 from bench.report.select import is_control, ranked, validation_f1
-from bench.report.values import layer, millions, percent, plural, speed, trials, weights
+from bench.report.values import layer, millions, percent, plural, scored, speed, trials, weights
 
 LONG = 20
 TOP = 10
@@ -17,8 +17,8 @@ _SHOWN: Mapping[str, Callable[[Record], str]] = {
     "backbone": lambda record: record.backbone,
     "pooling": lambda record: record.pooling,
     "head": lambda record: record.head,
-    "macro-F1 %>": lambda record: percent(record.scored.macro_f1),
-    "accuracy %>": lambda record: percent(record.scored.accuracy),
+    "macro-F1 %>": lambda record: scored(record, "macro_f1"),
+    "accuracy %>": lambda record: scored(record, "accuracy"),
     "UAR %>": lambda record: percent(record.scored.uar),
     "validation macro-F1 %>": lambda record: percent(validation_f1(record)),
     "layer": layer,

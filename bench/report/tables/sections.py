@@ -12,7 +12,7 @@ from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Table, Text
 from bench.report.select import by_protocol, chosen, finished, is_control, leaks, machines
 from bench.report.tables.ranking import BEST, majority, values
-from bench.report.values import DASH, decimal, millions, percent, plural, points, weights
+from bench.report.values import DASH, decimal, millions, percent, plural, points, scored, weights
 
 _MOST_REASONS = 12
 
@@ -38,36 +38,49 @@ def leak(found: Sequence[Record]) -> list[Block]:
         found: finished records of one task without controls.
 
     Returns:
-        The table and its summary; empty where no two protocols ran that differ by their leak alone.
+        A table and its summary for each protocol that leaks; empty where no two protocols ran that
+        differ by their leak alone.
     """
     own = by_protocol(found)
     fair = next((name for name, of in own.items() if not leaks(of)), None)
-    leaky = next((name for name, of in own.items() if leaks(of) and not of[0].folding.subset), None)
-    if fair is None or leaky is None:
+    if fair is None:
         return []
-    low, high = chosen(own[fair]), chosen(own[leaky])
-    both = {
-        name: (low[name].scored.macro_f1, high[name].scored.macro_f1)
+    leaky = [name for name, of in own.items() if leaks(of) and not of[0].folding.subset]
+    compared = {name: _compared(own[fair], own[name]) for name in leaky}
+    shown = [name for name, blocks in compared.items() if blocks]
+    blocks = [block for name in shown for block in compared[name]]
+    told = [fair, *shown] if shown else []
+    return [*blocks, *(Text(f"`{name}`: {majority(own[name])}") for name in told)]
+
+
+def _compared(fair: Sequence[Record], leaky: Sequence[Record]) -> list[Block]:
+    """The records of two protocols side by side; empty where they have no row in common."""
+    low, high = chosen(fair), chosen(leaky)
+    rows = [
+        [
+            name,
+            scored(low[name], "macro_f1"),
+            scored(high[name], "macro_f1"),
+            points(high[name].scored.macro_f1 - low[name].scored.macro_f1),
+        ]
         for name in low
         if name in high
-    }
-    rows = [[name, percent(a), percent(b), points(b - a)] for name, (a, b) in both.items()]
+    ]
     fair_f1, leaky_f1 = (
-        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in own[name]}
-        for name in (fair, leaky)
+        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in of} for of in (fair, leaky)
     )
     pairs = [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
     if not rows or not pairs:
         return []
-    columns = ("backbone", f"macro-F1 % {fair}>", f"macro-F1 % {leaky}>", "difference, points>")
+    names = fair[0].protocol, leaky[0].protocol
+    columns = ("backbone", *(f"macro-F1 % {name}>" for name in names), "difference, points>")
     return [
         Table(columns, rows),
         Text(
             f"Over the {plural(len(pairs), 'combination')} of backbone, pooling and head run under "
-            f"both, `{leaky}` reads {points(statistics.median(pairs))} points in the median "
+            f"both, `{names[1]}` reads {points(statistics.median(pairs))} points in the median "
             f"(from {points(min(pairs))} to {points(max(pairs))})."
         ),
-        *(Text(f"`{name}`: {majority(own[name])}") for name in (fair, leaky)),
     ]
 
 

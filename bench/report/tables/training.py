@@ -10,7 +10,7 @@ from bench.records.schema import Record, TrainingRecord
 from bench.report.markdown import escape
 from bench.report.page import Block, Bullets, Table
 from bench.report.select import is_control, ranked
-from bench.report.values import DASH, median_and_range, percent
+from bench.report.values import DASH, median_and_range, scored
 
 ABOUT = (
     "Heads that read frames or train the backbone. **Epochs at best**: after how many the best "
@@ -40,7 +40,7 @@ def _row(record: Record, training: TrainingRecord) -> dict[str, str]:
         "backbone": f"{record.backbone}{', random weights' if is_control(record) else ''}",
         "pooling": record.pooling,
         "head": record.head,
-        "macro-F1 %>": percent(record.scored.macro_f1),
+        "macro-F1 %>": scored(record, "macro_f1"),
         "what was trained, in folds": parts(record) or DASH,
         "epochs at best>": epochs(record) or DASH,
         "precision": ", ".join(training.precision) or DASH,

@@ -20,7 +20,7 @@ from bench.tasks.ravdess.manifest import manifest
 
 ENTRY = Entry(
     "ravdess",
-    protocols=("speaker-6fold", "random-80-20"),
+    protocols=("speaker-6fold", "random-80-20", "random-10x80-20"),
     summary="RAVDESS speech: 8 emotions, 24 actors, 1440 clips",
     group="speaker",
     twin="sample-emotion",

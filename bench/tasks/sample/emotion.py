@@ -31,7 +31,7 @@ from bench.tasks.sample.synthesis import (
 
 ENTRY = Entry(
     "sample-emotion",
-    protocols=("speaker-3fold", "random-80-20"),
+    protocols=("speaker-3fold", "random-80-20", "random-10x80-20"),
     summary="generated stand-in for ravdess: 4 emotions, 6 voices, 120 clips",
     group="speaker",
     sample=True,

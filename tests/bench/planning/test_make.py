@@ -18,7 +18,7 @@ from bench.audio import recordings
 from bench.config.spec import RunSpec
 from bench.errors import UserError
 from bench.planning.make import make_plan
-from bench.planning.plan import Plan, ReadyBackbone
+from bench.planning.plan import Plan, Ready, ReadyBackbone
 from bench.progress import Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
@@ -111,6 +111,15 @@ def names(made: Plan) -> list[str]:
 
 def test_without_data_each_task_is_its_twin(tmp_path: Path) -> None:
     assert names(plan(tmp_path, "ravdess", "youtube")) == ["sample-emotion", "sample-topic"]
+
+
+def test_repeated_splits_run_where_they_are_named_and_not_by_default(tmp_path: Path) -> None:
+    (task,) = plan(tmp_path, "sample-emotion").tasks
+    assert task.folded.protocols == ("speaker-3fold", "random-80-20")
+    (task,) = plan(tmp_path, "sample-emotion", protocols=("random-10x80-20",)).tasks
+    assert task.folded.protocols == ("random-10x80-20",)
+    (row,) = task.backbones
+    assert [len(cell.job.folds) for cell in row.cells if isinstance(cell, Ready)] == [10]
 
 
 def test_a_protocol_that_only_one_task_has_runs_that_task_and_names_the_other(

@@ -96,6 +96,37 @@ def test_random_80_20_is_sklearns_split():
     assert set(fold.test_groups) & {clips[i].group for i in fold.train}, "this is the leak"
 
 
+def test_the_first_of_ten_random_splits_is_random_80_20_and_no_two_are_alike():
+    clips, pcm = _ravdess()
+    (one,) = make_folds("random-80-20", clips, pcm, LABELS).folds
+    split = make_folds("random-10x80-20", clips, pcm, LABELS)
+    first = split.folds[0]
+    for part in ("train", "validation", "test"):
+        assert np.array_equal(getattr(first, part), getattr(one, part))
+    assert first.test_groups == one.test_groups
+    assert len({fold.test.tobytes() for fold in split.folds}) == len(split.folds) == 10
+    # each is tuned on its one validation part, with inner folds too
+    assert [[part.tolist() for part in fold.inner] for fold in split.folds] == [
+        [fold.validation.tolist()] for fold in split.folds
+    ]
+    with pytest.raises(LeakError, match="tested twice"):
+        verify(dataclasses.replace(split, repeats=False), clips, pcm)
+
+
+@given(st.lists(st.integers(0, 200), min_size=60, max_size=90))
+def test_no_recording_is_on_two_sides_of_any_of_ten_random_splits(numbers):
+    clips = _clips([str(i) for i in range(len(numbers))], ["xy"[i % 2] for i in numbers])
+    pcm = list(map(str, numbers))
+    try:
+        split = make_folds("random-10x80-20", clips, pcm, ["x", "y"])
+    except UserError:
+        assume(False)
+    for fold in split.folds:
+        parts = [fold.train, fold.validation, fold.test]
+        assert sorted(np.concatenate(parts).tolist()) == list(range(len(clips)))
+        assert sum(len({pcm[i] for i in part}) for part in parts) == len(set(pcm))
+
+
 @pytest.mark.parametrize("protocol", RANDOM)
 def test_random_splits_move_straddling_copies_to_train(protocol):
     clips = _clips([str(i) for i in range(100)], ["a", "b"] * 50)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.records import store as records
 from bench.records.schema import Record
-from bench.scoring import score
+from bench.scoring import mean_scores, score
 
 HARDWARE = "Test CPU, 2 cores"
 SYSTEM = {
@@ -65,6 +65,7 @@ def make_record(
             "grouped": not leaks,
             "leaks": leaks,
             "subset": protocol.startswith("balanced"),
+            "repeats": protocol.startswith("random-10x"),
         },
         "published": SYSTEM if changes.get("preset") else None,
         "backbone": backbone,
@@ -118,16 +119,35 @@ def make_record(
     return Record.model_validate(record | changes)
 
 
+def make_repeated(*confusions: Sequence[Sequence[int]], **changes: Any) -> Record:
+    """A record of as many splits of the same clips, with the confusion of each."""
+    each = [make_record(confusion=confusion).scored for confusion in confusions]
+    known = {"protocol": "random-10x80-20", "picked": [3] * len(each)}
+    record = make_record(**{**known, "scores": mean_scores(each), **changes})
+    folds = [
+        fold.model_copy(update={"test_accuracy": scores.accuracy, "test_macro_f1": scores.macro_f1})
+        for fold, scores in zip(record.folds, each, strict=True)
+    ]
+    return record.model_copy(update={"folds": folds})
+
+
+def predictions(labels: Sequence[str], *confusions: Sequence[Sequence[int]]) -> pd.DataFrame:
+    """What gives so many confusions, one of each fold."""
+    frames = []
+    for fold, confusion in enumerate(confusions):
+        counts = np.array(confusion)
+        truth, predicted = (
+            np.array(labels)[np.repeat(i.ravel(), counts.ravel())] for i in np.indices(counts.shape)
+        )
+        frames.append(pd.DataFrame({"label": truth, "predicted": predicted, "fold": fold}))
+    return pd.concat(frames, ignore_index=True)
+
+
 def store(results: Path, record: Record) -> Path:
     """Write a record with predictions that give its scores, as a run does; return its path."""
-    counts = np.array(record.scored.confusion)
-    rows, columns = np.indices(counts.shape)
-    truth, predicted = (
-        np.array(record.labels)[np.repeat(i.ravel(), counts.ravel())] for i in (rows, columns)
-    )
     path = records.predictions_path(results, record.cell)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"label": truth, "predicted": predicted}).to_parquet(path)
+    predictions(record.labels, record.scored.confusion).to_parquet(path)
     return records.write(results, record)
 
 

@@ -17,7 +17,7 @@ import pytest
 from bench.records import store as records
 from bench.records.schema import Record
 from bench.report.leaderboard import Leaderboard
-from bench.scoring import score
+from bench.scoring import mean_scores, score
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,7 +70,11 @@ def test_every_score_follows_from_the_stored_predictions(
         truth, predicted = (
             np.array([index[label] for label in table[column]]) for column in ("label", "predicted")
         )
-        assert score(truth, predicted, record.labels) == record.scores, record.cell
+        scores = score(truth, predicted, record.labels)
+        if record.folding.repeats:
+            own = [table["fold"] == number for number in range(len(record.folds))]
+            scores = mean_scores([score(truth[i], predicted[i], record.labels) for i in own])
+        assert scores == record.scores, record.cell
 
 
 def test_grouped_folds_never_share_a_speaker_and_test_every_clip_once(

@@ -162,6 +162,33 @@ def test_predictions_that_do_not_give_the_scores_are_named(tmp_path: Path) -> No
     assert records.flaw(tmp_path, record) == f"its predictions {path} are not there"
 
 
+def test_predictions_of_repeated_splits_give_the_scores_of_each_and_their_mean(
+    tmp_path: Path,
+) -> None:
+    confusions = ([[6, 4], [3, 7]], [[9, 1], [2, 8]], [[5, 5], [0, 10]])
+    record = make_records.make_repeated(*confusions)
+    path = records.predictions_path(tmp_path, record.cell)
+    path.parent.mkdir(parents=True)
+    table = make_records.predictions(record.labels, *confusions)
+
+    def flaw(given: pd.DataFrame, of: Record = record) -> str:
+        given.to_parquet(path)
+        return str(records.flaw(tmp_path, of))
+
+    assert flaw(table) == "None"
+    pooled = make_records.make_record(confusion=record.scored.confusion).scored
+    assert pooled.macro_f1 != pytest.approx(record.scored.macro_f1, abs=1e-4)
+    first = record.folds[0].model_copy(update={"test_macro_f1": 0.9})
+    wrong = f"its predictions {path} do not give its scores"
+    assert flaw(table, record.model_copy(update={"scores": pooled})) == wrong
+    assert flaw(table, record.model_copy(update={"folds": [first, *record.folds[1:]]})) == wrong
+    assert flaw(table, record.model_copy(update={"folds": record.folds[:2]})) == wrong
+    assert flaw(table.assign(fold=table["fold"].sample(frac=1, random_state=0).to_numpy())) == wrong
+    assert flaw(table.assign(fold=table["fold"] + 1)) == wrong
+    assert "cannot be read" in flaw(table.assign(fold=table["fold"].astype(float)))
+    assert "cannot be read" in flaw(table.drop(columns="fold"))
+
+
 def test_controls_and_pretrained_rows_of_one_cell_have_files_of_their_own(tmp_path: Path) -> None:
     cells = [
         Cell("ravdess", "speaker-6fold", "xlsr", "mean", "mlp"),

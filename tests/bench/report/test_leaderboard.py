@@ -11,7 +11,13 @@ from bench.records.schema import ExcludedRecord, Record
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import figures
 from tests.bench.records.make_benchmarks import entry, measured
-from tests.bench.records.make_records import make_record, make_trained, right_of_ten, unfinished
+from tests.bench.records.make_records import (
+    make_record,
+    make_repeated,
+    make_trained,
+    right_of_ten,
+    unfinished,
+)
 from tests.bench.report.pages import render, rows, section, store
 
 
@@ -161,6 +167,35 @@ def test_the_leak_is_sized_where_both_protocols_ran(results: Path) -> None:
     assert rows(found) == [["xlsr", "60.0", "80.0", "+20.0"]]
     assert "Over the 1 combination " in found
     assert "(leaks speakers; for comparison with published numbers only)" in text
+
+
+def test_repeated_splits_show_the_mean_over_them_and_its_deviation(results: Path) -> None:
+    store(
+        results,
+        make_record(confusion=right_of_ten(6, 6)),
+        make_record(confusion=right_of_ten(9, 9), protocol="random-80-20"),
+        make_repeated(right_of_ten(6, 6), right_of_ten(8, 8), right_of_ten(10, 10)),
+        make_repeated(right_of_ten(5, 5), right_of_ten(5, 5), backbone="steady"),
+    )
+    text = render(results)
+    board = section(text, "random-10x80-20")
+    assert [row[4:7] for row in rows(board)] == [
+        ["80.0 ± 20.0", "80.0 ± 20.0", "80.0"],
+        ["50.0 ± 0.0", "50.0 ± 0.0", "50.0"],
+    ]
+    about = "Scores of these rows are means over the folds; **±** is their standard deviation"
+    assert about in board
+    assert text.count("means over the folds") == 1
+    assert "±" not in section(text, "speaker-6fold") + section(text, "random-80-20")
+    leak = section(text, "The size of the leak")
+    one, header, ten = rows(leak)
+    assert one == ["xlsr", "60.0", "90.0", "+30.0"]
+    assert header[2] == "macro-F1 % random-10x80-20"
+    assert ten == ["xlsr", "60.0", "80.0 ± 20.0", "+20.0"]
+    assert leak.count("largest class gives") == 3
+    # the figure is of the one split still
+    assert "ravdess__random-80-20__confusion.png" in text
+    assert "ravdess__random-10x80-20__confusion.png" not in text
 
 
 YOUTUBE = {"task": "youtube"}

@@ -24,7 +24,9 @@ from bench.planning.plan import (
     SkippedBackbone,
 )
 from bench.protocols.fold import Fold
+from bench.records import store
 from bench.run import compose
+from bench.scoring import macro_f1
 from bench.tuning import search
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
@@ -180,6 +182,30 @@ def test_a_finished_cell_is_scored_over_all_its_folds(row: BackbonePlan, tmp_pat
     assert (table["label"] == table["predicted"]).mean() == 0.75
     np.testing.assert_allclose(table[["p_a", "p_b"]].sum(axis=1), 1.0, rtol=1e-6)
     assert table["p_a"].dtype == np.float32
+
+
+def test_repeated_splits_are_scored_by_the_mean_over_them(
+    row: BackbonePlan, tmp_path: Path
+) -> None:
+    ready = make_ready(folds=FOLDS)
+    cell = replace(ready.cell, protocol="random-10x80-20")
+    split = replace(row.folded.splits["speaker-6fold"], protocol=cell.protocol, repeats=True)
+    record, stored = compose.finished_record(
+        replace(ready, job=replace(ready.job, cell=cell)),
+        replace(row, folded=replace(row.folded, splits={cell.protocol: split})),
+        SPEC,
+        outcome_of(19, 6),
+        filled(row, tmp_path, TIMING),
+        cache_hit=False,
+    )
+    assert record.folding.repeats
+    own = [fold.test_macro_f1 for fold in record.folds]
+    assert record.scored.macro_f1 == pytest.approx(sum(own) / 2)
+    table = pd.read_parquet(io.BytesIO(stored))
+    truth, predicted = (table[column].eq("b").to_numpy(int) for column in ("label", "predicted"))
+    assert record.scored.macro_f1 != pytest.approx(macro_f1(truth, predicted), abs=1e-4)
+    store.write(tmp_path, record, stored)
+    assert store.flaw(tmp_path, record) is None
 
 
 def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
