@@ -80,6 +80,8 @@ class BackboneInfo:
         layers: how many representations `encode` returns, the one before the first block included.
         width: features per frame of the last layer.
         frame_rate: frames per second of the last layer.
+        per_clip: whether the last layer is one frame of the whole clip, which no fixed pooling
+            changes; one row then stands for all of them.
         max_seconds: longest window `encode` accepts; longer clips are windowed by the harness.
         attention_mask: True where a padded batch is masked inside the model. False means that
             padding would change the result, and the harness batches equal lengths only.
@@ -116,6 +118,7 @@ class BackboneInfo:
     trainable: bool = False
     small_layers: int | None = None
     own_rate: bool = False
+    per_clip: bool = False
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     thread_safe: bool = True
     version: int = 1

@@ -26,6 +26,7 @@ INFO = BackboneInfo(
     normalised=False,
     extra="egemaps",
     own_rate=True,
+    per_clip=True,
     version=2,
 )
 

@@ -75,11 +75,20 @@ def mean_scores(each: Sequence[Scores]) -> Scores:
     )
 
 
+def over_seeds(each: Sequence[Scores]) -> Scores:
+    """What refits with several seeds score: the mean of each score, and the first confusion."""
+    return mean_scores(each).model_copy(update={"confusion": each[0].confusion})
+
+
 def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     """Unweighted mean of the F1 of the classes in the truth; one never predicted counts as 0."""
-    return float(
-        f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
+    # a search asks this thousands of times, and scikit-learn takes 10 ms to check its arguments
+    most = max(truth.max(), predicted.max()) + 1
+    hits, there, said = (
+        np.bincount(part, minlength=most) for part in (truth[truth == predicted], truth, predicted)
     )
+    present = there > 0
+    return float(np.mean(2 * hits[present] / (there + said)[present]))
 
 
 def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequence[str]) -> Scores:

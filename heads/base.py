@@ -83,6 +83,8 @@ class Head(ClassifierMixin, BaseEstimator):
         info: the `INFO` of its module.
         version: raise it when the code or the search space changes the numbers.
         reads: what it is fitted on.
+        random: whether a fit depends on `random_state`.
+        tries: settings that a search tries at most, where it has to draw them.
         expected_failed_checks: the few checks of scikit-learn's that it cannot pass, each with
             the reason.
     """
@@ -90,6 +92,8 @@ class Head(ClassifierMixin, BaseEstimator):
     info: ClassVar[HeadInfo]
     version: ClassVar[int] = 1
     reads: ClassVar[Reads] = "vectors"
+    random: ClassVar[bool] = True
+    tries: ClassVar[int] = 50
     expected_failed_checks: ClassVar[Mapping[str, str]] = MappingProxyType({})
     classes_: NDArray[Any]
     n_features_in_: int
@@ -130,6 +134,20 @@ class Head(ClassifierMixin, BaseEstimator):
             has to be drawn from.
         """
         return None
+
+    @classmethod
+    def variants(cls, params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Settings that one fit gives at once, such as a number of boosting rounds.
+
+        `fit_many` is asked for them one after the other, and a search takes the best of them.
+
+        Args:
+            params: what `suggest` returned.
+
+        Returns:
+            What `suggest` may return; by default the setting itself.
+        """
+        return (dict(params),)
 
     @classmethod
     def build(

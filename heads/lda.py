@@ -44,6 +44,7 @@ class LDAHead(Head):
     """
 
     info = INFO
+    random = False
 
     random_state: int | None = None
     n_jobs: int = 1

@@ -52,6 +52,7 @@ class LogisticRegressionHead(Head):
     """
 
     info = INFO
+    random = False
 
     C: float = 0.1
     max_iter: int = 1000
@@ -103,7 +104,7 @@ class LogisticRegressionHead(Head):
             cls.build(params, pooling=pooling, random_state=random_state, n_jobs=n_jobs)
             for params in many
         )
-        if len(wanted) > 1:
+        if wanted:
             seen = cls()
             vectors, codes = seen.check_training_data(X, y)
             solved = _solved(vectors, codes, GRID[: GRID.index(max(wanted)) + 1], n_jobs)

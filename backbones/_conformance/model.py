@@ -107,7 +107,17 @@ def check_frame_rate_matches_metadata(subject: BackboneSubject) -> Measured:
     """Two clips' frame counts differ as their lengths and the frame rate say.
 
     Layers with one vector per clip have no frame rate; the last of the others is looked at.
+    `per_clip` says whether the last layer is one of them.
     """
+    per_clip = int(subject.together.lengths[-1].max()) == 1
+    require(
+        per_clip == subject.info.per_clip,
+        f"INFO says per_clip is {subject.info.per_clip}, and the last layer has "
+        f"{'one frame' if per_clip else 'several frames'} per clip",
+        measured=f"{int(subject.together.lengths[-1].max())} frames of the longest clip",
+        limit="1" if subject.info.per_clip else "more than 1",
+        remedy="correct per_clip in INFO",
+    )
     in_frames = [n.tolist() for n in subject.together.lengths if int(n.max()) > 1]
     if not in_frames:
         raise NotApplicable("every layer is one vector per clip")

@@ -22,6 +22,7 @@ Layer = Mapping[str, Any]
 OF_ONE_RUN = {
     "control": "give it as --control",
     "preset": "give it as --preset",
+    "quick": "give it as --quick",
     "replace": "give it as --replace",
     "named": "leave it out",
 }

@@ -96,6 +96,10 @@ class FineTuneSettings(_Settings):
             description="Trials of heads that train the backbone; each is a training.",
         ),
     ] = 3
+    seeds: Annotated[
+        int,
+        Field(ge=1, le=1000, description="The same for heads that read frames or the backbone."),
+    ] = 1
     poolings: Annotated[
         tuple[str, ...],
         Field(description="Poolings of heads that train the backbone; --pooling sets it too."),
@@ -145,6 +149,7 @@ class RunSpec(_Settings):
     )
     heads: Annotated[tuple[str, ...], Field(description="Head; repeatable.")] = (
         "logistic_regression",
+        "lda",
         "gradient_boosting",
         "mlp",
     )
@@ -153,16 +158,31 @@ class RunSpec(_Settings):
         Field(
             ge=1,
             le=_MOST,
-            description="Optuna trials per cell and fold, in total, on every task.",
+            description="Most settings per cell and fold of heads on vectors; with --trials, of "
+            "every head. Heads with a short list of settings try all of it.",
         ),
+    ] = 50
+    trainings: Annotated[
+        int, Field(ge=1, le=_MOST, description="Trials of heads that read frames.")
     ] = 10
     inner: Annotated[
         Literal["one", "folds"],
         Field(
-            description="What heads with a short list of settings are tuned on: one validation "
-            "fold, or inner folds in turn, trying every setting.",
+            description="What settings of heads on vectors are scored on: one validation part, or "
+            "all inner folds together.",
         ),
-    ] = "one"
+    ] = "folds"
+    quick: Annotated[
+        bool, Field(description="Ten drawn settings, scored on one validation part.")
+    ] = False
+    seeds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="How often what is random in the last fit of a fold is repeated.",
+        ),
+    ] = 3
     # what numpy and torch take
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of sampling and fitting.")] = 0
     jobs: Annotated[int, Field(ge=0, le=4096, description="Worker processes; 0: one per core.")] = 0
@@ -314,10 +334,13 @@ def _implied(given: Layer) -> Layer:
     """What options say of other settings, where those have no option of their own."""
     fine_tune = {key: given[key] for key in ("trials", "poolings") if key in given}
     implied: dict[str, Any] = {"fine_tune": fine_tune}
+    if given.get("quick"):
+        implied |= {"inner": "one", "trials": 10}
     if "results" in given:
         # a run on the side must not replace the leaderboard of the records in results/
         implied["leaderboard"] = Path(given["results"]) / "leaderboard.md"
     if "trials" in given:
+        implied["trainings"] = given["trials"]
         implied["sample"] = dict.fromkeys(("trials", "trainings"), given["trials"])
     return implied
 

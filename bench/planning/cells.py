@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from backbones import BackboneError
 from backbones import weights as backbone_weights
@@ -38,9 +39,9 @@ from bench.tuning.cell import CellJob
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fits
 from bench.tuning.fits.frames import FrameFits
-from bench.tuning.fits.vectors import VectorFits
+from bench.tuning.fits.vectors import PROBE, VectorFits
 from bench.tuning.storage import StudyStore
-from heads import Reads
+from heads import Head, Reads
 
 # Raise it when what trials store changes: older studies then begin anew instead of being misread.
 STUDY_VERSION = 4
@@ -215,7 +216,7 @@ class _Maker:
             last = backbone.info.layers_of(settings.weights.size) - 1
             recipe = Draw(last, dict(self.preset.params))
         head = HEADS.reading(cell.head, reads)
-        grid = head.grid() if self._tries_every(reads) else None
+        inner = self.spec.inner == "folds" and reads == "vectors" and self.preset is None
         mark = fingerprint(
             cell,
             self.folded,
@@ -225,12 +226,14 @@ class _Maker:
             head_version=head.version,
             layers=backbone.kept,
             recipe=recipe,
-            grid=grid,
+            inner=_searched(head) if inner else None,
         )
         trials = self._trials(reads)
-        if grid is not None:
-            trials = len(grid) * backbone.info.layers_of(settings.weights.size)
-        stands = standing(cell, mark, trials, self.folded, self.spec, settings)
+        if inner:
+            grid, layers = head.grid(), backbone.info.layers_of(settings.weights.size)
+            trials = min(trials, head.tries) if grid is None else len(grid) * layers
+        seeds = self._seeds(head)
+        stands = standing(cell, mark, (trials, seeds), self.folded, self.spec, settings)
         if isinstance(stands, Held) and self.spec.replace:
             stands = stands.reason
         if not isinstance(stands, str):
@@ -246,12 +249,10 @@ class _Maker:
             seed=self.spec.seed,
             studies=self.studies,
             recipe=recipe,
-            every=grid is not None,
+            inner=inner,
+            seeds=seeds,
         )
         return Ready(job, reads, mark, stands)
-
-    def _tries_every(self, reads: Reads) -> bool:
-        return self.spec.inner == "folds" and reads == "vectors" and self.preset is None
 
     def _trials(self, reads: Reads) -> int:
         if self.preset is not None:
@@ -259,7 +260,14 @@ class _Maker:
         if self.folded.task.sample:
             sample = self.spec.sample
             return sample.trials if reads == "vectors" else sample.trainings
-        return self.spec.fine_tune.trials if reads == "backbone" else self.spec.trials
+        if reads == "vectors":
+            return self.spec.trials
+        return self.spec.fine_tune.trials if reads == "backbone" else self.spec.trainings
+
+    def _seeds(self, head: type[Head]) -> int:
+        if self.folded.task.sample or not head.random:
+            return 1
+        return self.spec.seeds if head.reads == "vectors" else self.spec.fine_tune.seeds
 
     def _fits(self, backbone: ReadyBackbone, reads: Reads) -> Fits:
         extraction, settings = backbone.extraction, self.spec.fine_tune
@@ -271,3 +279,11 @@ class _Maker:
             )
         clips = tuple(clip.pcm_sha256 for clip in self.folded.clips)
         return VectorFits(extraction.root, extraction.settings, clips)
+
+
+def _searched(head: type[Head]) -> dict[str, Any]:
+    """What a search on inner folds depends on beside folds and the version of the head."""
+    grid = head.grid()
+    if grid is not None:
+        return {"every": [dict(setting) for setting in grid]}
+    return {"race": [*head.variants({})], "probe": HEADS.reading(PROBE, "vectors").version}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bench.config.grid import Cell
@@ -27,15 +27,15 @@ def fingerprint(
     head_version: int,
     layers: tuple[int, ...],
     recipe: Draw | None,
-    grid: Sequence[Mapping[str, Any]] | None = None,
+    inner: Mapping[str, Any] | None = None,
 ) -> str:
     """Digest of everything but the number of trials that decides a cell's scores.
 
     It holds values and no names of modules, so that no change of the code's layout changes it.
 
     Of the arguments, `layers` are those to choose from, for heads that do not read vectors, and
-    `recipe` is what runs instead of drawn trials. `grid` are the settings that are all tried, on
-    inner folds, where they are.
+    `recipe` is what runs instead of drawn trials. `inner` is what a search
+    on inner folds depends on, where there is one.
     """
     split = folded.splits[cell.protocol]
     decides: dict[str, Any] = {
@@ -63,7 +63,7 @@ def fingerprint(
         decides["accelerator"] = spec.accelerator
     if recipe is not None:
         decides["recipe"] = {"layer": recipe.layer, "params": recipe.params}
-    if grid is not None:
-        decides["inner"] = [dict(setting) for setting in grid]
+    if inner is not None:
+        decides["inner"] = dict(inner)
         decides["inner_folds"] = [[part.tolist() for part in fold.inner] for fold in split.folds]
     return digest(decides)

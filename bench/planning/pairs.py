@@ -7,6 +7,9 @@ from bench.features.pooling import POOLINGS, get_pooling
 from bench.plugins import HEADS
 from heads.base import Reads
 
+# The pooling that stands for all, where a clip is one frame.
+_OF_ONE_FRAME = "mean"
+
 
 def reads(pooling: str, head: str) -> Reads:
     """What a head is fitted on under a pooling: a live backbone only where nothing cheaper does."""
@@ -23,6 +26,11 @@ def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
         return (
             f"{head} trains the backbone, and {backbone.name} has no part to train ({nothing}): "
             "use another backbone, or another head"
+        )
+    if kind == "vectors" and backbone.per_clip and pooling != _OF_ONE_FRAME:
+        return (
+            f"{backbone.name} gives one vector per clip, which {pooling} pooling leaves as it is: "
+            f"its row of {_OF_ONE_FRAME} stands for both"
         )
     if kind not in HEADS.get(head):
         learners = sorted(

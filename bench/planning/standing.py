@@ -10,6 +10,7 @@ from bench.features.key import FeatureSettings
 from bench.files import unlinked
 from bench.planning.plan import Finished, FoldedTask, Held
 from bench.records import store as records
+from bench.records.proof import flaw
 from bench.records.schema import Record
 from bench.records.store import Unreadable
 
@@ -17,12 +18,14 @@ from bench.records.store import Unreadable
 def standing(
     cell: Cell,
     fingerprint: str,
-    trials: int,
+    wanted: tuple[int, int],
     folded: FoldedTask,
     spec: RunSpec,
     settings: FeatureSettings,
 ) -> Finished | Held | str:
-    """What a run that wants a cell finds at its address; a record of more trials will do.
+    """What a run that wants a cell finds at its address; a record of more will do.
+
+    What is wanted are trials per fold, and seeds of each refit.
 
     It is `Finished` where nothing would change, `Held` where a result lies there that was made
     otherwise, or a file that may hold one; else why its result is made again, if there is one.
@@ -30,6 +33,7 @@ def standing(
     Raises:
         StorageError: a link lies on the way to the address.
     """
+    trials, seeds = wanted
     path = records.record_path(spec.results, cell)
     unlinked(path.parent, spec.results)  # before anything is computed that could not be stored
     stored = records.read(path) if os.path.lexists(path) else None
@@ -41,7 +45,9 @@ def standing(
         return Held(cell, f"its record has {_differences(stored, trials, folded, spec, settings)}")
     if stored.trials < trials:
         return f"its record has {stored.trials} trials per fold, and {trials} are wanted"
-    return records.flaw(spec.results, stored) or Finished(cell)
+    if (had := max(1, len(stored.seeds))) < seeds:
+        return f"its refits have {had} of {seeds} seeds"
+    return flaw(spec.results, stored) or Finished(cell)
 
 
 def _differences(

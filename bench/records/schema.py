@@ -26,6 +26,11 @@ _LONGEST_FILE_NAME = 204
 _LONGEST_TEXT = 10_000
 
 
+def predicted_by(seed: int) -> str:
+    """Column of stored predictions: the class that the refit of a seed predicts."""
+    return f"predicted_{seed}" if seed else "predicted"
+
+
 def _backbone(name: str) -> str:
     try:
         known = names.parse(name) is not None or re.fullmatch(_NAME, name) is not None
@@ -143,6 +148,34 @@ class EpochRecord(_Strict):
     validation_macro_f1: Share | None = None
 
 
+class TriedRecord(_Strict):
+    """How settings were searched on inner folds.
+
+    Attributes:
+        how: `every` one there is, or drawn ones in a `race`, where most are given up before the
+            last inner folds.
+        settings: how many, layers times the settings of each included.
+        inner_folds: how many there are.
+        curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
+            of `every`, after each setting on the first inner folds of a `race`.
+        lowest, highest: parameters whose chosen value lies at that end of what was tried.
+    """
+
+    how: Literal["every", "race"]
+    settings: Count
+    inner_folds: Count
+    curve: Items[Share]
+    lowest: Items[Words]
+    highest: Items[Words]
+
+
+class SeedRecord(_Strict):
+    """What the refits of one seed score on the test clips."""
+
+    accuracy: Share
+    macro_f1: Share
+
+
 class FoldRecord(_Strict):
     """One outer fold: what was tuned on validation and what it gave on test.
 
@@ -152,6 +185,8 @@ class FoldRecord(_Strict):
         best_epoch: 0-based, the one the best trial was stopped at, up to which the refit trains.
         curve: epochs of the best trial, of a head trained epoch by epoch on the training clips.
         notes: what else happened, e.g. that the batch was halved.
+        tried: of a search on inner folds, whose predictions give the validation scores.
+        test_accuracy, test_macro_f1: of the first seed.
     """
 
     test_groups: Items[Words]
@@ -168,6 +203,8 @@ class FoldRecord(_Strict):
     best_epoch: Count | None = None
     curve: Items[EpochRecord] = Field(default_factory=list)
     notes: Items[Words] = Field(default_factory=list)
+    # no record has one that was written before there were inner folds
+    tried: TriedRecord | None = None
 
     @model_validator(mode="after")
     def _best_epoch_is_in_its_curve(self) -> Self:
@@ -263,6 +300,7 @@ class Record(_Strict):
         sample: whether the clips are generated ones, which share no table with real ones.
         group: what clips are grouped by, in one word, such as `speaker`.
         published: the system that `preset` repeats; None without a preset.
+        seeds: scores by seed of the refits, where there are several; `scores` are their means.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -287,6 +325,8 @@ class Record(_Strict):
     parameters: Count | None = None
     layers: Layer | None = None
     scores: Scores | None = None
+    # no record has several that was written before there were any
+    seeds: Annotated[Items[SeedRecord], Field(max_length=1000)] = Field(default_factory=list)
     folds: Annotated[Items[FoldRecord], Field(max_length=1000)] = Field(default_factory=list)
     throughput: Throughput | None = None
     training: TrainingRecord | None = None

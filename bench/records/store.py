@@ -9,20 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from backbones import reading
 from bench.config.grid import Cell
 from bench.errors import UserError, said
 from bench.files import replacing, storing, unlinked
-from bench.footers import rows_of
 from bench.printable import printable
 from bench.records.schema import SCHEMA_VERSION, Record
-from bench.scoring import mean_scores, score
 
 _ADVICE = (
     "free some space, make the folder writable or choose another with --results, then run again: "
@@ -31,8 +27,6 @@ _ADVICE = (
 # Records have less of both; what has more takes longer to refuse than its bytes to read.
 _MOST_FIELDS = 2000
 _DEEPEST = 8
-# Rows of predictions at once: some bytes in the file may stand for a long text in each.
-_ROWS = 64
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -59,6 +53,11 @@ def record_path(results: Path, cell: Cell) -> Path:
 def predictions_path(results: Path, cell: Cell) -> Path:
     """Where the per-clip predictions of a cell live, beside its record."""
     return results / f"{cell.relative_path}.parquet"
+
+
+def inner_path(results: Path, cell: Cell) -> Path:
+    """Where what a cell's chosen settings said on inner folds lives, beside its record."""
+    return results / f"{cell.relative_path}.inner.parquet"
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,10 @@ class Folder:
         return cls(tuple(own), tuple(unreadable), tuple(copies))
 
 
-def write(results: Path, record: Record, predictions: bytes | None = None) -> Path:
-    """Store a record, and before it the predictions that it tells of.
+def write(
+    results: Path, record: Record, predictions: bytes | None = None, inner: bytes | None = None
+) -> Path:
+    """Store a record, and before it the predictions that it tells of, of test and inner folds.
 
     A skip or a failure never takes the place of a result that was measured before, nor of a file
     that cannot be read and may hold one; the same skip or failure again keeps its file byte for
@@ -117,6 +118,8 @@ def write(results: Path, record: Record, predictions: bytes | None = None) -> Pa
             return path
     if predictions is not None:
         write_atomically(predictions_path(results, record.cell), predictions)
+    if inner is not None:
+        write_atomically(inner_path(results, record.cell), inner)
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
     return path
@@ -161,74 +164,6 @@ def field(error: ValidationError) -> str:
     """The first field that is wrong in what was read; empty where all of it is."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return printable(".".join(map(str, first["loc"])))[:200]
-
-
-def flaw(results: Path, record: Record) -> str | None:
-    """What is wrong with the predictions of a finished record; None where they give its scores."""
-    import pyarrow as pa  # heavy, and workers need none of it
-
-    path = predictions_path(results, record.cell)
-    try:
-        with reading.opened(path, reading.PREDICTIONS) as file:
-            gives = _gives(file, record)
-    except FileNotFoundError:
-        return f"its predictions {path} are not there"
-    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
-        return f"its predictions {path} cannot be read ({type(error).__name__})"
-    if not gives:
-        return f"its predictions {path} do not give its scores"
-    return None
-
-
-def _gives(file: BinaryIO, record: Record) -> bool:
-    """Whether predictions give the scores of a record."""
-    import pyarrow as pa
-    from pyarrow import compute, parquet
-
-    scores, labels, repeats = record.scored, record.labels, record.folding.repeats
-    names, clips = ["label", "predicted"], sum(map(sum, scores.confusion))
-    rows = rows_of(file, reading.PREDICTIONS)
-    # labels stay numbers: written out, some kilobytes may be gigabytes
-    stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    if rows != clips or not clips:
-        return False
-    known, found = pa.array(labels), []
-    for batch in stored.iter_batches(_ROWS, columns=[*names, "fold"] if repeats else names):
-        columns = [batch.column(name) for name in names]
-        if not all(isinstance(column, pa.DictionaryArray) for column in columns):
-            raise ValueError("it holds no labels")
-        places = [compute.index_in(column.dictionary, value_set=known) for column in columns]
-        if any(each.null_count for each in (*places, *columns)):
-            raise ValueError("it holds other labels")
-        values = [p.to_numpy()[c.indices] for p, c in zip(places, columns, strict=True)]
-        if repeats:
-            values.append(_numbers(batch.column("fold")))
-        found.append(values)
-    truth, predicted, *folds = np.concatenate(found, axis=1).astype(np.int64)
-    if not repeats:
-        return score(truth, predicted, labels).close_to(scores)
-    return _repeats(truth, predicted, folds[0], record)
-
-
-def _numbers(column: Any) -> NDArray[np.int64]:
-    import pyarrow as pa
-
-    if column.type != pa.int64() or column.null_count:
-        raise ValueError("it holds no folds")
-    return column.to_numpy()  # type: ignore[no-any-return]
-
-
-def _repeats(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], fold_of: NDArray[np.int64], of: Record
-) -> bool:
-    """Whether predictions give the scores of each fold, and their mean those of the record."""
-    if set(fold_of.tolist()) != set(range(len(of.folds))):
-        return False
-    own = [fold_of == number for number in range(len(of.folds))]
-    each = [score(truth[its], predicted[its], of.labels) for its in own]
-    told = [(fold.test_accuracy, fold.test_macro_f1) for fold in of.folds]
-    found = [(scores.accuracy, scores.macro_f1) for scores in each]
-    return mean_scores(each).close_to(of.scored) and np.allclose(found, told, atol=1e-9)
 
 
 def read_all(results: Path) -> Iterator[Record]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from backbones import reading
 from bench.clips import shortened
 from bench.errors import UserError
-from bench.records import benchmarks, store
+from bench.records import benchmarks, proof, store
 from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.records.store import Folder
@@ -108,7 +108,7 @@ class Leaderboard:
 
     def unfounded(self) -> list[str]:
         """Sentences on what the page needs and has not: records that can be read, predictions."""
-        flaws = {r.cell: store.flaw(self.results, r) for r in finished(self.found.records)}
+        flaws = {r.cell: proof.flaw(self.results, r) for r in finished(self.found.records)}
         broken = [f"{cell}: {flaw}" for cell, flaw in flaws.items() if flaw]
         return [*map(str, self.found.unreadable), *broken]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -39,15 +39,30 @@ from bench.records.schema import (
     Provenance,
     PublishedSystem,
     Record,
+    SeedRecord,
     Throughput,
     TrainingRecord,
     TrialCounts,
+    TriedRecord,
     WeightsRecord,
+    predicted_by,
 )
-from bench.scoring import macro_f1, mean_scores, score
+from bench.scoring import macro_f1, mean_scores, over_seeds, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.search import FoldOutcome
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is stored of a cell that ran: its record, and predictions as parquet.
+
+    `inner` are those of inner folds, None where it was tuned on one validation part.
+    """
+
+    record: Record
+    predictions: bytes
+    inner: bytes | None
 
 
 def skipped_record(cell: Skipped, row: BackbonePlan, spec: RunSpec) -> Record:
@@ -77,23 +92,23 @@ def finished_record(
     features: FeatureSet,
     *,
     cache_hit: bool,
-) -> tuple[Record, bytes]:
-    """The record of a cell that ran, and its predictions as parquet.
+) -> Finished:
+    """The record of a cell that ran, and its predictions.
 
     The timings of the feature set that it read become the record's throughput; `cache_hit` says
     whether no clip went through the backbone for it.
     """
     labels = row.folded.task.labels
     predictions = _predictions(cell, row.folded, outcome)
-    truth, predicted = (
-        pd.Index(labels).get_indexer(pd.Index(predictions[column]))
-        for column in ("label", "predicted")
-    )
+    names = ["label", *(predicted_by(seed) for seed in range(1 + len(outcome.folds[0].again)))]
+    truth, *predicted = (pd.Index(labels).get_indexer(pd.Index(predictions[n])) for n in names)
     fold_of = predictions["fold"].to_numpy()
     own = [fold_of == fold.index for fold in cell.job.folds]
-    scores = score(truth, predicted, labels)
-    if protocols.find(cell.cell.protocol).repeats:
-        scores = mean_scores([score(truth[its], predicted[its], labels) for its in own])
+    repeats = protocols.find(cell.cell.protocol).repeats
+    parts = own if repeats else [np.ones(len(truth), dtype=bool)]
+    seeds = [
+        mean_scores([score(truth[its], said[its], labels) for its in parts]) for said in predicted
+    ]
     timings = features.timings([c.pcm_sha256 for c in row.folded.clips])
     # those under the conditions of the last shard: speeds of two machines do not mix
     conditions = attrgetter("hardware", "threads", "batch")
@@ -106,9 +121,12 @@ def finished_record(
         trials=cell.job.trials,
         parameters=timings[-1].parameters,
         layers=outcome.layers,
-        scores=scores,
+        scores=over_seeds(seeds),
+        seeds=[SeedRecord(accuracy=own.accuracy, macro_f1=own.macro_f1) for own in seeds]
+        if len(seeds) > 1
+        else [],
         folds=[
-            _fold(cell, fold, result, truth[its], predicted[its])
+            _fold(cell, fold, result, truth[its], predicted[0][its])
             for fold, result, its in zip(cell.job.folds, outcome.folds, own, strict=True)
         ],
         throughput=_throughput(timings, cell, outcome, spec),
@@ -118,9 +136,7 @@ def finished_record(
             fingerprint=cell.fingerprint, feature_key=features.settings.key, cache_hit=cache_hit
         ),
     )
-    buffer = io.BytesIO()
-    predictions.to_parquet(buffer, index=False, write_page_checksum=True)
-    return record, buffer.getvalue()
+    return Finished(record, _parquet(predictions), _inner(cell, row.folded, outcome))
 
 
 def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Record:
@@ -201,25 +217,50 @@ def _provenance(**more: Any) -> Provenance:
 
 
 def _predictions(cell: Ready, folded: FoldedTask, outcome: CellOutcome) -> pd.DataFrame:
-    """Probabilities of every tested clip, fold by fold."""
+    """Probabilities of every tested clip, fold by fold, and what further seeds predict."""
     labels = np.array(folded.task.labels)
     frames = []
     for fold, result in zip(cell.job.folds, outcome.folds, strict=True):
-        clips = [folded.clips[i].clip for i in fold.test]
-        probabilities = result.tested.probabilities
-        frame = pd.DataFrame(
-            {
-                "clip": [clip.id for clip in clips],
-                "group": [clip.group for clip in clips],
-                "fold": fold.index,
-                "label": [clip.label for clip in clips],
-                "predicted": labels[probabilities.argmax(axis=1)],
-            }
-        )
-        columns = [f"p_{label}" for label in labels]
-        frame[columns] = probabilities.astype(np.float32)
+        frame = _frame(folded, fold, fold.test, result.tested.probabilities)
+        for seed, probabilities in enumerate(result.again, start=1):
+            frame[predicted_by(seed)] = labels[probabilities.argmax(axis=1)]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def _inner(cell: Ready, folded: FoldedTask, outcome: CellOutcome) -> bytes | None:
+    """What the chosen settings said of the clips of inner folds, by outer fold, as parquet."""
+    frames = [
+        _frame(folded, fold, result.inner.clips, result.inner.probabilities)
+        for fold, result in zip(cell.job.folds, outcome.folds, strict=True)
+        if result.inner is not None
+    ]
+    return _parquet(pd.concat(frames, ignore_index=True)) if frames else None
+
+
+def _frame(
+    folded: FoldedTask, fold: Fold, positions: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
+    """Clips (n,) of an outer fold with their probabilities (n, classes)."""
+    labels = np.array(folded.task.labels)
+    clips = [folded.clips[i].clip for i in positions]
+    frame = pd.DataFrame(
+        {
+            "clip": [clip.id for clip in clips],
+            "group": [clip.group for clip in clips],
+            "fold": fold.index,
+            "label": [clip.label for clip in clips],
+            "predicted": labels[probabilities.argmax(axis=1)],
+        }
+    )
+    frame[[f"p_{label}" for label in labels]] = probabilities.astype(np.float32)
+    return frame
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, write_page_checksum=True)
+    return buffer.getvalue()
 
 
 def _fold(
@@ -251,6 +292,7 @@ def _fold(
             for epoch in validated.curve
         ],
         notes=result.notes,
+        tried=TriedRecord(**asdict(result.tried)) if result.tried else None,
     )
 
 

@@ -195,17 +195,17 @@ class _Run:
         spec = self.plan.spec
         try:
             with crashes_of("its outcome makes no record: ", HEADS.origins):
-                record, predictions = compose.finished_record(
+                done = compose.finished_record(
                     cell, row, spec, outcome, features, cache_hit=cache_hit
                 )
         except Exception as error:  # noqa: BLE001 whatever a plugin makes of it is its cells' affair
             cell.job.studies.discard(cell.job.name)  # so that the next run does not only read it
             return self._settle(row, cell, error, features, cache_hit)
-        self._store(record, predictions)
+        self._store(done.record, done.predictions, done.inner)
         # outcomes of single folds have served their time
         cell.job.studies.discard(cell.job.name)
         self.summary.ok += 1
-        scores = record.scored
+        scores = done.record.scored
         return (
             f"macro-F1 {scores.macro_f1:.3f}, accuracy {scores.accuracy:.3f}, "
             f"{outcome.seconds:.0f} s"
@@ -216,5 +216,7 @@ class _Run:
         _log.debug("%s failed:", cell.cell, exc_info=error)
         self._store(compose.failed_record(cell, row, self.plan.spec, error))
 
-    def _store(self, record: Record, predictions: bytes | None = None) -> None:
-        records.write(self.plan.spec.results, record, predictions)
+    def _store(
+        self, record: Record, predictions: bytes | None = None, inner: bytes | None = None
+    ) -> None:
+        records.write(self.plan.spec.results, record, predictions, inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,8 +17,9 @@ from bench.executors.base import Worker
 from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
-from bench.tuning.every import tune_every
-from bench.tuning.fits.base import Draw, Fits, Labels
+from bench.tuning.fits.base import Draw, Fit, Fits, Labels
+from bench.tuning.fits.vectors import VectorFit
+from bench.tuning.inner import tune_inner
 from bench.tuning.search import FoldOutcome, Search, recalled, study_of, tune_fold
 from bench.tuning.storage import StudyStore
 from heads import Epoch
@@ -63,10 +65,11 @@ class CellJob:
         name: of the cell in the study store: its address, and a mark of what decides its scores,
             so that no study goes on with other features or folds.
         classes: class index of each clip.
-        trials: total per study.
+        trials: total per fold.
         seed: the run's.
         recipe: what to run instead of drawing trials, or None.
-        every: whether every setting of the head is tried on inner folds, instead of some drawn.
+        seeds: how often each refit is made.
+        inner: whether settings are searched on inner folds; see `bench.tuning.inner`.
     """
 
     cell: Cell
@@ -79,7 +82,8 @@ class CellJob:
     seed: int
     studies: StudyStore
     recipe: Draw | None = None
-    every: bool = False
+    inner: bool = False
+    seeds: int = 1
 
     def __call__(self, worker: Worker) -> CellOutcome:
         """Run the cell. Folds an earlier run finished are not run again.
@@ -96,10 +100,6 @@ class CellJob:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         labels = Labels(np.array(self.classes, dtype=np.int64), self.n_classes)
         fit = self.fits.open(self.cell, labels, worker.threads)
-        clips = {study_of(fold): len(fold.train) for fold in self.folds}
-        storage = self.studies.open(
-            self.name, lambda study, trial: recalled(fit, trial, clips[study], self.recipe)
-        )
         folder = self.studies.folder(self.name)
         search = Search(
             trials=self.trials,
@@ -107,23 +107,37 @@ class CellJob:
             folder=folder,
             deadline=worker.deadline,
             recipe=self.recipe,
+            seeds=self.seeds,
             on_trial=lambda count: worker.emit(TrialsKnown(self.cell, count)),
             on_epoch=lambda *what: worker.emit(EpochKnown(self.cell, *what)),
         )
-        files = {fold.index: outcomes.path(folder, fold.index, self.trials) for fold in self.folds}
+        files = {
+            fold.index: outcomes.path(folder, fold.index, self.trials, self.seeds)
+            for fold in self.folds
+        }
         found = {
-            fold.index: outcomes.load(files[fold.index], (len(fold.test), self.n_classes))
+            fold.index: outcomes.load(files[fold.index], fold, self.n_classes)
             for fold in self.folds
         }
         wanted = [fold for fold in self.folds if found[fold.index] is None]
-        search.on_trial(self.trials * (len(self.folds) - len(wanted)))
         with threadpool_limits(worker.threads):
-            if self.every:
-                made = tune_every(fit, labels, self.folds, wanted, storage, search)
-            else:
-                made = (tune_fold(fit, labels, fold, storage, search) for fold in wanted)
-            for fold, outcome in zip(wanted, made, strict=True):
+            for fold, outcome in zip(wanted, self._tuned(fit, labels, wanted, search), strict=True):
                 outcomes.save(files[fold.index], outcome)
                 shutil.rmtree(folder / f"fold-{fold.index}", ignore_errors=True)
                 found[fold.index] = outcome
         return CellOutcome(tuple(o for o in found.values() if o), fit.layers, worker.threads)
+
+    def _tuned(
+        self, fit: Fit, labels: Labels, wanted: Sequence[Fold], search: Search
+    ) -> Iterator[FoldOutcome]:
+        if self.inner:
+            assert isinstance(fit, VectorFit)
+            yield from tune_inner(fit, labels, self.folds, wanted, search)
+            return
+        search.on_trial(self.trials * (len(self.folds) - len(wanted)))
+        clips = {study_of(fold): len(fold.train) for fold in self.folds}
+        storage = self.studies.open(
+            self.name, lambda study, trial: recalled(fit, trial, clips[study], self.recipe)
+        )
+        for fold in wanted:
+            yield tune_fold(fit, labels, fold, storage, search)

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from backbones import reading
+from bench.protocols.fold import Fold
 from bench.records.store import write_atomically
 from bench.tuning.search import OUTCOME, FoldOutcome
 
 
-def path(folder: Path, fold: int, trials: int) -> Path:
-    """File of a fold's outcome; more trials make another one."""
-    return folder / f"fold-{fold}-of-{trials}-trials.npz"
+def path(folder: Path, fold: int, trials: int, seeds: int) -> Path:
+    """File of a fold's outcome; more trials or seeds make another one."""
+    return folder / f"fold-{fold}-of-{trials}-trials-and-{seeds}-seeds.npz"
 
 
 def save(file: Path, outcome: FoldOutcome) -> None:
@@ -27,17 +28,17 @@ def save(file: Path, outcome: FoldOutcome) -> None:
         StorageError: the folder cannot be written.
     """
     values = asdict(outcome)
-    probabilities = values["tested"].pop("probabilities")
+    arrays = {"probabilities": values["tested"].pop("probabilities")}
+    arrays |= {f"again_{seed}": array for seed, array in enumerate(values.pop("again"))}
+    if inner := values.pop("inner"):
+        arrays.update({f"inner_{name}": array for name, array in inner.items()})
     buffer = io.BytesIO()
-    np.savez(buffer, probabilities=probabilities, outcome=np.array(json.dumps(values)))
+    np.savez(buffer, outcome=np.array(json.dumps(values)), **arrays)
     write_atomically(file, buffer.getvalue())
 
 
-def load(file: Path, shape: tuple[int, int]) -> FoldOutcome | None:
-    """The outcome in a file, or None where there is none or it is damaged (it runs again).
-
-    Its probabilities have a shape (test clips, classes), or they are another fold's.
-    """
+def load(file: Path, fold: Fold, classes: int) -> FoldOutcome | None:
+    """The outcome in a file, or None where there is none, or it is damaged or another fold's."""
     try:
         content = io.BytesIO(reading.read_bytes(file, reading.OUTCOME))
         with zipfile.ZipFile(content) as archive:
@@ -47,10 +48,29 @@ def load(file: Path, shape: tuple[int, int]) -> FoldOutcome | None:
         with np.load(content, allow_pickle=False) as arrays:
             probabilities = np.asarray(arrays["probabilities"], dtype=np.float64)
             values = reading.parse_json(str(arrays["outcome"]))
+            if "inner_clips" in arrays:
+                values["inner"] = {
+                    "clips": np.asarray(arrays["inner_clips"], dtype=np.int64),
+                    "probabilities": np.asarray(arrays["inner_probabilities"], dtype=np.float64),
+                }
+            values["again"] = [
+                np.asarray(arrays[name], dtype=np.float64)
+                for name in arrays
+                if name.startswith("again_")
+            ]
         values["tested"]["probabilities"] = probabilities
         (outcome,) = OUTCOME.validate_python((values,))
     # missing, damaged or foreign: zip, NumPy and JSON each raise what they like
     except Exception:  # noqa: BLE001
         return None
-    sound = probabilities.shape == shape and np.isfinite(probabilities).all()
+    each = (probabilities, *outcome.again)
+    sound = all(_are(array, len(fold.test), classes) for array in each)
+    if outcome.inner is not None:
+        clips = np.concatenate(fold.inner)
+        sound = sound and np.array_equal(outcome.inner.clips, clips)
+        sound = sound and _are(outcome.inner.probabilities, len(clips), classes)
     return outcome if sound else None
+
+
+def _are(probabilities: np.ndarray, clips: int, classes: int) -> bool:
+    return probabilities.shape == (clips, classes) and bool(np.isfinite(probabilities).all())

@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -23,7 +23,7 @@ from bench.features.key import digest
 from bench.plugins import HEADS
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
-from bench.tuning.fits.base import Draw, Fit, Labels, Layer, Probabilities, Watch
+from bench.tuning.fits.base import Draw, Fit, Indices, Labels, Layer, Probabilities, Watch
 from heads import Epoch, FitDiverged, OutOfMemory
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
@@ -89,6 +89,38 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class InnerPredictions:
+    """What the chosen setting said of the clips of all inner folds, fitted without them.
+
+    `clips` (clips,) are positions among the cell's clips, `probabilities` are (clips, classes).
+    """
+
+    clips: SkipValidation[Indices]
+    probabilities: SkipValidation[Probabilities]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How settings were searched on inner folds.
+
+    Attributes:
+        how: `every` one there is, or drawn ones in a `race`, where few reach the last inner folds.
+        settings: how many, layers times the settings of each included.
+        inner_folds: how many there are.
+        curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
+            of `every`, after each setting on the first inner folds of a `race`.
+        lowest, highest: parameters whose chosen value lies at that end of what was tried.
+    """
+
+    how: Literal["every", "race"]
+    settings: int
+    inner_folds: int
+    curve: list[float]
+    lowest: list[str]
+    highest: list[str]
+
+
+@dataclass(frozen=True)
 class FoldOutcome:
     """What one outer fold gave.
 
@@ -101,6 +133,8 @@ class FoldOutcome:
         errors: reasons of failed trials.
         notes: of the trials and the refit, each once.
         seconds: wall time of all trials, earlier runs' included, and of the refit's last run.
+        inner, tried: of a search on inner folds.
+        again: probabilities (clips, classes) that the same refit with other seeds gives.
     """
 
     best_params: dict[str, Any]
@@ -111,6 +145,9 @@ class FoldOutcome:
     errors: list[str]
     notes: list[str]
     seconds: float
+    inner: InnerPredictions | None = None
+    tried: Tried | None = None
+    again: SkipValidation[list[Probabilities]] = field(default_factory=list)
 
 
 # Reads what `asdict` and JSON made of one.
@@ -199,6 +236,7 @@ class Search:
         folder: for checkpoints and outcomes of finished folds.
         deadline: `time.time()` at which to stop, or None.
         recipe: what to run instead of drawing from the search space.
+        seeds: how often the refit is made, each time with another seed.
         on_trial: called with the number of newly known trials.
         on_epoch: called with the fold's index, the trial's (None for the refit) and the epoch.
     """
@@ -208,6 +246,7 @@ class Search:
     folder: Path
     deadline: float | None = None
     recipe: Draw | None = None
+    seeds: int = 1
     on_trial: Callable[[int], None] = lambda count: None
     on_epoch: Callable[[int, int | None, Epoch], None] = lambda fold, trial, epoch: None
 
@@ -242,11 +281,11 @@ def tune_fold(
         _run_trial(study, fit, labels, fold, search, len(done))
         done = finished_trials(study)
         search.on_trial(1)
-    return outcome_of(study, fit, fold, search)
+    return _outcome(study, fit, fold, search)
 
 
-def outcome_of(study: optuna.Study, fit: Fit, fold: Fold, search: Search) -> FoldOutcome:
-    """What the best trial of a study says of the test clips, which are predicted here and once."""
+def _outcome(study: optuna.Study, fit: Fit, fold: Fold, search: Search) -> FoldOutcome:
+    """What the best trial of a study says of the test clips."""
     done = finished_trials(study)
     complete = [t for t in done if t.state == TrialState.COMPLETE]
     errors = [t.user_attrs["error"] for t in done if "error" in t.user_attrs]
@@ -257,22 +296,43 @@ def outcome_of(study: optuna.Study, fit: Fit, fold: Fold, search: Search) -> Fol
     draw = recalled(fit, best, len(fold.train), search.recipe)
     assert draw is not None  # a trial that is complete has drawn
     validated = _VALIDATED.validate_python(best.user_attrs["validated"])
-    refitting = time.perf_counter()
-    tested = _test(fit, fit.refit(draw, validated.best_epoch), fold, search)
     notes = [note for t in complete for note in t.user_attrs["validated"]["notes"]]
-    return FoldOutcome(
+    outcome = refitted(fit, draw, fold, search, validated)
+    return replace(
+        outcome,
         best_params=draw.params if search.recipe else best.params,
-        layer=draw.layer,
-        validated=validated,
-        tested=tested,
         states={
             "complete": len(complete),
             "pruned": sum(t.state == TrialState.PRUNED for t in done),
             "failed": len(errors),
         },
         errors=errors,
-        notes=list(dict.fromkeys([*notes, *tested.notes])),
-        seconds=sum(map(_seconds, done)) + time.perf_counter() - refitting,
+        notes=list(dict.fromkeys([*notes, *outcome.notes])),
+        seconds=sum(map(_seconds, done)) + outcome.seconds,
+    )
+
+
+def refitted(fit: Fit, draw: Draw, fold: Fold, search: Search, validated: Validated) -> FoldOutcome:
+    """What the chosen draw says of the test clips, which are predicted here and once.
+
+    The outcome tells of this one fit; what was searched before is for the caller to add.
+    """
+    began = time.perf_counter()
+    tested, *again = (
+        _test(fit, fit.refit(draw, validated.best_epoch), fold, search, seed)
+        for seed in range(search.seeds)
+    )
+    layer = {"layer": draw.layer} if fit.layers > 1 else {}
+    return FoldOutcome(
+        best_params={**layer, **draw.params},
+        layer=draw.layer,
+        validated=validated,
+        tested=tested,
+        states={"complete": 1, "pruned": 0, "failed": 0},
+        errors=[],
+        notes=list(tested.notes),
+        seconds=time.perf_counter() - began,
+        again=[each.probabilities for each in again],
     )
 
 
@@ -294,16 +354,18 @@ def _validate(
     )
 
 
-def _test(fit: Fit, draw: Draw, fold: Fold, search: Search) -> Tested:
+def _test(fit: Fit, draw: Draw, fold: Fold, search: Search, seed: int) -> Tested:
     """Fit on training and validation clips and predict the test clips, once."""
+    again = () if seed == 0 else (seed,)
 
     def follow(epoch: Epoch) -> None:
         search.on_epoch(fold.index, None, epoch)
         search.check_budget(f"epoch {epoch.index + 1} of the refit, from where it goes on")
 
-    watch = Watch(search.folder / f"fold-{fold.index}" / f"refit-{_mark(draw)}", on_epoch=follow)
+    name = "-".join(["refit", _mark(draw), *map(str, again)])
+    watch = Watch(search.folder / f"fold-{fold.index}" / name, on_epoch=follow)
     clips = np.concatenate([fold.train, fold.validation])
-    fitted = fit.fit(draw, clips, search.seed_for(fold.index, "fit"), watch)
+    fitted = fit.fit(draw, clips, search.seed_for(fold.index, "fit", *again), watch)
     began = time.perf_counter()
     probabilities = fitted.predict(fold.test)
     return Tested(probabilities, len(fold.test) / (time.perf_counter() - began), fitted.notes)

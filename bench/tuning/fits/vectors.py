@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,12 @@ from bench.tuning.fits.base import (
     Watch,
     spread,
 )
+from bench.tuning.settings import Setting, quasi_random
 from heads import HeadContext
 
 Vectors = NDArray[np.float32]
+# The head that finds the best layers for heads that take longer.
+PROBE = "lda"
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,7 @@ class VectorFit(Fit):
     def draw(self, trial: Trial, clips: int) -> Draw:
         """Draw a layer and the head's parameters."""
         layer = trial.suggest_int("layer", 0, self.layers - 1) if self.layers > 1 else 0
-        context = HeadContext(clips, self._vectors(layer).shape[1], self._labels.number)
-        return Draw(layer, self._head.suggest(trial, context))
+        return Draw(layer, self._head.suggest(trial, self._context(clips, layer)))
 
     def every(self) -> list[Draw] | None:
         """Every layer with every setting of the head; None where the head has no such list."""
@@ -76,6 +79,18 @@ class VectorFit(Fit):
         if grid is None:
             return None
         return [Draw(layer, setting) for layer in range(self.layers) for setting in grid]
+
+    def settings(self, count: int, clips: int) -> tuple[Setting, ...]:
+        """So many settings of the head, for fits on so many clips; no layer is chosen yet."""
+        return quasi_random(self._head, self._context(clips, 0), count)
+
+    def variants(self, layer: Layer, params: Mapping[str, Any]) -> tuple[Draw, ...]:
+        """What one fit of a setting on a layer gives at once."""
+        return tuple(Draw(layer, variant) for variant in self._head.variants(params))
+
+    def probe(self) -> VectorFit:
+        """The same clips under a linear head that has nothing but the layer to choose."""
+        return VectorFit(self._features, self._labels, self._pooling, PROBE, self._threads)
 
     def fit(self, draw: Draw, clips: Indices, seed: int, watch: Watch) -> FittedVectors:
         """Fit a head; see `Fit.fit`. There are no epochs to watch."""
@@ -107,6 +122,9 @@ class VectorFit(Fit):
             ):
                 model = make_pipeline(scaler, head)
                 yield FittedVectors(model=model, vectors=vectors, number=self._labels.number)
+
+    def _context(self, clips: int, layer: int) -> HeadContext:
+        return HeadContext(clips, self._vectors(layer).shape[1], self._labels.number)
 
     def _vectors(self, layer: Layer) -> Vectors:
         if layer == "weighted":

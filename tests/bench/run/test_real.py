@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.tuning.every import tune_every
 
 from backbones import Weights
 from backbones import weights as backbone_weights
@@ -26,7 +27,6 @@ from bench.plugins import BACKBONES
 from bench.protocols.table import make_folds
 from bench.records import store as records
 from bench.scoring import score
-from bench.tuning.every import tune_every
 from bench.tuning.fits.base import Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.search import Search

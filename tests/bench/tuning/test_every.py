@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from bench.tuning.every import tune_every
 from optuna.trial import FrozenTrial
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
 from bench.tuning import every
-from bench.tuning.every import tune_every
 from bench.tuning.fits.base import Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.search import BudgetSpent, FoldOutcome, Search, finished_trials, open_study
