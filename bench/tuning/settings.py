@@ -25,7 +25,7 @@ class Setting:
     params: dict[str, Any]
 
     def rank(self, layers: int) -> int:
-        """Which of so many layers: the first for half of the settings, the next for half the rest."""
+        """Which of so many layers: the first one for half of the settings, and so on."""
         rank, left = 0, 0.5
         while rank < layers - 1 and self.share >= 1 - left:
             rank, left = rank + 1, left / 2

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from backbones import names
 from bench.errors import StorageError, UserError
-from bench.records import benchmarks
+from bench.records import benchmarks, proof
 from bench.records import store as records
 from bench.records.schema import Record
 from bench.records.store import Folder, Unreadable
@@ -261,7 +261,7 @@ def test_predictions_that_are_something_else_are_named(tmp_path: Path, plant: Pu
     path = records.predictions_path(tmp_path, record.cell)
     path.unlink()
     plant(path)
-    assert f"its predictions {path} " in str(records.flaw(tmp_path, record))
+    assert f"its predictions {path} " in str(proof.flaw(tmp_path, record))
 
 
 @pytest.mark.parametrize("name", parquets.LIES)
@@ -270,7 +270,7 @@ def test_predictions_that_lie_about_their_size_are_named(tmp_path: Path, name: s
     store(tmp_path, record)
     path = records.predictions_path(tmp_path, record.cell)
     parquets.plant(name, path, ["label", "predicted"])
-    assert f"its predictions {path} " in str(records.flaw(tmp_path, record))
+    assert f"its predictions {path} " in str(proof.flaw(tmp_path, record))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_columns_of_another_kind_are_named(tmp_path: Path, columns: dict[str, An
     path = records.predictions_path(tmp_path, record.cell)
     path.parent.mkdir(parents=True)
     pd.DataFrame(columns).to_parquet(path)
-    assert f"its predictions {path} cannot be read" in str(records.flaw(tmp_path, record))
+    assert f"its predictions {path} cannot be read" in str(proof.flaw(tmp_path, record))
 
 
 def test_of_many_columns_two_are_read(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_of_many_columns_two_are_read(tmp_path: Path) -> None:
     table = pd.read_parquet(path)
     table["more"] = "x" * 1000
     table.to_parquet(path)
-    assert records.flaw(tmp_path, record) is None
+    assert proof.flaw(tmp_path, record) is None
 
 
 @pytest.mark.parametrize("plant", PLANTED)

@@ -11,7 +11,7 @@ import resource
 import struct
 import zipfile
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from bench.tuning.search import Validated, open_study, recalled
 from bench.tuning.storage import JournalStudies
 from heads import Epoch
 from heads._training import checkpoints
-from tests.bench.tuning.test_outcomes import OUTCOME, SHAPE
+from tests.bench.tuning.test_outcomes import CLASSES, FOLD, OUTCOME
 from tests.bench.tuning.test_search import Trainings
 from tests.heads._training.test_train import Stop, fitted, losses, saved_in, stop_after
 
@@ -234,7 +234,7 @@ def test_an_outcome_of_odd_values_is_missing(values: object, tmp_path: Path) -> 
     file = tmp_path / "outcome.npz"
     text = np.array(json.dumps(values))
     np.savez(file, probabilities=OUTCOME.tested.probabilities, outcome=text)
-    assert outcomes.load(file, SHAPE) is None
+    assert outcomes.load(file, FOLD, CLASSES) is None
 
 
 def _packed(path: Path) -> None:
@@ -263,7 +263,7 @@ def _nested(path: Path) -> None:
 
 def _of_nothing(path: Path) -> None:
     text = np.array(json.dumps(_values()))
-    np.savez(path, probabilities=np.full(SHAPE, np.nan), outcome=text)
+    np.savez(path, probabilities=np.full((2, CLASSES), np.nan), outcome=text)
 
 
 @pytest.mark.parametrize(
@@ -272,15 +272,15 @@ def _of_nothing(path: Path) -> None:
 def test_an_odd_file_of_an_outcome_is_missing(make, tmp_path: Path) -> None:
     file = tmp_path / "outcome.npz"
     make(file)
-    assert outcomes.load(file, SHAPE) is None
+    assert outcomes.load(file, FOLD, CLASSES) is None
 
 
 def test_an_outcome_of_another_fold_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "outcome.npz"
     outcomes.save(file, OUTCOME)
-    assert outcomes.load(file, SHAPE) is not None
-    assert outcomes.load(file, (SHAPE[0] + 1, SHAPE[1])) is None
-    assert outcomes.load(file, (SHAPE[0], SHAPE[1] + 1)) is None
+    assert outcomes.load(file, FOLD, CLASSES) is not None
+    assert outcomes.load(file, replace(FOLD, test=np.arange(3)), CLASSES) is None
+    assert outcomes.load(file, FOLD, CLASSES + 1) is None
 
 
 def test_a_checkpoint_is_written_through_no_link(tmp_path: Path) -> None:

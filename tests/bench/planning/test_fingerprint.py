@@ -112,8 +112,12 @@ def test_inner_folds_are_in_it_where_settings_are_scored_on_them(folded: FoldedT
     in_turn = replace(fold, inner=(np.array([0, 2]), np.array([1, 3])))
     other = replace(folded, splits={"a-protocol": Split("a-protocol", True, (in_turn,))})
     assert mark(other) == mark(folded)
-    grid = [{"C": 1.0}]
-    assert len({mark(folded), mark(folded, grid=grid), mark(other, grid=grid)}) == 3
+    every, race = ({how: [{"C": 1.0}]} for how in ("every", "race"))
+    marks = [
+        mark(folded),
+        *(mark(of, inner=how) for of in (folded, other) for how in (every, race)),
+    ]
+    assert len(set(marks)) == len(marks)
 
 
 def test_names_of_files_and_clips_trials_and_folders_are_not_in_it(folded: FoldedTask) -> None:

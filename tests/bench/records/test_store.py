@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.config.grid import Cell
 from bench.errors import StorageError, UserError
+from bench.records import proof
 from bench.records import store as records
 from bench.records.schema import Record
 from tests.bench.records import make_records
@@ -146,20 +147,20 @@ def test_predictions_that_do_not_give_the_scores_are_named(tmp_path: Path) -> No
     record = make_records.make_record(confusion=[[6, 4], [3, 7]])
     make_records.store(tmp_path, record)
     path = records.predictions_path(tmp_path, record.cell)
-    assert records.flaw(tmp_path, record) is None
+    assert proof.flaw(tmp_path, record) is None
     whole = path.read_bytes()
     other = make_records.make_record(confusion=[[7, 3], [3, 7]])
-    assert records.flaw(tmp_path, other) == f"its predictions {path} do not give its scores"
+    assert proof.flaw(tmp_path, other) == f"its predictions {path} do not give its scores"
     label = make_records.make_record(confusion=[[6, 4], [3, 7]], labels=["class0", "else"])
     for content, wanted in ((b"garbage", record), (whole[:-20], record), (b"", record)):
         path.write_bytes(content)
-        assert f"its predictions {path} cannot be read" in str(records.flaw(tmp_path, wanted))
-    pd.DataFrame({"label": ["class0"]}).to_parquet(path)
-    assert "cannot be read" in str(records.flaw(tmp_path, record))
+        assert f"its predictions {path} cannot be read" in str(proof.flaw(tmp_path, wanted))
+    pd.DataFrame({"label": ["class0"] * 20}).to_parquet(path)
+    assert "cannot be read" in str(proof.flaw(tmp_path, record))
     path.write_bytes(whole)
-    assert "cannot be read" in str(records.flaw(tmp_path, label))
+    assert "cannot be read" in str(proof.flaw(tmp_path, label))
     path.unlink()
-    assert records.flaw(tmp_path, record) == f"its predictions {path} are not there"
+    assert proof.flaw(tmp_path, record) == f"its predictions {path} are not there"
 
 
 def test_predictions_of_repeated_splits_give_the_scores_of_each_and_their_mean(
@@ -173,7 +174,7 @@ def test_predictions_of_repeated_splits_give_the_scores_of_each_and_their_mean(
 
     def flaw(given: pd.DataFrame, of: Record = record) -> str:
         given.to_parquet(path)
-        return str(records.flaw(tmp_path, of))
+        return str(proof.flaw(tmp_path, of))
 
     assert flaw(table) == "None"
     pooled = make_records.make_record(confusion=record.scored.confusion).scored

@@ -24,7 +24,8 @@ from bench.planning.plan import (
     SkippedBackbone,
 )
 from bench.protocols.fold import Fold
-from bench.records import store
+from bench.records import proof, store
+from bench.records.schema import Record
 from bench.run import compose
 from bench.scoring import macro_f1
 from bench.tuning import search
@@ -159,9 +160,8 @@ def test_a_cell_that_failed_is_a_record_with_its_error(row: BackbonePlan) -> Non
 def test_a_finished_cell_is_scored_over_all_its_folds(row: BackbonePlan, tmp_path: Path) -> None:
     cell = make_ready(folds=FOLDS)
     features = filled(row, tmp_path, TIMING)
-    record, stored = compose.finished_record(
-        cell, row, SPEC, outcome_of(20, 10), features, cache_hit=False
-    )
+    done = compose.finished_record(cell, row, SPEC, outcome_of(20, 10), features, cache_hit=False)
+    record = done.record
     assert record.status == "ok"
     assert record.scored.accuracy == 0.75
     assert sum(map(sum, record.scored.confusion)) == 40
@@ -176,7 +176,7 @@ def test_a_finished_cell_is_scored_over_all_its_folds(row: BackbonePlan, tmp_pat
     assert record.provenance.feature_key == features.settings.key
     assert record.provenance.cache_hit is False
     assert record.training is None  # a head on vectors
-    table = pd.read_parquet(io.BytesIO(stored))
+    table = pd.read_parquet(io.BytesIO(done.predictions))
     assert table["clip"].tolist() == [f"c{i}" for i in range(60, 100)]
     assert table["fold"].tolist() == [0] * 20 + [1] * 20
     assert (table["label"] == table["predicted"]).mean() == 0.75
@@ -190,7 +190,7 @@ def test_repeated_splits_are_scored_by_the_mean_over_them(
     ready = make_ready(folds=FOLDS)
     cell = replace(ready.cell, protocol="random-10x80-20")
     split = replace(row.folded.splits["speaker-6fold"], protocol=cell.protocol, repeats=True)
-    record, stored = compose.finished_record(
+    done = compose.finished_record(
         replace(ready, job=replace(ready.job, cell=cell)),
         replace(row, folded=replace(row.folded, splits={cell.protocol: split})),
         SPEC,
@@ -198,14 +198,72 @@ def test_repeated_splits_are_scored_by_the_mean_over_them(
         filled(row, tmp_path, TIMING),
         cache_hit=False,
     )
+    record = done.record
     assert record.folding.repeats
     own = [fold.test_macro_f1 for fold in record.folds]
     assert record.scored.macro_f1 == pytest.approx(sum(own) / 2)
-    table = pd.read_parquet(io.BytesIO(stored))
+    table = pd.read_parquet(io.BytesIO(done.predictions))
     truth, predicted = (table[column].eq("b").to_numpy(int) for column in ("label", "predicted"))
     assert record.scored.macro_f1 != pytest.approx(macro_f1(truth, predicted), abs=1e-4)
-    store.write(tmp_path, record, stored)
-    assert store.flaw(tmp_path, record) is None
+    store.write(tmp_path, record, done.predictions)
+    assert proof.flaw(tmp_path, record) is None
+
+
+def test_a_search_on_inner_folds_keeps_what_was_said_and_every_seed(
+    row: BackbonePlan, tmp_path: Path
+) -> None:
+    parts = [np.setdiff1d(np.arange(100), fold.test) for fold in FOLDS]
+    once = outcome_of(20, 10)
+    searched = []
+    for fold, result, clips in zip(FOLDS, once.folds, parts, strict=True):
+        inner = search.InnerPredictions(clips, np.eye(2)[clips % 2])
+        searched.append(
+            replace(
+                result,
+                validated=Validated(1.0, 1.0),
+                inner=inner,
+                tried=search.Tried("race", 50, 3, [0.5, 0.75], [], ["C"]),
+                again=[probabilities(fold, 20), probabilities(fold, 10)],
+            )
+        )
+    outcome = replace(once, folds=tuple(searched))
+    features = filled(row, tmp_path, TIMING)
+    done = compose.finished_record(
+        make_ready(folds=FOLDS), row, SPEC, outcome, features, cache_hit=True
+    )
+    record = done.record
+    assert [seed.accuracy for seed in record.seeds] == [0.75, 1.0, 0.5]
+    assert record.scored.accuracy == 0.75
+    assert record.scored.macro_f1 == np.mean([seed.macro_f1 for seed in record.seeds])
+    assert sum(map(sum, record.scored.confusion)) == 40
+    told = record.folds[0].tried
+    assert told is not None
+    assert (told.how, told.settings, told.inner_folds, told.highest) == ("race", 50, 3, ["C"])
+    assert done.inner is not None
+    table = pd.read_parquet(io.BytesIO(done.inner))
+    assert table["clip"].tolist() == [f"c{i}" for clips in parts for i in clips]
+    assert (table["predicted"] == table["label"]).all()
+    store.write(tmp_path, record, done.predictions, done.inner)
+    assert proof.flaw(tmp_path, record) is None
+    other = [replace_seed(record, 2, accuracy=0.75), replace_fold(record, val_accuracy=0.9)]
+    for changed in other:
+        assert "do not give its scores" in str(proof.flaw(tmp_path, changed))
+    file = store.inner_path(tmp_path, record.cell)
+    table.assign(fold=0).to_parquet(file, index=False)
+    assert "do not give its scores" in str(proof.flaw(tmp_path, record))
+    file.unlink()
+    assert proof.flaw(tmp_path, record) == f"its predictions {file} are not there"
+
+
+def replace_seed(record: Record, number: int, **values: float) -> Record:
+    seeds = list(record.seeds)
+    seeds[number] = seeds[number].model_copy(update=values)
+    return record.model_copy(update={"seeds": seeds})
+
+
+def replace_fold(record: Record, **values: float) -> Record:
+    first, *others = record.folds
+    return record.model_copy(update={"folds": [first.model_copy(update=values), *others]})
 
 
 def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
@@ -213,9 +271,10 @@ def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
 ) -> None:
     elsewhere = replace(TIMING, hardware="Other CPU", audio_seconds=1.0, peak_rss_mb=9e9)
     features = filled(row, tmp_path, elsewhere, TIMING)
-    record, _ = compose.finished_record(
+    done = compose.finished_record(
         make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), features, cache_hit=True
     )
+    record = done.record
     speed = record.throughput
     assert speed is not None
     assert (speed.backbone_rtfx, speed.end_to_end_rtfx) == (36.0, 18.0)
@@ -243,7 +302,8 @@ def test_how_a_head_was_trained_is_recorded(
     spec = RunSpec(fine_tune=FineTuneSettings(augment=augment, crop_seconds=5))
     features = filled(row, tmp_path, TIMING)
     outcome = outcome_of(20, 20, live=live)
-    record, _ = compose.finished_record(cell, row, spec, outcome, features, cache_hit=True)
+    done = compose.finished_record(cell, row, spec, outcome, features, cache_hit=True)
+    record = done.record
     training = record.training
     assert training is not None
     assert (training.reads, training.device, training.crop_seconds) == ("backbone", "cpu", 5)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.tuning.every import tune_every
 
 from backbones import Weights
 from backbones import weights as backbone_weights
@@ -29,8 +28,8 @@ from bench.records import store as records
 from bench.scoring import score
 from bench.tuning.fits.base import Labels
 from bench.tuning.fits.vectors import VectorFit
+from bench.tuning.inner import tune_inner
 from bench.tuning.search import Search
-from bench.tuning.storage import JournalStudies
 from tests.conftest import Voxgrid
 
 pytestmark = pytest.mark.real
@@ -154,8 +153,7 @@ def test_shuffled_labels_score_at_chance_on_unseen_actors(tmp_path: Path) -> Non
     labels = Labels(classes, 8)
     fit = VectorFit(view, labels, cell.pooling, cell.head, threads=2)
     predicted = np.full(len(scanned), -1)
-    storage = JournalStudies(tmp_path).open("cell", lambda study, trial: None)
-    tried = tune_every(fit, labels, split.folds, split.folds, storage, search)
+    tried = tune_inner(fit, labels, split.folds, split.folds, search)
     for fold, outcome in zip(split.folds, tried, strict=True):
         predicted[fold.test] = outcome.tested.probabilities.argmax(axis=1)
     assert 0.10 < score(classes, predicted, task.labels).accuracy < 0.16
