@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from threadpoolctl import threadpool_limits
 
 from heads._solvers.discriminant import NotSolved, solve
+from heads._threads import at_most
 from heads.base import Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class LDAHead(Head):
             head = cls.build(params, pooling=pooling, random_state=random_state, n_jobs=n_jobs)
             vectors, codes = head.check_training_data(X, y)
             try:
-                with threadpool_limits(n_jobs):
+                with at_most(n_jobs):
                     coef, intercept = solve(vectors, codes)
             except NotSolved:
                 head.fit(X, y)
@@ -101,14 +101,14 @@ class LDAHead(Head):
         """
         X, codes = self.check_training_data(X, y)
         self.model_ = _estimator()
-        with threadpool_limits(self.n_jobs):
+        with at_most(self.n_jobs):
             self.model_.fit(X, codes)
         return self
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         X = self.check_vectors(X)
-        with threadpool_limits(self.n_jobs):
+        with at_most(self.n_jobs):
             return as_probabilities(self.model_.predict_proba(X))
 
     def _take(self, coef: NDArray[np.float64], intercept: NDArray[np.float64]) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-from threadpoolctl import threadpool_limits
 
 from heads._solvers.multinomial import NotSolved, Solution, solve_path
+from heads._threads import at_most
 from heads.base import Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class LogisticRegressionHead(Head):
         """
         X, codes = self.check_training_data(X, y)
         self.model_ = SklearnLogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
-        with threadpool_limits(self.n_jobs):
+        with at_most(self.n_jobs):
             self.model_.fit(X, codes)
         self.n_iter_ = int(self.model_.n_iter_.max())
         self.converged_ = self.n_iter_ < self.max_iter
@@ -145,7 +145,7 @@ class LogisticRegressionHead(Head):
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         X = self.check_vectors(X)
-        with threadpool_limits(self.n_jobs):
+        with at_most(self.n_jobs):
             return as_probabilities(self.model_.predict_proba(X))
 
 
@@ -158,7 +158,7 @@ def _solved(
 ) -> dict[float, Solution]:
     """The solutions of a path by C, up to the first that cannot be found."""
     solved: dict[float, Solution] = {}
-    with threadpool_limits(threads):
+    with at_most(threads):
         try:
             for C, solution in zip(path, solve_path(X, codes, path), strict=True):
                 solved[C] = solution

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -165,16 +165,7 @@ class BackboneSubject:
 
     def clip(self, length: int, number: int = 0) -> torch.Tensor:
         """A gliding tone with overtones and noise, scaled for the backbone."""
-        import numpy as np
-        import torch
-
-        # golden vectors rest on this noise: the one generator whose numbers are frozen for good
-        noise = np.random.RandomState((length + 7919 * number) % 2**32)
-        time = torch.arange(length) / self.info.sample_rate
-        phase = 2 * torch.pi * (120 + 15 * number + 40 * time) * time
-        tone = sum(torch.sin(k * phase) / k for k in range(1, 9))
-        rough = torch.from_numpy(noise.standard_normal(length)).float()
-        wave = tone * (1 + torch.sin(9 * time)) + 0.1 * rough
+        wave = _sound(length, number, self.info.sample_rate)
         return self.scaled(wave if self.info.normalised else 0.5 * wave / wave.abs().max())
 
     def scaled(self, wave: torch.Tensor) -> torch.Tensor:
@@ -182,6 +173,20 @@ class BackboneSubject:
         if not self.info.normalised:
             return wave
         return (wave - wave.mean()) / (wave.var(unbiased=False) + 1e-7).sqrt()
+
+
+@lru_cache(maxsize=256)  # about two thirds of all clips are asked for again
+def _sound(length: int, number: int, sample_rate: int) -> torch.Tensor:
+    import numpy as np
+    import torch
+
+    # golden vectors rest on this noise: the one generator whose numbers are frozen for good
+    noise = np.random.RandomState((length + 7919 * number) % 2**32)
+    time = torch.arange(length) / sample_rate
+    phase = 2 * torch.pi * (120 + 15 * number + 40 * time) * time
+    tone = sum(torch.sin(k * phase) / k for k in range(1, 9))
+    rough = torch.from_numpy(noise.standard_normal(length)).float()
+    return tone * (1 + torch.sin(9 * time)) + 0.1 * rough
 
 
 Check = Callable[[BackboneSubject], Measured]

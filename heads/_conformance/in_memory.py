@@ -116,12 +116,16 @@ class MemoryClips:
         backbone: what comes after it.
         asked: `blocks` of every call of `inputs`; shared by subsets.
         tails: every tail given; shared by subsets.
+        made: clips and what the first so many blocks make of them; shared by subsets.
     """
 
     stem: MemorySequences
     backbone: Tail
     asked: list[int | None] = field(default_factory=list)
     tails: list[nn.Module] = field(default_factory=list)
+    made: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = field(
+        default_factory=dict
+    )
 
     @property
     def blocks(self) -> int:
@@ -133,7 +137,9 @@ class MemoryClips:
 
     def take(self, indices: NDArray[np.int64]) -> MemoryClips:
         """Some of the clips, in the order given."""
-        return MemoryClips(self.stem.take(indices), self.backbone, self.asked, self.tails)
+        return MemoryClips(
+            self.stem.take(indices), self.backbone, self.asked, self.tails, self.made
+        )
 
     def inputs(self, blocks: int | None) -> MemorySequences:
         """What the first trained block reads, where the last `blocks` blocks are trained."""
@@ -143,9 +149,13 @@ class MemoryClips:
             return self.stem
         clips: list[NDArray[np.float32]] = []
         for clip in self.stem.clips:
-            with torch.no_grad():
-                made = frozen(torch.from_numpy(clip), torch.tensor([clip.shape[1]])).hidden
-            clips.append(made[-1].numpy())
+            key = id(clip), len(frozen.blocks)
+            if key not in self.made:
+                with torch.no_grad():
+                    made = frozen(torch.from_numpy(clip), torch.tensor([clip.shape[1]])).hidden
+                # with the clip, so that no other comes to have its number
+                self.made[key] = clip, made[-1].numpy()
+            clips.append(self.made[key][1])
         return MemorySequences(clips, self.stem.augment, self.stem.batches)
 
     def tail(self, blocks: int | None) -> nn.Module:

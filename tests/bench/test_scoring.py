@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from bench.scoring import macro_f1, mean_scores, score
 
@@ -47,3 +48,17 @@ def test_labels_that_no_clip_has_change_no_score(pairs: list[tuple[int, int]]) -
     assert (few.accuracy, few.macro_f1, few.uar) == (many.accuracy, many.macro_f1, many.uar)
     assert few.per_class_f1 == many.per_class_f1
     assert few.macro_f1 == pytest.approx(np.mean(list(few.per_class_f1.values())))
+
+
+@given(PAIRS)
+def test_scores_are_scikit_learns_to_the_bit(pairs: list[tuple[int, int]]) -> None:
+    truth, predicted = np.array(pairs).T
+    present, found = np.unique(truth), score(truth, predicted, LABELS)
+    of_classes = {"labels": present, "zero_division": 0}
+    assert found.accuracy == accuracy_score(truth, predicted)
+    assert found.macro_f1 == macro_f1(truth, predicted)
+    assert found.macro_f1 == f1_score(truth, predicted, average="macro", **of_classes)
+    assert found.uar == recall_score(truth, predicted, average="macro", **of_classes)
+    each = f1_score(truth, predicted, average=None, **of_classes)
+    assert found.per_class_f1 == {LABELS[i]: f1 for i, f1 in zip(present, each, strict=True)}
+    assert found.confusion == confusion_matrix(truth, predicted, labels=range(4)).tolist()

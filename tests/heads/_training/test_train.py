@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -160,9 +161,11 @@ def test_a_finished_fit_without_validation_comes_back_too(tmp_path):
     np.testing.assert_array_equal(probabilities(again), probabilities(first))
 
 
-CHILD = """
-    import sys, time
+# a fork for each folder, of a process that has imported all and has computed nothing
+CHILDREN = """
+    import os, sys, time
     from pathlib import Path
+    import torch._dynamo  # as optimizers do
     import tests.heads._training.test_train as t
     from heads._conformance.in_memory import MemorySequences
 
@@ -174,7 +177,7 @@ CHILD = """
             trained = sum(seed is not None for _, seed in self.batches)
             # 60 clips in batches of 8 are 8 batches an epoch: this is the middle of the third
             if augment is not None and trained == 20:
-                print("middle", flush=True)
+                (folder / "middle").touch()
                 time.sleep(600)
             return super().batch(indices, augment)
 
@@ -186,27 +189,48 @@ CHILD = """
         def take(self, indices):
             return Clips(self.stem.take(indices), self.backbone, self.asked, self.tails)
 
-    X = Clips(MemorySequences(t.FRAMES.clips), t.backbone(2))
-    training = t.validated(X, folder=Path(sys.argv[1]))
-    t.head().fit(X.take(t.TRAIN), t.LABELS[t.TRAIN], training)
+    for folder in map(Path, sys.argv[1:]):
+        pid = os.fork()
+        if pid == 0:
+            X = Clips(MemorySequences(t.FRAMES.clips), t.backbone(2))
+            training = t.validated(X, folder=folder / "fit")
+            t.head().fit(X.take(t.TRAIN), t.LABELS[t.TRAIN], training)
+            os._exit(0)
+        print(pid, flush=True)
+    for _ in sys.argv[1:]:
+        print(*os.wait(), flush=True)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
-def test_killed_in_the_middle_of_an_epoch_and_resumed(tmp_path, how):
-    code = [sys.executable, "-c", textwrap.dedent(CHILD), str(tmp_path)]
-    with subprocess.Popen(code, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as child:
-        assert child.stdout.readline().strip() == "middle"
-        child.send_signal(getattr(signal, how))
-        assert child.wait(timeout=20) == -getattr(signal, how)
-    saved = saved_in(tmp_path)
-    assert len(saved["curve"]) == 2
-    resumed, training = fitted(tmp_path)
+def test_killed_in_the_middle_of_an_epoch_and_resumed(tmp_path):
+    signals = [signal.SIGKILL, signal.SIGTERM]
+    folders = [tmp_path / how.name for how in signals]
+    for folder in folders:
+        folder.mkdir()
+    code = [sys.executable, "-c", textwrap.dedent(CHILDREN), *folders]
+    with subprocess.Popen(code, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as parent:
+        pids = [int(parent.stdout.readline()) for _ in folders]
+        for folder, pid, how in zip(folders, pids, signals, strict=True):
+            wait_for(folder / "middle")
+            os.kill(pid, how)
+        ended = dict(tuple(map(int, parent.stdout.readline().split())) for _ in folders)
+    assert [os.waitstatus_to_exitcode(ended[pid]) for pid in pids] == [-how for how in signals]
     whole, _ = fitted()
-    assert training.notes == []
-    assert losses(resumed) == losses(whole)
-    np.testing.assert_array_equal(probabilities(resumed), probabilities(whole))
+    for folder in folders:
+        saved = saved_in(folder / "fit")
+        assert len(saved["curve"]) == 2
+        resumed, training = fitted(folder / "fit")
+        assert training.notes == []
+        assert losses(resumed) == losses(whole)
+        np.testing.assert_array_equal(probabilities(resumed), probabilities(whole))
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
 
 
 def truncate(path: Path) -> None:
@@ -338,7 +362,7 @@ def test_random_generators_and_threads_are_given_back():
     np.random.seed(0)
     threads = torch.get_num_threads()
     torch_before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    probabilities(fitted(n_jobs=threads + 1)[0])
+    probabilities(fitted(n_jobs=threads + 1, epochs=1)[0])
     assert torch.equal(torch_before, torch.random.get_rng_state())
     assert np.array_equal(numpy_before, np.random.get_state()[1])
     assert torch.get_num_threads() == threads
