@@ -26,9 +26,13 @@ _FRAMES = "no head of this run reads frames"
 # (None: on either), and what is said where none does.
 _HEEDED_BY: dict[str, tuple[set[str], bool | None, str]] = {
     "frames_gb": ({"frames", "backbone"}, None, _FRAMES),
+    "inner": ({"vectors"}, None, "this run fits no head on vectors"),
+    "seeds": ({"vectors"}, False, "this run fits no head on vectors of a real task"),
+    "trainings": ({"frames"}, False, f"{_FRAMES} on a real task"),
     "sample.trials": ({"vectors"}, True, "this run fits no head on vectors on a sample task"),
     "sample.trainings": ({"frames", "backbone"}, True, f"{_FRAMES} on a sample task"),
     "fine_tune.trials": ({"backbone"}, False, f"{_TRAINS} on a real task"),
+    "fine_tune.seeds": ({"frames", "backbone"}, False, f"{_FRAMES} on a real task"),
     "fine_tune.poolings": ({"backbone"}, None, _TRAINS),
     "fine_tune.augment": ({"backbone"}, None, _TRAINS),
     "fine_tune.cache": ({"backbone"}, None, _TRAINS),

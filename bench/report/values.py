@@ -17,8 +17,15 @@ def percent(value: float | None) -> str:
 
 
 def scored(record: Record, score: Literal["macro_f1", "accuracy"]) -> str:
-    """A test score in percent; of repeated splits with its deviation, such as `88.1 ± 1.9`."""
+    """A test score in percent, with how it varies where that is known.
+
+    Of repeated splits that is their deviation, such as `88.1 ± 1.9`; of several seeds their range,
+    such as `71.4 (70.9–71.9)`.
+    """
     text = percent(getattr(record.scored, score))
+    if record.seeds and not record.folding.repeats:
+        each = [getattr(seed, score) for seed in record.seeds]
+        return f"{text} ({percent(min(each))}–{percent(max(each))})"
     if not record.folding.repeats or len(record.folds) < 2:
         return text
     spread = statistics.stdev(getattr(fold, f"test_{score}") for fold in record.folds)
@@ -89,9 +96,12 @@ def millions(parameters: int | None) -> str:
 
 def trials(record: Record) -> str:
     """Trials per fold, and how many were stopped early or failed over all folds."""
+    how = {fold.tried.how for fold in record.folds if fold.tried is not None}
     counts = {
-        "pruned": sum(fold.trials.pruned for fold in record.folds),
+        # that a race gives up most of its settings is how it goes
+        "pruned": 0 if how else sum(fold.trials.pruned for fold in record.folds),
         "failed": sum(fold.trials.failed for fold in record.folds),
     }
     apart = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return f"{record.trials} ({apart})" if apart else str(record.trials)
+    text = f"all {record.trials}" if how == {"every"} else str(record.trials)
+    return f"{text} ({apart})" if apart else text

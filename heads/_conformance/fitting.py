@@ -238,7 +238,8 @@ def check_many_fits_are_those_of_one_by_one(subject: HeadSubject) -> None:
     if subject.reads != "vectors":
         return
     drawn = [subject.cls.suggest(trial, subject.context) for trial in drawn_trials(3)]
-    many = [*drawn, *(subject.cls.grid() or ())]
+    many = [each for params in drawn for each in subject.cls.variants(params)]
+    many += subject.cls.grid() or ()
     more: dict[str, Any] = {"pooling": "mean", "random_state": 0, "n_jobs": 1}
     found = list(subject.cls.fit_many(subject.clips, subject.labels, many, **more))
     require(len(found) == len(many), f"fit_many gives {len(found)} heads for {len(many)} settings")

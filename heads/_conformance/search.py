@@ -146,11 +146,16 @@ def check_first_trial_lies_in_the_space(subject: HeadSubject) -> None:
 
 
 def check_its_grid_lies_in_the_space(subject: HeadSubject) -> None:
-    """Every setting of `grid`, if there is one, is drawn by `suggest` from its own values, once."""
+    """Every setting of `grid` and `variants` is drawn by `suggest` from its own values, once."""
     from optuna.trial import FixedTrial, create_trial
 
-    grid = subject.cls.grid()
-    for setting in grid or ():
+    (once,) = drawn_trials(1)
+    params = subject.cls.suggest(once, subject.context)
+    grid = list(subject.cls.grid() or ())
+    # values of a trial may have other names than the parameters they become
+    if params == once.params:
+        grid += (each for each in subject.cls.variants(params) if each not in grid)
+    for setting in grid:
         trial: Any = FixedTrial(setting)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as above
@@ -159,10 +164,13 @@ def check_its_grid_lies_in_the_space(subject: HeadSubject) -> None:
                 create_trial(value=0.0, params=trial.params, distributions=trial.distributions)
             except ValueError as error:
                 raise CheckFailed(
-                    f"its grid holds {setting}, outside its space: {error}"
+                    f"its grid or variants hold {setting}, outside its space: {error}"
                 ) from error
-        require(drawn == setting, f"its grid holds {setting}, of which suggest makes {drawn}")
-        require(list(grid or ()).count(setting) == 1, f"its grid holds {setting} twice")
+        require(
+            drawn == setting,
+            f"its grid or variants hold {setting}, of which suggest makes {drawn}",
+        )
+        require(grid.count(setting) == 1, f"its grid or variants hold {setting} twice")
 
 
 def check_suggestions_can_be_fitted(subject: HeadSubject) -> None:

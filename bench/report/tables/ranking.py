@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.records.schema import Record
 from bench.report.page import Block, Heading, Table, Text
 from bench.report.select import is_control, ranked, validation_f1
+from bench.report.tables import advice
 from bench.report.values import layer, millions, percent, plural, scored, speed, trials, weights
 
 LONG = 20
@@ -60,12 +62,26 @@ def rankings(found: Sequence[Record], letters: dict[str, str], level: int) -> It
         )
         yield from _ranking(controls, letters)
     yield Text(majority(found))
-    counts = sorted({record.trials for record in found})
-    if len(counts) > 1:
-        listed = ", ".join(map(str, counts[:-1])) + f" and {counts[-1]}"
+    yield from _budgets(found)
+    yield from advice.about(rows)
+
+
+def _budgets(found: Sequence[Record]) -> Iterator[Block]:
+    """Where rows of one head had more trials than others; one that tried all it has had enough."""
+    by_head: dict[str, set[int]] = defaultdict(set)
+    for record in found:
+        if not any(fold.tried and fold.tried.how == "every" for fold in record.folds):
+            by_head[record.head].add(record.trials)
+    unequal = {head: sorted(counts) for head, counts in by_head.items() if len(counts) > 1}
+    if unequal:
+        listed = "; ".join(
+            f"`{head}` {', '.join(map(str, counts[:-1]))} and {counts[-1]}"
+            for head, counts in sorted(unequal.items())
+        )
         yield Text(
-            f"**Unequal budgets:** rows had {listed} trials per fold. More trials find better "
-            "parameters, so only rows with the same number compare."
+            f"**Unequal budgets:** rows had different numbers of trials per fold ({listed}). More "
+            "trials find better parameters, so of these heads only rows with the same number "
+            "compare."
         )
 
 

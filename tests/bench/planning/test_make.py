@@ -23,6 +23,7 @@ from bench.progress import Reporter
 from bench.tasks.youtube import manifest
 from bench.tasks.youtube.links import CATEGORIES
 from bench.tasks.youtube.manifest import Item
+from heads.logistic_regression import GRID
 from tests.loopback.media import encoded, tone
 
 
@@ -83,7 +84,10 @@ def test_every_cell_of_a_plan_is_a_type_that_says_what_to_do(tmp_path: Path) -> 
     (task,) = plan(tmp_path, "ravdess").tasks
     (row,) = task.backbones
     assert isinstance(row.backbone, ReadyBackbone)
-    assert [cell.job.trials for cell in row.ready] == [3] * len(row.cells)
+    # of logistic regression, every C on the one layer
+    wanted = {"logistic_regression": len(GRID)}
+    assert [c.job.trials for c in row.ready] == [wanted.get(c.cell.head, 3) for c in row.cells]
+    assert all(cell.job.inner for cell in row.ready)
     job = row.ready[0].job
     assert pickle.loads(pickle.dumps(job)).name == job.name
     assert str(tmp_path) not in json.dumps([job.name, str(job.cell)])
