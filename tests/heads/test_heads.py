@@ -25,7 +25,7 @@ EMOTIONS = np.array(["calm", "happy", "sad"])
 SMALL = {
     "logistic_regression": {},
     "lda": {},
-    "gradient_boosting": {"n_estimators": 15, "colsample_bytree": 0.5},
+    "gradient_boosting": {"n_estimators": 15, "share": 0.5},
     "mlp": {"hidden": 32, "epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
 }
 

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
 
 from bench import machine as measure
-from heads import Head, HeadContext
+from heads import Head
+from heads.gradient_boosting import GradientBoostingHead
 from heads.lda import LDAHead
 from heads.logistic_regression import LogisticRegressionHead
 
@@ -24,11 +26,14 @@ CLIPS, CLASSES = 960, 8
 ROUNDS = 3
 
 
-def vectors(features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised vectors (clips, features) whose variances fall as fast as real ones, and y."""
+def vectors(features: int, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised vectors (clips, features) whose variances fall as fast as real ones, and y.
+
+    Means of classes lie `apart` by so many standard deviations.
+    """
     rng = np.random.default_rng(0)
     y = np.arange(CLIPS) % CLASSES
-    hidden = rng.standard_normal((CLIPS, CLIPS)) + rng.standard_normal((CLASSES, CLIPS))[y]
+    hidden = rng.standard_normal((CLIPS, CLIPS)) + apart * rng.standard_normal((CLASSES, CLIPS))[y]
     hidden *= np.arange(1, CLIPS + 1) ** -0.7
     X = hidden @ rng.standard_normal((CLIPS, features))
     return StandardScaler().fit_transform(X).astype(np.float32), y
@@ -46,7 +51,7 @@ def test_a_search_at_once_and_one_at_a_time(
     head: type[Head], features: int, benchmark: Any
 ) -> None:
     X, y = vectors(features)
-    grid = head.grid(HeadContext(CLIPS, features, CLASSES))
+    grid = head.grid()
     assert grid is not None
     given: dict[str, Any] = {"pooling": "mean", "random_state": 0, "n_jobs": 1}
     heads: list[list[Head]] = [[], []]
@@ -70,4 +75,36 @@ def test_a_search_at_once_and_one_at_a_time(
     )
     for ours, theirs in zip(*heads, strict=True):
         assert (ours.predict(X) == theirs.predict(X)).mean() >= 0.99
+    assert slow > quick
+
+
+def test_boosting_on_dealt_features_and_by_column_sampling(benchmark: Any) -> None:
+    """The same rounds of trees that see a tenth of the features, scored on clips held out."""
+    X, y = vectors(1024, apart=0.3)
+    fitted, held = np.arange(CLIPS) % 5 > 0, np.arange(CLIPS) % 5 == 0
+    trees: dict[str, Any] = {"n_estimators": 300, "learning_rate": 0.1, "max_depth": 2}
+    trees |= {"subsample": 0.7, "random_state": 0, "n_jobs": 1}
+    ours = GradientBoostingHead(**trees)
+    theirs = XGBClassifier(**trees, tree_method="hist", colsample_bytree=0.1, max_bin=64)
+    turns = [
+        (
+            _seconds(lambda: ours.fit(X[fitted], y[fitted])),
+            _seconds(lambda: theirs.fit(X[fitted], y[fitted])),
+        )
+        for _ in range(ROUNDS)
+    ]
+    quick, slow = (float(np.median(column)) for column in zip(*turns, strict=True))
+    benchmark.pedantic(lambda: ours.fit(X[fitted], y[fitted]), rounds=1)
+    scores = [float((each.predict(X[held]) == y[held]).mean()) for each in (ours, theirs)]
+    benchmark.extra_info.update(
+        phase=f"300 rounds of gradient_boosting on {fitted.sum()} clips × 1024 features",
+        hardware=measure.hardware(),
+        threads=1,
+        dealt_seconds=round(quick, 3),
+        sampled_seconds=round(slow, 3),
+        ratio=round(slow / quick, 2),
+        dealt_accuracy=round(scores[0], 4),
+        sampled_accuracy=round(scores[1], 4),
+    )
+    assert scores[0] > scores[1] - 0.05
     assert slow > quick
