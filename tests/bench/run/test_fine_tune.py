@@ -30,7 +30,7 @@ TRAINING = (*TASK, "--head", "fine_tune", "--pooling", "mean")
 
 @pytest.fixture
 def few(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two clips of each voice and emotion instead of five, for tests of what is trained and told."""
+    """Two clips of each voice and emotion instead of five, where what is told is the point."""
     emotion.resolve(None, session_cache, False)  # all of them, as other tests want them
     monkeypatch.setattr(emotion, "CLIPS_PER_CELL", 2)
 
