@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from bench import cli
 from tests.bench.executors.inline import InlineExecutor
+
+# A process makes the tree of commands once; this one need not make it for each call.
+typer.main.get_command = functools.cache(typer.main.get_command)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what is imported, which stays: neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from heads._conformance.listing import imported_by
 from heads._conformance.subject import CheckFailed, HeadSubject, require, require_plain
 from heads.base import SET_BY_HARNESS, HeadContext
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-HEAVY = ("torch", "lightning", "transformers", "xgboost", "peft")
 DRAWS = 10
-# What comes before the heavy modules on the standard output of the process that imports.
-FOUND = "imported by voxgrid check:"
 
 
 def check_record_is_complete(subject: HeadSubject) -> None:
@@ -43,31 +38,8 @@ def check_record_is_complete(subject: HeadSubject) -> None:
 def check_listing_is_light(subject: HeadSubject, patience: float = 60.0) -> None:
     """Importing the head's module imports no library that takes seconds; `patience` at most."""
     module = subject.cls.__module__
-    heavy = _imported_by(module, patience)
+    heavy = imported_by(module, patience)
     require(not heavy, f"importing {module} imports {', '.join(heavy)}; import it inside methods")
-
-
-@functools.cache
-def _imported_by(module: str, patience: float) -> tuple[str, ...]:
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; import {module}; "
-        f"print({FOUND!r}, *[m for m in {HEAVY!r} if m in sys.modules], sep='\\n')"
-    )
-    try:
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=patience,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CheckFailed(f"importing {module} takes more than {patience:g} s") from error
-    # a module may print as it is imported, or exit
-    _, said, heavy = run.stdout.partition(f"{FOUND}\n")
-    reason = run.stderr.strip()[-300:] or f"exit code {run.returncode}"
-    require(run.returncode == 0 and said, f"importing {module} failed: {reason}")
-    return tuple(name for name in heavy.split() if name in HEAVY)
 
 
 def check_parameters_round_trip(subject: HeadSubject) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from bench.plugins import HEADS
+from heads._conformance import listing
 from heads._conformance.search import check_listing_is_light
 from heads.base import Head
 from heads.checks import (
@@ -168,6 +172,25 @@ def test_a_module_that_prints_is_listed_all_the_same(
     (tmp_path / "chatty_head.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     check_listing_is_light(HeadSubject(importlib.import_module("chatty_head").Chatty))
+
+
+@pytest.mark.parametrize("way", [listing._forked, listing._alone])
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        ("print('one')", 0, f"one\n{listing.FOUND}\n"),
+        ("import sys\nsys.modules['xgboost'] = sys", 0, f"{listing.FOUND}\nxgboost\n"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+        ("raise SystemExit(3)", 3, ""),
+        ("input()", 1, "EOFError: EOF when reading a line\n"),
+    ],
+)
+def test_a_process_says_what_a_module_imports_or_how_it_failed(
+    way: Callable[[str, float], tuple[int, str]], source: str, code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "looked_at.py").write_text(source)
+    found = way(json.dumps(["looked_at", [str(tmp_path), *sys.path]]), 60.0)
+    assert (found[0], found[1].endswith(said)) == (code, True), found[1]
 
 
 def test_scikit_learns_own_checks_run_and_expected_failures_carry_their_reason() -> None:

@@ -150,10 +150,10 @@ def test_a_few_bytes_do_not_unpack_to_days(tmp_path: Path, monkeypatch: pytest.M
 
 
 PARTS: dict[str, bytes] = {
-    "RIFF": b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 600_000,
-    "FORM": b"FORM\0\0\0\0AIFF" + b"junk\0\0\0\0" * 600_000,
-    "caff": b"caff\0\1\0\0" + b"junk\0\0\0\0\0\0\0\0" * 600_000,
-    "MP4": b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * 600_000,
+    "RIFF": b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 500_001,
+    "FORM": b"FORM\0\0\0\0AIFF" + b"junk\0\0\0\0" * 500_001,
+    "caff": b"caff\0\1\0\0" + b"junk\0\0\0\0\0\0\0\0" * 500_001,
+    "MP4": b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * 500_001,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +59,19 @@ def test_what_is_no_file_or_has_no_end_is_an_unreadable_record(tmp_path: Path, p
     assert [each.path for each in found.unreadable] == [path]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "{" + ",".join(f'"{key:x}":1' for key in range(1_400_000)) + "}",
-        '{"labels":[' + ",".join("1" * 8_000_000) + "]}",
-        '{"folds":[' + ",".join(["{}"] * 5_500_000) + "]}",
-    ],
-    ids=["fields", "labels", "folds"],
-)
+MISTAKEN = {
+    "fields": lambda: "{" + ",".join(f'"{key:x}":1' for key in range(1_400_000)) + "}",
+    "labels": lambda: '{"labels":[' + ",".join("1" * 8_000_000) + "]}",
+    "folds": lambda: '{"folds":[' + ",".join(["{}"] * 5_500_000) + "]}",
+}
+
+
+@pytest.mark.parametrize("made", MISTAKEN.values(), ids=MISTAKEN)
 def test_a_record_of_a_million_mistakes_is_refused_at_the_first(
-    tmp_path: Path, content: str
+    tmp_path: Path, made: Callable[[], str]
 ) -> None:
     path = tmp_path / "a__b__c.json"
-    path.write_text(content)
+    path.write_text(made())
     assert isinstance(records.read(path), Unreadable)
 
 
@@ -202,12 +202,16 @@ def test_folders_within_folders_without_end_are_not_walked(tmp_path: Path) -> No
         for _ in range(deepest):
             os.mkdir("d")  # noqa: PTH102 a path of all of them is long
             os.chdir("d")
+        bottom = os.open(".", os.O_RDONLY)
         os.chdir(before)
         assert Folder.read(tmp_path) == Folder((), (), ())
     finally:
         # what removes the folders of tests is not made for so many
-        for depth in range(deepest, 0, -1):
-            tmp_path.joinpath(*["d"] * depth).rmdir()
+        os.chdir(bottom)
+        os.close(bottom)
+        for _ in range(deepest):
+            os.chdir("..")
+            os.rmdir("d")  # noqa: PTH106 as above
         os.chdir(before)
 
 

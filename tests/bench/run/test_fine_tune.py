@@ -19,6 +19,7 @@ from safetensors import safe_open
 from bench.config import presets
 from bench.plugins import BACKBONES
 from bench.records import store as records
+from bench.tasks.sample import emotion
 from tests.backbones._hf import make_hf
 from tests.bench.tasks.ravdess.make_ravdess import ravdess_like
 from tests.conftest import Voxgrid, one_core
@@ -27,10 +28,18 @@ TASK = ("--task", "sample-emotion", "--protocol", "random-80-20")
 TRAINING = (*TASK, "--head", "fine_tune", "--pooling", "mean")
 
 
+@pytest.fixture
+def few(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clips of each voice and emotion instead of five, where what is told is the point."""
+    emotion.resolve(None, session_cache, False)  # all of them, as other tests want them
+    monkeypatch.setattr(emotion, "CLIPS_PER_CELL", 2)
+
+
 def _records(folder: Path) -> list[records.Record]:
     return list(records.read_all(folder / "results"))
 
 
+@pytest.mark.usefixtures("few")
 def test_every_backbone_is_fine_tuned_or_a_row_that_says_why_not(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
@@ -59,6 +68,7 @@ def test_every_backbone_is_fine_tuned_or_a_row_that_says_why_not(
         assert best.validation_macro_f1 == max(e.validation_macro_f1 or 0 for e in fold.curve)
 
 
+@pytest.mark.usefixtures("few")
 def test_learnt_pooling_trains_with_the_mlp_and_is_skipped_with_other_heads(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
@@ -136,6 +146,7 @@ def test_a_run_killed_in_an_epoch_goes_on_from_the_last_checkpoint(
     assert not list((tmp_path / "killed").rglob("*.ckpt"))
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("settings", "frozen_part"),
     [("augment = true", "both"), ("cache = false", "live")],
@@ -169,6 +180,7 @@ def english(session_cache: Path) -> Iterator[None]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.usefixtures("few")
 def test_a_preset_whose_checkpoint_is_not_here_says_how_to_get_it_or_run_another(
     voxgrid: Voxgrid, tmp_path: Path
 ) -> None:
@@ -185,7 +197,7 @@ def test_a_preset_whose_checkpoint_is_not_here_says_how_to_get_it_or_run_another
     assert record.published.backbone != record.backbone
 
 
-@pytest.mark.usefixtures("english")
+@pytest.mark.usefixtures("english", "few")
 @pytest.mark.parametrize("name", [ENGLISH, "w2v2-gb-ravdess"])
 def test_a_preset_runs_untuned_under_its_own_name(
     name: str, voxgrid: Voxgrid, tmp_path: Path
