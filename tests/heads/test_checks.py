@@ -42,6 +42,7 @@ BROKEN = {
     vectors.BuildsItsDefaults: "check_build_gives_what_it_is_told",
     vectors.RefitsWithItsSeed: "check_a_refit_is_built_from_what_the_fit_says",
     vectors.GridsOutsideItsSpace: "check_its_grid_lies_in_the_space",
+    vectors.VariesOutsideItsSpace: "check_its_grid_lies_in_the_space",
     vectors.FitsManyBackwards: "check_many_fits_are_those_of_one_by_one",
     vectors.BeginsOutsideItsSpace: "check_first_trial_lies_in_the_space",
     vectors.SuggestsWhatItRefuses: "check_suggestions_can_be_fitted",

@@ -16,9 +16,9 @@ from bench.records.schema import Record
 from tests.conftest import Voxgrid
 
 CELL = ("--task=sample-emotion", "--protocol=speaker-3fold", "--backbone=logmel", "--pooling=mean")
-HEAD = "--head=logistic_regression"
-NAME = "sample-emotion / speaker-3fold / logmel / mean / logistic_regression"
-FILE = Path("sample-emotion", "speaker-3fold", "logmel__mean__logistic_regression.json")
+HEAD = "--head=mlp"
+NAME = "sample-emotion / speaker-3fold / logmel / mean / mlp"
+FILE = Path("sample-emotion", "speaker-3fold", "logmel__mean__mlp.json")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_result_is_replaced_only_when_asked_and_a_plan_says_so(
 def test_one_result_that_would_be_replaced_stops_the_run_before_the_others(
     voxgrid: Voxgrid, finished: Path
 ) -> None:
-    refused = voxgrid("run", *CELL, "--head=mlp", HEAD, "--trials=2", "--seed=1")
+    refused = voxgrid("run", *CELL, "--head=lda", HEAD, "--trials=2", "--seed=1")
     assert refused.returncode == 2
     assert list(finished.parents[2].rglob("*.json")) == [finished]
 
@@ -132,7 +132,7 @@ def test_a_result_stays_until_the_one_that_replaces_it_is_finished(
     def fail(*_: object) -> None:
         raise StorageError("no space")
 
-    monkeypatch.setattr("bench.tuning.cell.tune_fold", fail)
+    monkeypatch.setattr("bench.tuning.cell.tune_inner", fail)
     failed = voxgrid("run", *CELL, HEAD, "--trials=2", "--seed=1", "--replace")
     assert failed.returncode == 1
     assert "1 failed" in failed.stderr
@@ -159,7 +159,7 @@ def test_a_record_of_a_newer_schema_is_refused(
     finished.write_text(json.dumps(json.loads(finished.read_text()) | {"schema_version": 3}))
     before = contents(finished.parents[2])
     # whichever cell is wanted: the page of this folder could not be written afterwards
-    refused = voxgrid(command, *CELL, "--head=mlp", *option)
+    refused = voxgrid(command, *CELL, "--head=lda", *option)
     assert refused.returncode == 2
     file = Path("results") / FILE
     assert refused.stderr == (

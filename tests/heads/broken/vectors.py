@@ -79,6 +79,12 @@ class GridsOutsideItsSpace(Centroids):
         return ({"sharpness": 1.0}, {"sharpness": 99.0})
 
 
+class VariesOutsideItsSpace(Centroids):
+    @classmethod
+    def variants(cls, params):
+        return (dict(params), {"sharpness": 99.0})
+
+
 class FitsManyBackwards(Centroids):
     @classmethod
     def fit_many(cls, X, y, many, **more):
