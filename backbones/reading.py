@@ -61,6 +61,8 @@ MANIFEST = Kind("a manifest", 64 << 20)
 AUDIO = Kind("an audio file", 64 << 30)
 # JSON, line by line; one of 24 folds with 100 trials each, with all curves, has about 15 MB.
 JOURNAL = Kind("a study's journal", 128 << 20)
+# JSON; 50 fits that were each asked for a class of 100,000 clips have 20 MB.
+INNER = Kind("what fits of inner folds said", 64 << 20)
 # Why a clip is left out.
 REASON = Kind("a reason", 64 << 10)
 # Probabilities of the test clips of a fold; of a million clips and 100 classes they have 800 MB.

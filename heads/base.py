@@ -142,7 +142,7 @@ class Head(ClassifierMixin, BaseEstimator):
         `fit_many` is asked for them one after the other, and a search takes the best of them.
 
         Args:
-            params: what `suggest` returned.
+            params: what `suggest` returned, or nothing where only what differs is asked for.
 
         Returns:
             What `suggest` may return; by default the setting itself.

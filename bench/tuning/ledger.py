@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from backbones import reading
 from bench.features.key import digest
@@ -33,7 +34,7 @@ class _Page:
     """What the fits of some draws said: classes of the clips scored on, or why a fit failed."""
 
     said: tuple[list[int] | str, ...]
-    seconds: float
+    seconds: Annotated[float, Field(ge=0, le=1e9)]
 
 
 _PAGE = TypeAdapter(tuple[_Page])
@@ -142,7 +143,7 @@ class Ledger:
 def _read(file: Path, draws: int, clips: int, classes: int) -> _Page | None:
     """A page, or None where there is none or it is damaged: its fits run again."""
     try:
-        values = reading.parse_json(reading.read_bytes(file, reading.OUTCOME))
+        values = reading.parse_json(reading.read_bytes(file, reading.INNER))
         (page,) = _PAGE.validate_python(values)
     except (OSError, ValueError, ValidationError):
         return None

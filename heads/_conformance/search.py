@@ -124,6 +124,10 @@ def check_its_grid_lies_in_the_space(subject: HeadSubject) -> None:
     (once,) = drawn_trials(1)
     params = subject.cls.suggest(once, subject.context)
     grid = list(subject.cls.grid() or ())
+    require(
+        len(subject.cls.variants({})) == len(subject.cls.variants(params)),
+        "variants of no parameters are not as many as those of a setting",
+    )
     # values of a trial may have other names than the parameters they become
     if params == once.params:
         grid += (each for each in subject.cls.variants(params) if each not in grid)

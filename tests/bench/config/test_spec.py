@@ -73,7 +73,15 @@ def test_a_run_cannot_be_changed_and_what_is_altered_is_validated() -> None:
 def test_trials_are_those_of_every_task_and_head_unless_one_has_its_own() -> None:
     spec = load(None, {"trials": 7, "sample": {"trainings": 2}})
     assert (spec.trials, spec.sample.trials, spec.fine_tune.trials) == (7, 7, 7)
-    assert spec.sample.trainings == 2
+    assert (spec.trainings, spec.sample.trainings) == (7, 2)
+
+
+def test_a_quick_run_is_ten_trials_on_one_validation_part_unless_told_otherwise() -> None:
+    quick = load(None, {"quick": True})
+    assert (quick.inner, quick.trials, quick.trainings) == ("one", 10, RunSpec().trainings)
+    told = load(None, {"quick": True, "trials": 3, "inner": "folds"})
+    assert (told.inner, told.trials) == ("folds", 3)
+    assert (RunSpec().inner, RunSpec().trials) == ("folds", 50)
 
 
 def test_a_run_on_the_side_leaves_the_leaderboard_of_the_others_alone(tmp_path: Path) -> None:

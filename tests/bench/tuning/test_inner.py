@@ -234,8 +234,10 @@ def test_a_page_of_odd_values_is_fitted_again(said: object, tmp_path: Path) -> N
     file = tmp_path / "page.json"
     file.write_text(json.dumps([{"said": [[0, 2], "why"], "seconds": 1.0}]))
     assert ledger._read(file, 2, 2, CLASSES) is not None
-    file.write_text(json.dumps([{"said": said, "seconds": 1.0}]))
-    assert ledger._read(file, 2, 2, CLASSES) is None
+    for odd in ({"said": said}, {"seconds": -1.0}, {"seconds": 1e300}, {"seconds": "long"}):
+        page = {"said": [[0, 2], "why"], "seconds": 1.0} | odd
+        file.write_text(json.dumps([page]))
+        assert ledger._read(file, 2, 2, CLASSES) is None
 
 
 def test_a_race_finds_the_layer_and_gives_up_most_settings_early(tmp_path: Path) -> None:
