@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,56 @@ def test_trials_that_were_stopped_early_are_told_from_failed_ones(results: Path)
     store(results, Record.model_validate(record.model_dump() | {"folds": folds}))
     found = rows(section(render(results), "speaker-6fold"))
     assert found[0][-1] == "10 (3 pruned, 1 failed)"
+
+
+def _tried(record: Record, how: str, *folds: dict[str, Any]) -> Record:
+    """The record of a search on inner folds, fold by fold."""
+    known = {"how": how, "settings": 8, "inner_folds": 5, "curve": [0.5] * 8}
+    own = [
+        fold.model_dump() | {"tried": known | {"lowest": [], "highest": []} | more}
+        for fold, more in zip(record.folds, folds, strict=True)
+    ]
+    return Record.model_validate(record.model_dump() | {"folds": own})
+
+
+def test_a_row_shows_mean_and_range_over_its_seeds(results: Path) -> None:
+    record = make_record(confusion=right_of_ten(9, 9))
+    seeds = [{"accuracy": one, "macro_f1": one - 0.01} for one in (0.9, 0.875, 0.925)]
+    store(results, Record.model_validate(record.model_dump() | {"seeds": seeds}))
+    found = rows(section(render(results), "speaker-6fold"))
+    assert found[0][4:6] == ["90.0 (86.5–91.5)", "90.0 (87.5–92.5)"]
+
+
+def test_a_search_that_tried_all_it_has_is_no_unequal_budget(results: Path) -> None:
+    one = make_record("a", trials=247, picked=(1, 1))
+    other = make_record("b", trials=91, picked=(1, 1))
+    store(results, *(_tried(record, "every", {}, {}) for record in (one, other)))
+    text = render(results)
+    assert "Unequal budgets" not in text
+    assert [row[-1] for row in rows(section(text, "speaker-6fold"))] == ["all 247", "all 91"]
+
+
+@pytest.mark.parametrize(
+    ("how", "folds", "said"),
+    [
+        ("race", [{"highest": ["depth"]}] * 2, "`depth` is the highest tried in 2 of 2 folds"),
+        ("every", [{"lowest": ["C"]}] * 2, "`C` is the lowest tried in 2 of 2 folds"),
+        ("race", [{"highest": ["depth"]}, {"lowest": ["depth"]}], None),
+        ("race", [{"curve": [0.5] * 7 + [0.506]}] * 2, "still rising in 2 of 2 folds"),
+        ("race", [{"curve": [0.5] * 7 + [0.504]}] * 2, None),
+        ("race", [{"curve": [0.4] * 4 + [0.5] * 4}] * 2, None),
+        ("every", [{"curve": [0.5] * 7 + [0.6]}] * 2, None),
+        ("race", [{"curve": []}] * 2, None),
+    ],
+)
+def test_a_search_that_may_find_more_is_named(
+    how: str, folds: list[dict[str, Any]], said: str | None, results: Path
+) -> None:
+    store(results, _tried(make_record("a", picked=(1, 1)), how, *folds))
+    text = section(render(results), "speaker-6fold")
+    assert ("Where a search may find more" in text) == (said is not None)
+    if said:
+        assert f"a, mean, mlp: {said}" in text
 
 
 def test_the_same_records_give_the_same_bytes_whatever_the_order_of_writing(tmp_path: Path) -> None:
@@ -319,7 +370,7 @@ def test_unequal_budgets_machines_and_commits_are_called_out(results: Path) -> N
     changed = other.provenance.model_copy(update={"git_sha": "b" * 40 + "-dirty"})
     store(results, one, other.model_copy(update={"provenance": changed}))
     text = render(results)
-    assert "rows had 10 and 20 trials per fold" in text
+    assert "rows had different numbers of trials per fold (`mlp` 10 and 20)" in text
     assert "differ in hardware, voxgrid commit" in text
     assert "12.3 A" in text
     assert "12.3 B" in text
