@@ -54,6 +54,11 @@ class AnnouncesAnotherFrameRate(Reference):
     info = replace(INFO, frame_rate=50.0)
 
 
+class SaysOneFramePerClip(Reference):
+    fails = "check_frame_rate_matches_metadata"
+    info = replace(INFO, per_clip=True)
+
+
 class StatesADtypeTooCoarse(Reference):
     fails = "check_stated_dtypes_are_close"
 
