@@ -81,7 +81,9 @@ class Waveform(TransformersEncoder):
             **super().shrunk(config),
             "conv_dim": (32,) * len(config.conv_dim),
             "num_conv_pos_embeddings": min(2 if stacked else 16, config.num_conv_pos_embeddings),
-            "num_conv_pos_embedding_groups": 4,
+            # with fewer than 16 channels a group, oneDNN's bfloat16 convolution is wrong on
+            # processors with AMX
+            "num_conv_pos_embedding_groups": 2,
         }
 
     def prepare(self, device: str) -> None:

@@ -15,7 +15,7 @@ _SPEECH = {
     "intermediate_size": 48,
     "conv_dim": (16,) * 7,
     "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 4,
+    "num_conv_pos_embedding_groups": 2,  # of 16 channels, as in backbones/_hf/waveform.py
     "vocab_size": 12,
 }
 _LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
