@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from bench.records import store as records
-from bench.records.schema import Record
+from bench.records.schema import Record, predicted_by
 from bench.report.leaderboard import Leaderboard
-from bench.scoring import mean_scores, score
+from bench.scoring import mean_scores, over_seeds, score
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,14 +67,32 @@ def test_every_score_follows_from_the_stored_predictions(
     for record in finished:
         table = pd.read_parquet(records.predictions_path(committed / "results", record.cell))
         index = {label: i for i, label in enumerate(record.labels)}
-        truth, predicted = (
-            np.array([index[label] for label in table[column]]) for column in ("label", "predicted")
-        )
-        scores = score(truth, predicted, record.labels)
+        columns = ["label", *map(predicted_by, range(max(1, len(record.seeds))))]
+        truth, *seeds = (np.array([index[label] for label in table[name]]) for name in columns)
+        parts = [np.ones(len(table), dtype=bool)]
         if record.folding.repeats:
-            own = [table["fold"] == number for number in range(len(record.folds))]
-            scores = mean_scores([score(truth[i], predicted[i], record.labels) for i in own])
-        assert scores == record.scores, record.cell
+            parts = [table["fold"] == number for number in range(len(record.folds))]
+        each = [
+            mean_scores([score(truth[own], said[own], record.labels) for own in parts])
+            for said in seeds
+        ]
+        assert over_seeds(each).close_to(record.scored), record.cell
+
+
+def test_every_validation_score_follows_from_what_was_said_on_inner_folds(
+    committed: Path, finished: list[Record]
+) -> None:
+    searched = [record for record in finished if record.folds[0].tried is not None]
+    assert len(searched) >= 80
+    for record in searched:
+        table = pd.read_parquet(records.inner_path(committed / "results", record.cell))
+        tested = pd.read_parquet(records.predictions_path(committed / "results", record.cell))
+        for number, fold in enumerate(record.folds):
+            own = table[table["fold"] == number]
+            assert own["clip"].is_unique
+            assert not set(own["clip"]) & set(tested["clip"][tested["fold"] == number])
+            right = (own["label"] == own["predicted"]).mean()
+            assert right == pytest.approx(fold.val_accuracy, abs=1e-9)
 
 
 def test_grouped_folds_never_share_a_speaker_and_test_every_clip_once(
@@ -94,13 +112,24 @@ def _on_vectors(found: list[Record]) -> list[Record]:
     return [r for r in found if r.training is None and r.preset is None]
 
 
-def test_every_cell_on_vectors_had_the_same_number_of_trials(finished: list[Record]) -> None:
-    budgets = {
-        sum(fold.trials.model_dump().values())
-        for record in _on_vectors(finished)
-        for fold in record.folds
+def test_every_cell_of_a_head_on_vectors_had_the_same_number_of_trials(
+    finished: list[Record],
+) -> None:
+    budgets: dict[tuple[str, bool], set[float]] = defaultdict(set)
+    for record in _on_vectors(finished):
+        for fold in record.folds:
+            trials = sum(fold.trials.model_dump().values())
+            per_layer = fold.tried is not None and fold.tried.how == "every"
+            budget = trials / (record.layers or 1) if per_layer else trials
+            budgets[record.head, fold.tried is not None].add(budget)
+    searched = {head: counts for (head, inner), counts in budgets.items() if inner}
+    assert searched == {
+        "logistic_regression": {13},
+        "lda": {1},
+        "mlp": {50},
+        "gradient_boosting": {25},
     }
-    assert budgets == {10}
+    assert {count for (_, inner), own in budgets.items() if not inner for count in own} <= {10}
 
 
 def test_trained_rows_hold_a_curve_for_each_fold_and_the_epoch_that_was_chosen(
