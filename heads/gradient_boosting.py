@@ -224,7 +224,7 @@ class GradientBoostingHead(Head):
         from xgboost import DMatrix
 
         X = self.check_vectors(X)
-        data = [DMatrix(np.ascontiguousarray(X[:, own])) for own in self.sets_]
+        data = [DMatrix(np.ascontiguousarray(X[:, own]), nthread=self.n_jobs) for own in self.sets_]
         margins = np.zeros((len(X), len(self.classes_)), dtype=np.float32)
         for own, booster in self.visits_:
             data[own].set_base_margin(margins)

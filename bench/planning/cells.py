@@ -265,7 +265,8 @@ class _Maker:
         return self.spec.fine_tune.trials if reads == "backbone" else self.spec.trainings
 
     def _seeds(self, head: type[Head]) -> int:
-        if self.folded.task.sample or not head.random:
+        # a preset is one fit per fold
+        if self.folded.task.sample or self.preset is not None or not head.random:
             return 1
         return self.spec.seeds if head.reads == "vectors" else self.spec.fine_tune.seeds
 
