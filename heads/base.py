@@ -139,13 +139,14 @@ class Head(ClassifierMixin, BaseEstimator):
     def variants(cls, params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         """Settings that one fit gives at once, such as a number of boosting rounds.
 
-        `fit_many` is asked for them one after the other, and a search takes the best of them.
+        `fit_many` is asked for them one after the other, and a search takes the best of them. It
+        may ask for the first one alone, to see which settings are worth more.
 
         Args:
             params: what `suggest` returned, or nothing where only what differs is asked for.
 
         Returns:
-            What `suggest` may return; by default the setting itself.
+            What `suggest` may return, what costs least first; by default the setting itself.
         """
         return (dict(params),)
 

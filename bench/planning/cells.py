@@ -40,6 +40,7 @@ from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fits
 from bench.tuning.fits.frames import FrameFits
 from bench.tuning.fits.vectors import PROBE, VectorFits
+from bench.tuning.inner import GO_ON, LAYERS
 from bench.tuning.storage import StudyStore
 from heads import Head, Reads
 
@@ -287,4 +288,9 @@ def _searched(head: type[Head]) -> dict[str, Any]:
     grid = head.grid()
     if grid is not None:
         return {"every": [dict(setting) for setting in grid]}
-    return {"race": [*head.variants({})], "probe": HEADS.reading(PROBE, "vectors").version}
+    return {
+        "race": [*head.variants({})],
+        "go_on": GO_ON,
+        "probe": HEADS.reading(PROBE, "vectors").version,
+        "layers": LAYERS,
+    }

@@ -50,7 +50,7 @@ from bench.records.schema import (
 from bench.scoring import macro_f1, mean_scores, over_seeds, score
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
-from bench.tuning.search import FoldOutcome
+from bench.tuning.outcomes import FoldOutcome
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw, Fit, Fits, Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.inner import tune_inner
-from bench.tuning.search import FoldOutcome, Search, recalled, study_of, tune_fold
+from bench.tuning.outcomes import FoldOutcome
+from bench.tuning.search import Search, recalled, study_of, tune_fold
 from bench.tuning.storage import StudyStore
 from heads import Epoch
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from math import ceil
 from typing import Literal
 
@@ -19,27 +19,34 @@ import numpy as np
 
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
-from bench.tuning.fits.base import Classes, Draw, Labels, Layer, Probabilities
+from bench.tuning.fits.base import Draw, Indices, Labels, Layer
 from bench.tuning.fits.vectors import VectorFit
-from bench.tuning.ledger import InnerFit, Ledger, inner_fits
-from bench.tuning.search import (
-    FoldOutcome,
-    InnerPredictions,
-    Search,
-    Tried,
-    TuningError,
-    Validated,
-    refitted,
-)
+from bench.tuning.ledger import InnerFit, Ledger, Said, inner_fits
+from bench.tuning.outcomes import FoldOutcome, InnerPredictions, Tried, Validated
+from bench.tuning.search import Search, TuningError, refitted
 
-# Layers that drawn settings are tried on, the best by a linear probe.
-_LAYERS = 3
-# Rungs of the race that the probe looks at: more of its inner folds change the order little.
-_PROBED = 2
-# Of settings in a race, those that go on to the next inner folds.
-_GO_ON = 0.25
+# Layers that are probed on more than the first inner folds, and those that settings are tried on.
+LAYERS = (6, 3)
+# Of settings in a race, those that go on from the first inner folds, and from those that follow.
+GO_ON = (0.16, 0.3)
 # Of fewer values one always lies at an end.
 _FEW = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """A draw, its macro-F1, and its probabilities (clips, classes) of clips of inner folds."""
+
+    score: float
+    draw: Draw
+    clips: Indices
+    said: Said
+
+    def of(self, clips: Indices) -> InnerPredictions:
+        """What it said, with the same clips in this order."""
+        order = np.argsort(self.clips)
+        said = self.said[order[np.searchsorted(self.clips, clips, sorter=order)]]
+        return InnerPredictions(clips, said.astype(np.float64))
 
 
 @dataclass(eq=False)
@@ -47,29 +54,38 @@ class _Entry:
     """Draws of one fit, and what they said of the clips of an outer fold's inner folds so far.
 
     Attributes:
-        predicted: classes (clips,) by draw, one array per inner fold.
+        variants: draws that the same fit could be asked for, these included.
+        clips: positions among the cell's clips, one array per inner fold.
+        said: probabilities (clips, classes) by draw, one list per inner fold.
         error: why a fit failed.
     """
 
     draws: tuple[Draw, ...]
-    truth: list[Classes] = field(default_factory=list)
-    predicted: list[list[Classes]] = field(default_factory=list)
+    variants: tuple[Draw, ...]
+    clips: list[Indices] = field(default_factory=list)
+    said: list[list[Said]] = field(default_factory=list)
     error: str | None = None
 
-    def add(self, truth: Classes, said: Sequence[Classes | str]) -> None:
+    def add(self, clips: Indices, said: Sequence[Said | str]) -> None:
         """What the draws said of one more inner fold."""
         errors = [each for each in said if isinstance(each, str)]
         if errors:
             self.error = errors[-1]
-        self.truth.append(truth)
-        self.predicted.append([each for each in said if not isinstance(each, str)])
+        self.clips.append(clips)
+        self.said.append([each for each in said if not isinstance(each, str)])
 
-    def best(self) -> tuple[float, Draw]:
-        """The highest macro-F1 over all these clips together, and whose it is."""
-        truth = np.concatenate(self.truth)
-        scores = [macro_f1(truth, np.concatenate(own)) for own in zip(*self.predicted, strict=True)]
+    def best(self, labels: Labels) -> _Best:
+        """Which draw has the highest macro-F1 over all these clips together."""
+        clips = np.concatenate(self.clips)
+        truth = labels.classes[clips]
+        said = [np.concatenate(own) for own in zip(*self.said, strict=True)]
+        scores = [macro_f1(truth, own.argmax(axis=1)) for own in said]
         place = int(np.argmax(scores))
-        return scores[place], self.draws[place]
+        return _Best(scores[place], self.draws[place], clips, said[place])
+
+    def score(self, labels: Labels) -> float:
+        """That macro-F1, or 0 where a fit failed."""
+        return self.best(labels).score if self.error is None else 0.0
 
 
 @dataclass(eq=False)
@@ -77,25 +93,25 @@ class _Found:
     """How the search of an outer fold stands.
 
     Attributes:
-        best: the highest macro-F1 so far, and whose it is.
         complete: settings that were scored on all inner folds; `pruned` are those that lost before.
         errors: why settings failed.
         curve: as of `Tried`.
     """
 
-    best: tuple[float, Draw] | None = None
+    best: _Best | None = None
     complete: int = 0
     pruned: int = 0
     errors: list[str] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
 
-    def settle(self, entries: Sequence[_Entry]) -> None:
+    def settle(self, entries: Sequence[_Entry], labels: Labels) -> None:
         """These were scored on all inner folds."""
-        for entry in entries:
-            score = entry.best()
-            if self.best is None or score[0] > self.best[0]:
-                self.best = score
-        self.complete += len(entries)
+        sound = self.sound(entries)
+        for entry in sound:
+            best = entry.best(labels)
+            if self.best is None or best.score > self.best.score:
+                self.best = best
+        self.complete += len(sound)
 
     def sound(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Those that have not failed; the others are noted."""
@@ -129,13 +145,12 @@ def tune_inner(
         found, tried = _race(fit, ledger, labels, folds, search)
         count = search.trials
     searching = ledger.seconds / len(folds)
-    known: dict[Hashable, dict[int, Probabilities]] = {}
     for fold in wanted:
         own = found[fold.index]
         if own.best is None:
             raise TuningError(f"all {count} settings of fold {fold.index} failed: {own.errors[-1]}")
-        draw, before = own.best[1], ledger.seconds
-        inner = _predictions(draw, fold, folds, ledger, known)
+        draw = own.best.draw
+        inner = own.best.of(np.concatenate(fold.inner))
         outcome = refitted(fit, draw, fold, search, _validated(inner, labels))
         yield replace(
             outcome,
@@ -147,7 +162,7 @@ def tune_inner(
                 "failed": count - own.complete - own.pruned,
             },
             errors=own.errors,
-            seconds=searching + ledger.seconds - before + outcome.seconds,
+            seconds=searching + outcome.seconds,
         )
 
 
@@ -157,13 +172,12 @@ def _every(
     """Every draw on all inner folds, layer by layer."""
     found = {fold.index: _Found() for fold in folds}
     for _, group in groupby(every, key=lambda draw: draw.layer):
-        draws = list(group)
-        entries = {index: [_Entry((draw,)) for draw in draws] for index in found}
-        _fill(inner_fits(folds), entries, ledger, labels)
-        for index, own in entries.items():
-            sound = found[index].sound(own)
-            found[index].settle(sound)
-            found[index].rise(max((entry.best()[0] for entry in sound), default=0.0))
+        draws = [(draw,) for draw in group]
+        entries = {index: [_Entry(own, own) for own in draws] for index in found}
+        _fill(inner_fits(folds), entries, ledger)
+        for index, tried in entries.items():
+            found[index].settle(tried, labels)
+            found[index].rise(max(entry.score(labels) for entry in tried))
         search.on_trial(len(draws) * len(folds))
     return found
 
@@ -171,56 +185,67 @@ def _every(
 def _race(
     fit: VectorFit, ledger: Ledger, labels: Labels, folds: Sequence[Fold], search: Search
 ) -> tuple[dict[int, _Found], list[Draw]]:
-    """Drawn settings on the best layers of each fold, and all that was tried."""
+    """Drawn settings on the best layers of each fold, and all that was tried.
+
+    First only the first variant of each setting is fitted, which costs least. Those that go on are
+    fitted with all their variants, on the first inner folds too.
+    """
     settings = fit.settings(search.trials, min(len(fold.train) for fold in folds))
     found = {fold.index: _Found() for fold in folds}
-    left = {
+    every = {
         index: [
-            _Entry(fit.variants(layers[setting.rank(len(layers))], setting.params))
-            for setting in settings
+            fit.variants(layers[setting.rank(len(layers))], setting.params) for setting in settings
         ]
         for index, layers in _best_layers(fit, ledger, labels, folds, search).items()
     }
-    tried = [draw for own in left.values() for entry in own for draw in entry.draws]
-    rungs = _rungs(folds)
-    for number, rung in enumerate(rungs, start=1):
-        _fill(rung, left, ledger, labels)
-        for index, own in left.items():
-            if number == 1:
-                for entry in own:
-                    found[index].rise(entry.best()[0] if entry.error is None else 0.0)
-            sound = found[index].sound(own)
-            if number < len(rungs):
-                ranked = sorted(sound, key=lambda entry: -entry.best()[0])
-                go_on = ranked[: ceil(len(ranked) * _GO_ON)]
-                found[index].pruned += len(sound) - len(go_on)
-                left[index] = go_on
-                search.on_trial(len(own) - len(go_on))
-            else:
-                found[index].settle(sound)
-                search.on_trial(len(own))
-    return found, tried
+    first, *later = _rungs(folds)
+    left = {
+        index: [_Entry(own[:1] if later else own, own) for own in tried]
+        for index, tried in every.items()
+    }
+    _fill(first, left, ledger)
+    for index, tried in left.items():
+        for entry in tried:
+            found[index].rise(entry.score(labels))
+    for rung, share in zip(later, chain(GO_ON, repeat(GO_ON[-1])), strict=False):
+        for index, tried in left.items():
+            sound = found[index].sound(tried)
+            left[index] = _highest(sound, ceil(share * len(sound)), labels)
+            found[index].pruned += len(sound) - len(left[index])
+            search.on_trial(len(tried) - len(left[index]))
+        if rung is later[0] and any(len(own) > 1 for tried in every.values() for own in tried):
+            left = {i: [_Entry(e.variants, e.variants) for e in own] for i, own in left.items()}
+            _fill(first, left, ledger)
+        _fill(rung, left, ledger)
+    for index, tried in left.items():
+        found[index].settle(tried, labels)
+        search.on_trial(len(tried))
+    return found, [draw for tried in every.values() for own in tried for draw in own]
 
 
 def _best_layers(
     fit: VectorFit, ledger: Ledger, labels: Labels, folds: Sequence[Fold], search: Search
 ) -> dict[int, list[Layer]]:
-    """By outer fold the few layers that a linear probe finds best on its inner folds."""
+    """By outer fold the few layers that a linear probe finds best on its first inner folds."""
     if fit.layers == 1:
         return {fold.index: [0] for fold in folds}
     probe = fit.probe()
-    draws = probe.every() or ()
+    draws = [(draw,) for draw in probe.every() or ()]
     probing = Ledger(probe, labels.number, search, "probe")
-    entries = {fold.index: [_Entry((draw,)) for draw in draws] for fold in folds}
-    for rung in _rungs(folds)[:_PROBED]:
-        _fill(rung, entries, probing, labels)
+    left = {fold.index: [_Entry(own, own) for own in draws] for fold in folds}
+    for rung, count in zip(_rungs(folds), LAYERS, strict=False):
+        _fill(rung, left, probing)
+        left = {index: _highest(tried, count, labels) for index, tried in left.items()}
     ledger.seconds += probing.seconds
-    best = {}
-    for index, own in entries.items():
-        scores = [entry.best()[0] if entry.error is None else 0.0 for entry in own]
-        ranked = sorted(range(len(own)), key=lambda place: -scores[place])
-        best[index] = [own[place].draws[0].layer for place in ranked[:_LAYERS]]
-    return best
+    return {
+        index: [entry.draws[0].layer for entry in tried[: LAYERS[-1]]]
+        for index, tried in left.items()
+    }
+
+
+def _highest(entries: Sequence[_Entry], count: int, labels: Labels) -> list[_Entry]:
+    """So many entries with the highest scores, the best first."""
+    return sorted(entries, key=lambda entry: -entry.score(labels))[:count]
 
 
 def _rungs(folds: Sequence[Fold]) -> list[list[InnerFit]]:
@@ -244,10 +269,7 @@ def _rungs(folds: Sequence[Fold]) -> list[list[InnerFit]]:
 
 
 def _fill(
-    fits: Sequence[InnerFit],
-    entries: Mapping[int, Sequence[_Entry]],
-    ledger: Ledger,
-    labels: Labels,
+    fits: Sequence[InnerFit], entries: Mapping[int, Sequence[_Entry]], ledger: Ledger
 ) -> None:
     """Ask the ledger what the entries of each outer fold say of these inner folds."""
     for inner in fits:
@@ -259,32 +281,8 @@ def _fill(
             for entry in entries[index]:
                 answers = (said[_key_of(draw)] for draw in entry.draws)
                 entry.add(
-                    labels.classes[clips],
-                    [each if isinstance(each, str) else each[index] for each in answers],
+                    clips, [each if isinstance(each, str) else each[index] for each in answers]
                 )
-
-
-def _predictions(
-    draw: Draw,
-    fold: Fold,
-    folds: Sequence[Fold],
-    ledger: Ledger,
-    known: dict[Hashable, dict[int, Probabilities]],
-) -> InnerPredictions:
-    """What a draw says of the clips of all inner folds; `known` is what folds before had of it."""
-    clips, found = [], []
-    for inner in inner_fits(folds):
-        if fold.index not in inner.scored:
-            continue
-        key = _key_of(draw), inner.train.tobytes()
-        if key not in known:
-            parts = list(inner.scored.values())
-            said = ledger.probabilities(draw, inner.train, np.concatenate(parts))
-            ends = np.cumsum([len(part) for part in parts])[:-1]
-            known[key] = dict(zip(inner.scored, np.split(said, ends), strict=True))
-        clips.append(inner.scored[fold.index])
-        found.append(known[key][fold.index])
-    return InnerPredictions(np.concatenate(clips), np.concatenate(found))
 
 
 def _validated(inner: InnerPredictions, labels: Labels) -> Validated:

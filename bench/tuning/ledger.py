@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError
+from numpy.typing import NDArray
+from pydantic import Base64Bytes, Field, TypeAdapter, ValidationError
 
 from backbones import reading
 from bench.features.key import digest
 from bench.protocols.fold import Fold
 from bench.records.store import write_atomically
-from bench.tuning.fits.base import Classes, Draw, Fit, Indices, Probabilities, Request, Watch
+from bench.tuning.fits.base import Draw, Fit, Indices, Request, Watch
 from bench.tuning.search import TRIAL_ERRORS, Search, told
+
+# Probabilities (clips, classes) as they are kept.
+Said = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +34,23 @@ class InnerFit:
 
 @dataclass(frozen=True)
 class _Page:
-    """What the fits of some draws said: classes of the clips scored on, or why a fit failed."""
+    """What the fits of some draws said of the clips scored on.
 
-    said: tuple[list[int] | str, ...]
+    Attributes:
+        failed: why a fit failed, None of one that did not; one per draw.
+        said: float32 probabilities (fits that did not fail, clips, classes), as bytes.
+        seconds: wall time of the fits.
+    """
+
+    failed: tuple[str | None, ...]
+    said: Base64Bytes
     seconds: Annotated[float, Field(ge=0, le=1e9)]
+
+    def by_draw(self, clips: int) -> list[Said | str]:
+        """By draw the probabilities (clips, classes), or why the fit failed."""
+        fitted = sum(reason is None for reason in self.failed)
+        said = iter(np.frombuffer(self.said, np.float32).reshape(fitted, clips, -1))
+        return [next(said) if reason is None else reason for reason in self.failed]
 
 
 _PAGE = TypeAdapter(tuple[_Page])
@@ -66,8 +82,11 @@ class Ledger:
         self._name = name
         self._seed = search.seed_for("inner", "fit")
 
-    def said(self, inner: InnerFit, draws: Sequence[Draw]) -> list[dict[int, Classes] | str]:
-        """By draw: the class of each clip scored on, by outer fold, or why the fit failed.
+    def said(self, inner: InnerFit, draws: Sequence[Draw]) -> list[dict[int, Said] | str]:
+        """By draw: probabilities of the clips scored on, by outer fold, or why the fit failed.
+
+        Draws of one layer that are asked for together are kept together, and asking for them again
+        costs no fit.
 
         Raises:
             BudgetSpent: the deadline passed; what was said is kept.
@@ -75,31 +94,16 @@ class Ledger:
         """
         clips = np.concatenate(list(inner.scored.values()))
         ends = np.cumsum([len(part) for part in inner.scored.values()])[:-1]
-        found: list[dict[int, Classes] | str] = []
+        found: list[dict[int, Said] | str] = []
         for _, group in groupby(draws, key=lambda draw: draw.layer):
-            for said in self._page(inner, list(group), clips):
+            for said in self._page(inner, list(group), clips).by_draw(len(clips)):
                 if isinstance(said, str):
                     found.append(said)
                 else:
-                    parts = np.split(np.array(said, dtype=np.int64), ends)
-                    found.append(dict(zip(inner.scored, parts, strict=True)))
+                    found.append(dict(zip(inner.scored, np.split(said, ends), strict=True)))
         return found
 
-    def probabilities(self, draw: Draw, train: Indices, clips: Indices) -> Probabilities:
-        """What one draw says of some clips, (clips, classes), fitted on others.
-
-        Raises:
-            ValueError, FitDiverged, OutOfMemory: as `Fit.fit`.
-        """
-        began = time.perf_counter()
-        (fitted,) = self._fit.fit_many([self._request(draw, train)])
-        found = fitted.predict(clips)
-        self.seconds += time.perf_counter() - began
-        return found
-
-    def _page(
-        self, inner: InnerFit, draws: list[Draw], clips: Indices
-    ) -> Sequence[list[int] | str]:
+    def _page(self, inner: InnerFit, draws: list[Draw], clips: Indices) -> _Page:
         mark = digest(
             {
                 "of": self._name,
@@ -112,32 +116,28 @@ class Ledger:
         page = _read(file, len(draws), len(clips), self._classes)
         if page is None:
             self._search.check_budget("some of the inner folds")
-            began = time.perf_counter()
-            requests = [self._request(draw, inner.train) for draw in draws]
-            said = tuple(self._fitted(requests, clips))
-            page = _Page(said, time.perf_counter() - began)
-            write_atomically(file, json.dumps([asdict(page)]).encode())
+            page = self._fitted(draws, inner.train, clips)
+            write_atomically(file, _PAGE.dump_json((page,)))
         self.seconds += page.seconds
-        return page.said
+        return page
 
-    def _request(self, draw: Draw, train: Indices) -> Request:
-        return Request(draw, train, self._seed, Watch(self._folder))
-
-    def _fitted(self, requests: Sequence[Request], clips: Indices) -> Iterator[list[int] | str]:
+    def _fitted(self, draws: Sequence[Draw], train: Indices, clips: Indices) -> _Page:
         """What each fit says; one failure ends no other."""
-        done = 0
-        while done < len(requests):
+        began = time.perf_counter()
+        requests = [Request(draw, train, self._seed, Watch(self._folder)) for draw in draws]
+        failed: list[str | None] = []
+        said: list[bytes] = []
+        while len(failed) < len(requests):
             try:
-                for fitted in self._fit.fit_many(requests[done:]):
-                    done += 1
+                for fitted in self._fit.fit_many(requests[len(failed) :]):
                     try:
-                        said: list[int] | str = fitted.predict(clips).argmax(axis=1).tolist()
+                        said.append(fitted.predict(clips).astype(np.float32).tobytes())
+                        failed.append(None)
                     except TRIAL_ERRORS as error:
-                        said = told(error)
-                    yield said
+                        failed.append(told(error))
             except TRIAL_ERRORS as error:
-                done += 1
-                yield told(error)
+                failed.append(told(error))
+        return _Page(tuple(failed), b"".join(said), time.perf_counter() - began)
 
 
 def _read(file: Path, draws: int, clips: int, classes: int) -> _Page | None:
@@ -145,10 +145,9 @@ def _read(file: Path, draws: int, clips: int, classes: int) -> _Page | None:
     try:
         values = reading.parse_json(reading.read_bytes(file, reading.INNER))
         (page,) = _PAGE.validate_python(values)
+        said = np.frombuffer(page.said, np.float32)
     except (OSError, ValueError, ValidationError):
         return None
-    sound = len(page.said) == draws and all(
-        isinstance(said, str) or (len(said) == clips and set(said) <= set(range(classes)))
-        for said in page.said
-    )
-    return page if sound else None
+    fitted = sum(reason is None for reason in page.failed)
+    sound = len(page.failed) == draws and said.size == fitted * clips * classes
+    return page if sound and ((said >= 0) & (said <= 1)).all() else None

@@ -1,19 +1,120 @@
-"""Outcomes of finished folds, kept until their cell is finished, so that no refit runs twice."""
+"""What a fold gave: kept until its cell is finished, so that no refit runs twice."""
 
 from __future__ import annotations
 
 import io
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field, SkipValidation, TypeAdapter
 
 from backbones import reading
 from bench.protocols.fold import Fold
 from bench.records.store import write_atomically
-from bench.tuning.search import OUTCOME, FoldOutcome
+from bench.tuning.fits.base import Indices, Layer, Probabilities
+from heads import Epoch
+
+FINITE = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a head fitted on the training clips gave on the validation clips.
+
+    Attributes:
+        accuracy, macro_f1: of the weights that were kept.
+        best_epoch, curve, notes, precision, live: as of `Fitted`.
+    """
+
+    accuracy: float
+    macro_f1: float
+    best_epoch: int | None = None
+    curve: tuple[Epoch, ...] = ()
+    notes: tuple[str, ...] = ()
+    precision: str | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the refitted head said of the test clips.
+
+    `probabilities` are (clips, classes), `clips_per_s` of predicting, `notes` of the refit.
+    """
+
+    probabilities: SkipValidation[Probabilities]
+    clips_per_s: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InnerPredictions:
+    """What the chosen setting said of the clips of all inner folds, fitted without them.
+
+    `clips` (clips,) are positions among the cell's clips, `probabilities` are (clips, classes).
+    """
+
+    clips: SkipValidation[Indices]
+    probabilities: SkipValidation[Probabilities]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How settings were searched on inner folds.
+
+    Attributes:
+        how: `every` one there is, or drawn ones in a `race`, where few reach the last inner folds.
+        settings: how many, layers times the settings of each included.
+        inner_folds: how many there are.
+        curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
+            of `every`, after each setting on the first inner folds of a `race`.
+        lowest, highest: parameters whose chosen value lies at that end of what was tried.
+    """
+
+    how: Literal["every", "race"]
+    settings: int
+    inner_folds: int
+    curve: list[float]
+    lowest: list[str]
+    highest: list[str]
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What one outer fold gave.
+
+    Attributes:
+        best_params: as drawn, the layer included; the whole recipe where nothing was tuned.
+        layer: the tuned layer, or `weighted`.
+        validated: what the best trial gave on the validation clips.
+        tested: what its refit gave on the test clips.
+        states: number of trials by final state.
+        errors: reasons of failed trials.
+        notes: of the trials and the refit, each once.
+        seconds: wall time of all trials, earlier runs' included, and of the refit's last run.
+        inner, tried: of a search on inner folds.
+        again: probabilities (clips, classes) that the same refit with other seeds gives.
+    """
+
+    best_params: dict[str, Any]
+    layer: Layer
+    validated: Validated
+    tested: Tested
+    states: Annotated[dict[Literal["complete", "pruned", "failed"], int], Field(min_length=3)]
+    errors: list[str]
+    notes: list[str]
+    seconds: float
+    inner: InnerPredictions | None = None
+    tried: Tried | None = None
+    again: SkipValidation[list[Probabilities]] = field(default_factory=list)
+
+
+# Reads what `asdict` and JSON made of one.
+_OUTCOME = TypeAdapter(tuple[FoldOutcome], config=FINITE)
 
 
 def path(folder: Path, fold: int, trials: int, seeds: int) -> Path:
@@ -59,7 +160,7 @@ def load(file: Path, fold: Fold, classes: int) -> FoldOutcome | None:
                 if name.startswith("again_")
             ]
         values["tested"]["probabilities"] = probabilities
-        (outcome,) = OUTCOME.validate_python((values,))
+        (outcome,) = _OUTCOME.validate_python((values,))
     # missing, damaged or foreign: zip, NumPy and JSON each raise what they like
     except Exception:  # noqa: BLE001
         return None

@@ -7,23 +7,24 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState, create_trial
-from pydantic import ConfigDict, Field, SkipValidation, TypeAdapter
+from pydantic import TypeAdapter
 
 from bench.errors import VoxgridError, place
 from bench.features.key import digest
 from bench.plugins import HEADS
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
-from bench.tuning.fits.base import Draw, Fit, Indices, Labels, Layer, Probabilities, Watch
+from bench.tuning.fits.base import Draw, Fit, Labels, Watch
+from bench.tuning.outcomes import FINITE, FoldOutcome, Tested, Validated
 from heads import Epoch, FitDiverged, OutOfMemory
 
 # What a head may raise on a legitimate draw from its search space; the trial fails, not the cell.
@@ -44,24 +45,6 @@ class BudgetSpent(VoxgridError):
 
 
 @dataclass(frozen=True)
-class Validated:
-    """What a head fitted on the training clips gave on the validation clips.
-
-    Attributes:
-        accuracy, macro_f1: of the weights that were kept.
-        best_epoch, curve, notes, precision, live: as of `Fitted`.
-    """
-
-    accuracy: float
-    macro_f1: float
-    best_epoch: int | None = None
-    curve: tuple[Epoch, ...] = ()
-    notes: tuple[str, ...] = ()
-    precision: str | None = None
-    live: bool = False
-
-
-@dataclass(frozen=True)
 class _Kept:
     """What a study keeps of a trial that has ended, beside what it drew."""
 
@@ -69,89 +52,10 @@ class _Kept:
     error: str | None = None
 
 
-_FINITE = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
 # Read what `asdict` and JSON made of one; what has numbers of its own type is in a tuple, since the
 # type alone would keep its own settings.
 _VALIDATED = TypeAdapter(Validated)
-_KEPT = TypeAdapter(tuple[_Kept, dict[int, float]], config=_FINITE)
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What the refitted head said of the test clips.
-
-    `probabilities` are (clips, classes), `clips_per_s` of predicting, `notes` of the refit.
-    """
-
-    probabilities: SkipValidation[Probabilities]
-    clips_per_s: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class InnerPredictions:
-    """What the chosen setting said of the clips of all inner folds, fitted without them.
-
-    `clips` (clips,) are positions among the cell's clips, `probabilities` are (clips, classes).
-    """
-
-    clips: SkipValidation[Indices]
-    probabilities: SkipValidation[Probabilities]
-
-
-@dataclass(frozen=True)
-class Tried:
-    """How settings were searched on inner folds.
-
-    Attributes:
-        how: `every` one there is, or drawn ones in a `race`, where few reach the last inner folds.
-        settings: how many, layers times the settings of each included.
-        inner_folds: how many there are.
-        curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
-            of `every`, after each setting on the first inner folds of a `race`.
-        lowest, highest: parameters whose chosen value lies at that end of what was tried.
-    """
-
-    how: Literal["every", "race"]
-    settings: int
-    inner_folds: int
-    curve: list[float]
-    lowest: list[str]
-    highest: list[str]
-
-
-@dataclass(frozen=True)
-class FoldOutcome:
-    """What one outer fold gave.
-
-    Attributes:
-        best_params: as drawn, the layer included; the whole recipe where nothing was tuned.
-        layer: the tuned layer, or `weighted`.
-        validated: what the best trial gave on the validation clips.
-        tested: what its refit gave on the test clips.
-        states: number of trials by final state.
-        errors: reasons of failed trials.
-        notes: of the trials and the refit, each once.
-        seconds: wall time of all trials, earlier runs' included, and of the refit's last run.
-        inner, tried: of a search on inner folds.
-        again: probabilities (clips, classes) that the same refit with other seeds gives.
-    """
-
-    best_params: dict[str, Any]
-    layer: Layer
-    validated: Validated
-    tested: Tested
-    states: Annotated[dict[Literal["complete", "pruned", "failed"], int], Field(min_length=3)]
-    errors: list[str]
-    notes: list[str]
-    seconds: float
-    inner: InnerPredictions | None = None
-    tried: Tried | None = None
-    again: SkipValidation[list[Probabilities]] = field(default_factory=list)
-
-
-# Reads what `asdict` and JSON made of one.
-OUTCOME = TypeAdapter(tuple[FoldOutcome], config=_FINITE)
+_KEPT = TypeAdapter(tuple[_Kept, dict[int, float]], config=FINITE)
 
 
 def verify(storage: BaseStorage, recall: Recall) -> None:

@@ -24,7 +24,8 @@ from bench.errors import StorageError
 from bench.planning.make import STUDIES
 from bench.tuning import outcomes
 from bench.tuning.fits.base import Draw
-from bench.tuning.search import Validated, open_study, recalled
+from bench.tuning.outcomes import Validated
+from bench.tuning.search import open_study, recalled
 from bench.tuning.storage import JournalStudies
 from heads import Epoch
 from heads._training import checkpoints

@@ -28,11 +28,10 @@ from bench.records import proof, store
 from bench.records.schema import Record
 from bench.run import compose
 from bench.scoring import macro_f1
-from bench.tuning import search
 from bench.tuning.cell import CellOutcome
 from bench.tuning.fits.augment import Augmentation
 from bench.tuning.fits.base import Layer
-from bench.tuning.search import FoldOutcome, Validated
+from bench.tuning.outcomes import FoldOutcome, InnerPredictions, Tested, Tried, Validated
 from heads import Epoch
 from tests.bench.planning.make_plans import INFO, PRETRAINED, make_backbone, make_folded, make_ready
 
@@ -80,7 +79,7 @@ def outcome_of(*right: int, layer: Layer = 3, live: tuple[bool, ...] = (False,))
                     precision="32-true",
                     live=live[fold.index % len(live)],
                 ),
-                tested=search.Tested(probabilities(fold, number), 100.0 * (fold.index + 1)),
+                tested=Tested(probabilities(fold, number), 100.0 * (fold.index + 1)),
                 states={"complete": 8, "pruned": 1, "failed": 1},
                 errors=["ValueError: no"],
                 notes=["the batch was halved"],
@@ -216,13 +215,13 @@ def test_a_search_on_inner_folds_keeps_what_was_said_and_every_seed(
     once = outcome_of(20, 10)
     searched = []
     for fold, result, clips in zip(FOLDS, once.folds, parts, strict=True):
-        inner = search.InnerPredictions(clips, np.eye(2)[clips % 2])
+        inner = InnerPredictions(clips, np.eye(2)[clips % 2])
         searched.append(
             replace(
                 result,
                 validated=Validated(1.0, 1.0),
                 inner=inner,
-                tried=search.Tried("race", 50, 3, [0.5, 0.75], [], ["C"]),
+                tried=Tried("race", 50, 3, [0.5, 0.75], [], ["C"]),
                 again=[probabilities(fold, 20), probabilities(fold, 10)],
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections import Counter
@@ -23,7 +24,8 @@ from bench.tuning import inner, ledger
 from bench.tuning.fits.base import Draw, Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.inner import tune_inner
-from bench.tuning.search import BudgetSpent, FoldOutcome, Search
+from bench.tuning.outcomes import FoldOutcome
+from bench.tuning.search import BudgetSpent, Search
 from bench.tuning.settings import quasi_random
 from heads import FitDiverged, HeadContext, gradient_boosting
 from heads.logistic_regression import GRID, LogisticRegressionHead
@@ -226,25 +228,46 @@ def test_a_damaged_page_is_fitted_again(
     assert ledger._read(file, 1, 2, CLASSES) is None
 
 
+SAID = np.array([[0.25, 0.25, 0.5], [1, 0, 0]], dtype=np.float32)
+
+
 @pytest.mark.parametrize(
-    "said",
-    [[[0, 1]], [[0, 3], [0, 1]], [[0], [1]], [[0, -1], "no"], [["x", 1], "no"], [None, "no"]],
+    "odd",
+    [
+        {"failed": [None, None]},
+        {"failed": ["why"]},
+        {"failed": ["no", "why"]},
+        {"failed": [1, "why"]},
+        {"said": "0"},
+        {"said": base64.b64encode(SAID[:1].tobytes()).decode()},
+        {"said": base64.b64encode((SAID * 2).tobytes()).decode()},
+        {"said": base64.b64encode((SAID * np.nan).tobytes()).decode()},
+        {"said": base64.b64encode(SAID.tobytes()[1:]).decode()},
+        {"seconds": -1.0},
+        {"seconds": 1e300},
+        {"seconds": "long"},
+    ],
+    ids=str,
 )
-def test_a_page_of_odd_values_is_fitted_again(said: object, tmp_path: Path) -> None:
+def test_a_page_of_odd_values_is_fitted_again(odd: dict[str, object], tmp_path: Path) -> None:
     file = tmp_path / "page.json"
-    file.write_text(json.dumps([{"said": [[0, 2], "why"], "seconds": 1.0}]))
-    assert ledger._read(file, 2, 2, CLASSES) is not None
-    for odd in ({"said": said}, {"seconds": -1.0}, {"seconds": 1e300}, {"seconds": "long"}):
-        page = {"said": [[0, 2], "why"], "seconds": 1.0} | odd
-        file.write_text(json.dumps([page]))
-        assert ledger._read(file, 2, 2, CLASSES) is None
+    said = base64.b64encode(SAID.tobytes()).decode()
+    honest = {"failed": [None, "why"], "said": said, "seconds": 1.0}
+    file.write_text(json.dumps([honest]))
+    page = ledger._read(file, 2, 2, CLASSES)
+    assert page is not None
+    probabilities, why = page.by_draw(2)
+    np.testing.assert_array_equal(probabilities, SAID)
+    assert why == "why"
+    file.write_text(json.dumps([honest | odd]))
+    assert ledger._read(file, 2, 2, CLASSES) is None
 
 
 def test_a_race_finds_the_layer_and_gives_up_most_settings_early(tmp_path: Path) -> None:
     outcomes = _tune(*_data(), tmp_path, "gradient_boosting")
     for outcome in outcomes:
         assert outcome.layer == 1
-        assert outcome.states == {"complete": 2, "pruned": TRIALS - 2, "failed": 0}
+        assert outcome.states == {"complete": 1, "pruned": TRIALS - 1, "failed": 0}
         assert outcome.tried is not None
         assert (outcome.tried.how, outcome.tried.settings, outcome.tried.inner_folds) == (
             "race",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bench.errors import StorageError
 from bench.protocols.fold import Fold
-from bench.tuning import outcomes, search
-from bench.tuning.search import FoldOutcome, Validated
+from bench.tuning import outcomes
+from bench.tuning.outcomes import FoldOutcome, InnerPredictions, Tested, Tried, Validated
 from heads import Epoch
 
 OUTCOME = FoldOutcome(
@@ -29,7 +29,7 @@ OUTCOME = FoldOutcome(
         precision="32-true",
         live=True,
     ),
-    tested=search.Tested(np.array([[0.25, 0.75], [1.0, 0.0]]), 12.5, ("of the refit",)),
+    tested=Tested(np.array([[0.25, 0.75], [1.0, 0.0]]), 12.5, ("of the refit",)),
     states={"complete": 2, "pruned": 1, "failed": 1},
     errors=["FitDiverged: the loss became nan"],
     notes=["a note", "of the refit"],
@@ -41,8 +41,8 @@ FOLD = Fold(0, np.arange(4, 8), np.arange(2, 4), np.arange(2), ("a",), (np.arang
 # as a search on inner folds leaves it, with three seeds
 SEARCHED = replace(
     OUTCOME,
-    inner=search.InnerPredictions(np.arange(5, 8), np.full((3, CLASSES), 0.5)),
-    tried=search.Tried("race", 7, 1, [0.25, 0.5], ["C"], []),
+    inner=InnerPredictions(np.arange(5, 8), np.full((3, CLASSES), 0.5)),
+    tried=Tried("race", 7, 1, [0.25, 0.5], ["C"], []),
     again=[np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([[0.0, 1.0], [0.75, 0.25]])],
 )
 

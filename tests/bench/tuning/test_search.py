@@ -14,16 +14,8 @@ from optuna.trial import FrozenTrial, Trial
 
 from bench.protocols.fold import Fold
 from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Request, Watch
-from bench.tuning.search import (
-    BudgetSpent,
-    FoldOutcome,
-    Search,
-    Validated,
-    open_study,
-    recalled,
-    study_of,
-    tune_fold,
-)
+from bench.tuning.outcomes import FoldOutcome, Validated
+from bench.tuning.search import BudgetSpent, Search, open_study, recalled, study_of, tune_fold
 from bench.tuning.storage import JournalStudies
 from heads import Epoch, FitDiverged
 
