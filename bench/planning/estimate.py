@@ -12,6 +12,7 @@ from bench.config.spec import RunSpec
 from bench.features.frames import frames_bytes
 from bench.planning import starts
 from bench.planning.plan import BackbonePlan, Ready, ReadyBackbone
+from bench.plugins import HEADS
 from bench.records import benchmarks
 from bench.records import store as records
 from bench.records.benchmarks import Benchmark
@@ -38,7 +39,9 @@ _GUESSED_RTFX_PER_CORE = 600.0  # divided by millions of parameters
 _GUESSED_FASTEST_PER_CORE = 40.0  # hand-made features and small networks
 _GUESSED_CORES_OF_GPU = 100
 # by what the head is fitted on; a trained backbone passes each clip through several epochs
-_GUESSED_SECONDS_PER_TRIAL_AND_CLIP = {"vectors": 0.002, "frames": 0.01, "backbone": 0.2}
+_GUESSED_SECONDS_PER_TRIAL_AND_CLIP = {"vectors": 3e-4, "frames": 0.01, "backbone": 0.2}
+# of a head whose settings are all tried, and many of them fitted at once
+_GUESSED_SECONDS_PER_SETTING_AND_CLIP = 5e-5
 
 
 @dataclass(frozen=True)
@@ -202,8 +205,10 @@ def tuning(ready: Ready, history: History) -> Estimate:
     ]
     if seen:
         return Estimate(statistics.median(seen) * trials, "records")
-    per_trial = _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads] * len(ready.job.classes)
-    return Estimate(per_trial * trials, "guess")
+    per_clip = _GUESSED_SECONDS_PER_TRIAL_AND_CLIP[ready.reads]
+    if ready.job.inner and HEADS.reading(cell.head, "vectors").grid() is not None:
+        per_clip = _GUESSED_SECONDS_PER_SETTING_AND_CLIP
+    return Estimate(per_clip * len(ready.job.classes) * trials, "guess")
 
 
 def _trials(record: Record) -> int:

@@ -175,7 +175,7 @@ class _Run:
         others = [c for c in cells if c not in alone]
         for crew, workers in ((others, self.workers), (alone, 1)):
             if crew:
-                yield crew, min(workers, len(crew))
+                yield self.watch.longest_first(crew), min(workers, len(crew))
 
     def _settle(
         self,

@@ -29,6 +29,7 @@ class Watch:
         self._pace = Pace()
         self._cells = {cell.cell for row in plan.rows() for cell in row.ready}
         self._ended: set[Cell] = set()
+        self._expected: dict[Cell, float] = {}
         self._doing = self._detail = ""
         known = estimate.history(plan.spec)
         for row in plan.rows():
@@ -44,6 +45,11 @@ class Watch:
                 place = None if cell.reads == "vectors" else cell.cell.backbone
                 kind = (cell.cell.task, cell.cell.head, cell.reads, place)
                 self._pace.add(cell.cell, kind, seconds, _steps(cell), times.workers)
+                self._expected[cell.cell] = seconds.seconds
+
+    def longest_first(self, cells: Iterable[Ready]) -> list[Ready]:
+        """In the order in which the last of them leave the fewest workers idle."""
+        return sorted(cells, key=lambda cell: -self._expected[cell.cell])
 
     def standing(self) -> Standing:
         """How far the run is."""

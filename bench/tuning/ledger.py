@@ -46,10 +46,9 @@ class _Page:
     said: Base64Bytes
     seconds: Annotated[float, Field(ge=0, le=1e9)]
 
-    def by_draw(self, clips: int) -> list[Said | str]:
+    def by_draw(self, clips: int, classes: int) -> list[Said | str]:
         """By draw the probabilities (clips, classes), or why the fit failed."""
-        fitted = sum(reason is None for reason in self.failed)
-        said = iter(np.frombuffer(self.said, np.float32).reshape(fitted, clips, -1))
+        said = iter(np.frombuffer(self.said, np.float32).reshape(-1, clips, classes))
         return [next(said) if reason is None else reason for reason in self.failed]
 
 
@@ -96,7 +95,7 @@ class Ledger:
         ends = np.cumsum([len(part) for part in inner.scored.values()])[:-1]
         found: list[dict[int, Said] | str] = []
         for _, group in groupby(draws, key=lambda draw: draw.layer):
-            for said in self._page(inner, list(group), clips).by_draw(len(clips)):
+            for said in self._page(inner, list(group), clips).by_draw(len(clips), self._classes):
                 if isinstance(said, str):
                     found.append(said)
                 else:

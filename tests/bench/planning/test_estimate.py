@@ -64,6 +64,16 @@ def test_tuning_time_counts_cells_to_do_at_the_pace_of_their_head() -> None:
     assert Times().tuned == Estimate()
 
 
+def test_a_setting_among_many_fitted_at_once_is_guessed_to_take_less() -> None:
+    path = make_ready(head="logistic_regression")
+    drawn = make_ready(head="mlp")
+    found = [
+        estimate.tuning(replace(ready, job=replace(ready.job, inner=inner)), EMPTY).seconds
+        for ready, inner in ((path, True), (path, False), (drawn, True))
+    ]
+    assert found[0] < found[1] == found[2]
+
+
 def test_a_training_of_the_backbone_takes_no_hint_from_heads_on_vectors() -> None:
     history = replace(EMPTY, records=[make_record(head="mlp")])
     trained = make_ready(reads="backbone")

@@ -256,7 +256,7 @@ def test_a_page_of_odd_values_is_fitted_again(odd: dict[str, object], tmp_path: 
     file.write_text(json.dumps([honest]))
     page = ledger._read(file, 2, 2, CLASSES)
     assert page is not None
-    probabilities, why = page.by_draw(2)
+    probabilities, why = page.by_draw(2, CLASSES)
     np.testing.assert_array_equal(probabilities, SAID)
     assert why == "why"
     file.write_text(json.dumps([honest | odd]))
