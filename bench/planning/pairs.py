@@ -30,7 +30,7 @@ def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
     if kind == "vectors" and backbone.per_clip and pooling != _OF_ONE_FRAME:
         return (
             f"{backbone.name} gives one vector per clip, which {pooling} pooling leaves as it is: "
-            f"use {_OF_ONE_FRAME}, whose row of {head} stands for both"
+            f"use {_OF_ONE_FRAME}, whose rows stand for both"
         )
     if kind not in HEADS.get(head):
         learners = sorted(

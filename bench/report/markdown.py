@@ -32,9 +32,17 @@ def _block(block: Block, link: Callable[[Figure], str]) -> str:
         case Table():
             return table(block)
         case Image(figure):
-            # as bytes, which a file name may have without being UTF-8
-            address = quote(os.fsencode(link(figure)), safe="/@:+,~")
-            return f"![{escape(figure.title)}]({address})"
+            return f"![{escape(figure.title)}]({_address(link(figure))})"
+
+
+def linked(words: str, file: str) -> str:
+    """Words that lead to a file, whose path is relative to the page."""
+    return f"[{escape(words)}]({_address(file)})"
+
+
+def _address(file: str) -> str:
+    # as bytes, which a file name may have without being UTF-8
+    return quote(os.fsencode(file), safe="/@:+,~")
 
 
 def table(block: Table) -> str:

@@ -1,8 +1,9 @@
 """A page as data: blocks in order, to be rendered by `bench.report.markdown` or another renderer.
 
 Text holds a little markup, which every renderer has to know: `**bold**`, `*italic*`, `` `code` ``,
-and a backslash before a character that is none. What comes from records goes through
-`markdown.escape` first. Cells, headings and titles are plain text, but that they may hold code.
+`[words](address)`, and a backslash before a character that is none. What comes from records goes
+through `markdown.escape` first. Cells, headings and titles are plain text, but that they may hold
+code.
 """
 
 from __future__ import annotations

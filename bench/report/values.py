@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from bench.records.schema import Record
+from bench.report.statistics import Interval
 
 DASH = "–"
 
@@ -14,6 +15,11 @@ DASH = "–"
 def percent(value: float | None) -> str:
     """A share in percent with one decimal."""
     return DASH if value is None else f"{100 * value:.1f}"
+
+
+def interval(found: Interval) -> str:
+    """A score in percent within its bounds, such as `71.8 (67.9–75.4)`."""
+    return f"{percent(found.score)} ({percent(found.low)}–{percent(found.high)})"
 
 
 def scored(record: Record, score: Literal["macro_f1", "accuracy"]) -> str:
@@ -79,12 +85,12 @@ def weights(record: Record) -> str:
     return record.weights.kind + small
 
 
-def speed(record: Record, letters: dict[str, str]) -> str:
-    """Encoder RTFx, with the machine's letter where there are several."""
-    if record.throughput is None:
+def minutes(record: Record, letters: Mapping[str, str]) -> str:
+    """Minutes that an hour of audio takes, decoding included, with the machine's letter."""
+    if record.throughput is None or not record.throughput.end_to_end_rtfx:
         return DASH
     mark = f" {letters[record.throughput.hardware]}" if len(letters) > 1 else ""
-    return decimal(record.throughput.backbone_rtfx) + mark
+    return decimal(60 / record.throughput.end_to_end_rtfx) + mark
 
 
 def millions(parameters: int | None) -> str:
@@ -92,16 +98,3 @@ def millions(parameters: int | None) -> str:
     if parameters is None:
         return DASH
     return "0" if parameters == 0 else f"{parameters / 1e6:.1f}"
-
-
-def trials(record: Record) -> str:
-    """Trials per fold, and how many were stopped early or failed over all folds."""
-    how = {fold.tried.how for fold in record.folds if fold.tried is not None}
-    counts = {
-        # that a race gives up most of its settings is how it goes
-        "pruned": 0 if how else sum(fold.trials.pruned for fold in record.folds),
-        "failed": sum(fold.trials.failed for fold in record.folds),
-    }
-    apart = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    text = f"all {record.trials}" if how == {"every"} else str(record.trials)
-    return f"{text} ({apart})" if apart else text

@@ -121,15 +121,23 @@ def cells(line: str) -> int:
     return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) - 1
 
 
-def check(page: Leaderboard) -> None:
-    text = page.text
+def check(made: Leaderboard) -> None:
+    texts = made.texts()
+    for path, blocks in made.pages.items():
+        figures_at = os.path.relpath(made.results / "figures", path.parent)
+        others = {os.path.relpath(other, path.parent) for other in made.pages}
+        _check(texts[path], len(figures(blocks)), f"{figures_at}/", others)
+
+
+def _check(text: str, drawn: int, figures_at: str, others: set[str]) -> None:
     blocks, inline = parsed(text)
     for token in (*blocks, *inline):
-        assert token.type not in ("html_inline", "html_block", "link_open", "fence", "hr")
+        assert token.type not in ("html_inline", "html_block", "fence", "hr")
         assert token.type not in ("code_block", "blockquote_open", "ordered_list_open")
+    assert {token.attrs["href"] for token in inline if token.type == "link_open"} <= others
     images = [token.attrs["src"] for token in inline if token.type == "image"]
-    assert len(images) == len(figures(page.page))
-    assert all(str(image).startswith("results/figures/") for image in images)
+    assert len(images) == drawn
+    assert all(str(image).startswith(figures_at) for image in images)
     titles = {token.content for token in blocks if token.type == "inline" and token.level == 1}
     assert not titles & {"heading", "line"}
     assert text == printable_lines(text)
@@ -200,7 +208,8 @@ def test_file_names_of_strangers_are_printed_as_code(tmp_path: Path) -> None:
 def test_a_link_to_a_figure_leads_to_it_whatever_its_folder_is_called(tmp_path: Path) -> None:
     results = tmp_path / "a (b) [c] <d>"
     store(results, make_record())
-    _, inline = parsed(Leaderboard.of(results, tmp_path / "leaderboard.md").text)
+    page = tmp_path / "leaderboard.md"
+    _, inline = parsed(Leaderboard.of(results, page).texts()[page])
     (image,) = [token for token in inline if token.type == "image"]
     assert image.attrs["src"] == (
         "a%20%28b%29%20%5Bc%5D%20%3Cd%3E/figures/ravdess__speaker-6fold__confusion.png"
@@ -222,7 +231,7 @@ def test_no_figure_is_drawn_of_many_classes_and_the_page_says_so(tmp_path: Path)
     store(tmp_path / "results", make_record(confusion=many))
     page = Leaderboard.of(tmp_path / "results", tmp_path / "leaderboard.md")
     page.write()
-    assert "Confusions of more than 40 classes are not drawn." in page.text
+    assert "Confusions of more than 40 classes are not drawn." in page.texts()[page.path]
     assert not (tmp_path / "results" / "figures").exists()
 
 
@@ -298,7 +307,7 @@ def test_a_stored_page_of_any_size_or_order_is_compared_in_time(tmp_path: Path) 
     page.write()
     page.path.write_text("\n".join(str(number % 90) for number in range(1_000_000)))
     assert "differs from the records" in str(page.difference())
-    page.path.write_text(page.text + "\n" * 2000)
+    page.path.write_text(page.texts()[page.path] + "\n" * 2000)
     assert "differs from the records" in str(page.difference())
     os.truncate(page.path, 20 << 30)
     assert "is larger than 16 MiB, the most that a page may have" in str(page.difference())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bench.records.schema import Record
-from bench.report.page import Block, Heading, Table, Text
+from bench.report.listing import NAME
+from bench.report.page import Block, Table, Text
+from bench.report.placing import Place
 from bench.report.select import is_control, ranked, validation_f1
 from bench.report.tables import advice
-from bench.report.values import layer, millions, percent, plural, scored, speed, trials, weights
+from bench.report.values import DASH, interval, layer, minutes, percent, plural, scored
 
+# Rows of a table; of more, those that stand for the others.
 LONG = 20
 TOP = 10
 
@@ -19,51 +23,55 @@ _SHOWN: Mapping[str, Callable[[Record], str]] = {
     "backbone": lambda record: record.backbone,
     "pooling": lambda record: record.pooling,
     "head": lambda record: record.head,
-    "macro-F1 %>": lambda record: scored(record, "macro_f1"),
-    "accuracy %>": lambda record: scored(record, "accuracy"),
-    "UAR %>": lambda record: percent(record.scored.uar),
     "validation macro-F1 %>": lambda record: percent(validation_f1(record)),
     "layer": layer,
-    "weights": weights,
-    "params M>": lambda record: millions(record.parameters),
-    "trials per fold>": trials,
+    "remarks": lambda record: "; ".join(_remarks(record)) or DASH,
 }
-_SCORES = ("macro-F1 %>", "accuracy %>", "UAR %>")
-_SPEED = "encoder RTFx>"
-_RANKED = ["backbone", "pooling", "head", *_SCORES, "layer", "weights", _SPEED]
-_RANKED += ["params M>", "trials per fold>"]
-BEST = ["backbone", "pooling", "head", "layer", *_SCORES, "validation macro-F1 %>", _SPEED]
-BEST += ["params M>"]
+_COST = "minutes per hour of audio>"
+_RANKED = ("backbone", "pooling", "head", "macro-F1 %>", "layer", _COST, "remarks")
+BEST = ("backbone", "pooling", "head", "layer", "macro-F1 %>", "validation macro-F1 %>", _COST)
 
 
-def values(record: Record, columns: Sequence[str], letters: dict[str, str]) -> list[str]:
-    """Cells of a finished record in the columns of a table.
+@dataclass(frozen=True)
+class Beside:
+    """What rows are read beside.
 
-    Of the `machines` speeds carry the letter where there are several.
+    Attributes:
+        letters: of the `machines`, which speeds carry where there are several.
+        places: intervals and ranks of rows that have them.
     """
-    shown = {**_SHOWN, _SPEED: lambda record: speed(record, letters)}
+
+    letters: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def macro_f1(self, record: Record) -> str:
+        """In percent, with its interval where it has one, such as `71.8 (67.9–75.4)`."""
+        place = self.places.get(str(record.cell))
+        if place is None:
+            repeats = record.folding.repeats
+            return scored(record, "macro_f1") if repeats else percent(record.scored.macro_f1)
+        return interval(place.macro_f1)
+
+
+def values(record: Record, columns: Sequence[str], beside: Beside) -> list[str]:
+    """Cells of a finished record in the columns of a table."""
+    shown = {
+        **_SHOWN,
+        "macro-F1 %>": beside.macro_f1,
+        _COST: lambda record: minutes(record, beside.letters),
+    }
     return [shown[column](record) for column in columns]
 
 
-def rankings(found: Sequence[Record], letters: dict[str, str], level: int) -> Iterator[Block]:
-    """The rows, the controls apart, and what both have to be read against.
+def rankings(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+    """The rows, controls among them, and what they have to be read against.
 
     The records are finished ones of one task and protocol.
     """
-    rows = [r for r in found if not is_control(r)]
-    controls = [r for r in found if is_control(r)]
-    if rows:
-        yield from _ranking(rows, letters)
-    if controls:
-        yield Heading(level, "Controls: random weights")
-        yield Text(
-            "The same architectures with random weights on purpose: what a pretrained row has to "
-            "be compared with."
-        )
-        yield from _ranking(controls, letters)
+    yield from _ranking(found, beside)
     yield Text(majority(found))
     yield from _budgets(found)
-    yield from advice.about(rows)
+    yield from advice.about([r for r in found if not is_control(r)])
 
 
 def _budgets(found: Sequence[Record]) -> Iterator[Block]:
@@ -85,19 +93,54 @@ def _budgets(found: Sequence[Record]) -> Iterator[Block]:
         )
 
 
-def _ranking(found: Sequence[Record], letters: dict[str, str]) -> Iterator[Block]:
-    """A table of one kind of row; a long one shows its top first."""
-    rows = [
-        [str(place), *values(record, _RANKED, letters)]
-        for place, record in enumerate(ranked(found), start=1)
-    ]
-    columns = ("#>", *_RANKED)
-    if len(rows) <= LONG:
-        yield Table(columns, rows)
-        return
-    yield Text(f"The first {TOP} of {len(rows)}:")
-    yield Table(columns, rows[:TOP])
-    yield Table(columns, rows, folded=f"All {len(rows)} rows")
+def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+    """The rows, best first; of many the best ones, and the best of each backbone."""
+    numbers = {
+        str(r.cell): n for n, r in enumerate(ranked(r for r in found if not is_control(r)), 1)
+    }
+    shown = [r for r in ranked(found) if len(found) <= LONG or _stands_out(r, found, numbers)]
+    rows = [[_rank(r, beside, numbers), *values(r, _RANKED, beside)] for r in shown]
+    yield Table(("rank>", *_RANKED), rows)
+    if len(shown) < len(found):
+        yield Text(
+            f"The best {TOP} and the best of each backbone, of {len(found)} rows; all of them are "
+            f"in `{NAME}` beside the records."
+        )
+
+
+def _stands_out(record: Record, found: Sequence[Record], numbers: Mapping[str, int]) -> bool:
+    """Whether a row is among the best, or the best of its backbone, or the control of one."""
+    if numbers.get(str(record.cell), TOP + 1) <= TOP:
+        return True
+    own = [r for r in ranked(found) if r.backbone == record.backbone]
+    alike = [r for r in own if is_control(r) == is_control(record)]
+    return alike[0] is record and not all(map(is_control, own))
+
+
+def _rank(record: Record, beside: Beside, numbers: Mapping[str, int]) -> str:
+    """First and last place of those that share the rank; without an interval the row's number."""
+    place, number = beside.places.get(str(record.cell)), numbers.get(str(record.cell))
+    if number is None:
+        return DASH
+    if place is None or place.ranks is None:
+        return str(number)
+    first, last = place.ranks
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def _remarks(record: Record) -> Iterator[str]:
+    """What else to know of a row, in few words."""
+    if is_control(record):
+        yield "random weights"
+    elif record.weights.size == "small":
+        yield "small untrained model"
+    if record.training is not None:
+        yield "trained"
+    if record.seeds and not record.folding.repeats:
+        each = [seed.macro_f1 for seed in record.seeds]
+        yield f"{len(each)} seeds: {percent(min(each))}–{percent(max(each))}"
+    if failed := sum(fold.trials.failed for fold in record.folds):
+        yield f"{plural(failed, 'trial')} failed"
 
 
 def majority(found: Sequence[Record]) -> str:

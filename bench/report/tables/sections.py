@@ -11,20 +11,20 @@ from bench.records.schema import Record, Throughput
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Table, Text
 from bench.report.select import by_protocol, chosen, finished, is_control, leaks, machines
-from bench.report.tables.ranking import BEST, majority, values
+from bench.report.tables.ranking import BEST, Beside, values
 from bench.report.values import DASH, decimal, millions, percent, plural, points, scored, weights
 
 _MOST_REASONS = 12
 
 
-def best_per_backbone(found: Sequence[Record], letters: dict[str, str]) -> Table:
+def best_per_backbone(found: Sequence[Record], beside: Beside) -> Table:
     """One row per backbone of one task and protocol, next to its random-weights control."""
     controls = chosen(r for r in found if is_control(r))
     best = chosen(r for r in found if not is_control(r))
     columns = [*BEST, *(["macro-F1 % with random weights>"] if controls else [])]
     rows = []
     for name, record in best.items():
-        row = values(record, BEST, letters)
+        row = values(record, BEST, beside)
         if controls:
             row.append(percent(controls[name].scored.macro_f1) if name in controls else DASH)
         rows.append(row)
@@ -38,8 +38,9 @@ def leak(found: Sequence[Record]) -> list[Block]:
         found: finished records of one task without controls.
 
     Returns:
-        A table and its summary for each protocol that leaks; empty where no two protocols ran that
-        differ by their leak alone.
+        A table and its summary for each protocol that leaks: of each backbone the row that
+        validates best where groups are kept apart. Empty where no two protocols ran that differ by
+        their leak alone.
     """
     own = by_protocol(found)
     fair = next((name for name, of in own.items() if not leaks(of)), None)
@@ -47,39 +48,37 @@ def leak(found: Sequence[Record]) -> list[Block]:
         return []
     leaky = [name for name, of in own.items() if leaks(of) and not of[0].folding.subset]
     compared = {name: _compared(own[fair], own[name]) for name in leaky}
-    shown = [name for name, blocks in compared.items() if blocks]
-    blocks = [block for name in shown for block in compared[name]]
-    told = [fair, *shown] if shown else []
-    return [*blocks, *(Text(f"`{name}`: {majority(own[name])}") for name in told)]
+    return [block for blocks in compared.values() for block in blocks]
 
 
 def _compared(fair: Sequence[Record], leaky: Sequence[Record]) -> list[Block]:
-    """The records of two protocols side by side; empty where they have no row in common."""
-    low, high = chosen(fair), chosen(leaky)
+    """The same rows under two protocols; empty where they have none in common."""
+
+    def row(record: Record) -> tuple[str, str, str]:
+        return record.backbone, record.pooling, record.head
+
+    high = {row(record): record for record in leaky}
+    both = [record for record in fair if row(record) in high]
+    if not both:
+        return []
     rows = [
         [
-            name,
-            scored(low[name], "macro_f1"),
-            scored(high[name], "macro_f1"),
-            points(high[name].scored.macro_f1 - low[name].scored.macro_f1),
+            *row(low),
+            scored(low, "macro_f1"),
+            scored(high[row(low)], "macro_f1"),
+            points(high[row(low)].scored.macro_f1 - low.scored.macro_f1),
         ]
-        for name in low
-        if name in high
+        for low in chosen(both).values()
     ]
-    fair_f1, leaky_f1 = (
-        {(r.backbone, r.pooling, r.head): r.scored.macro_f1 for r in of} for of in (fair, leaky)
-    )
-    pairs = [leaky_f1[key] - value for key, value in fair_f1.items() if key in leaky_f1]
-    if not rows or not pairs:
-        return []
+    moved = [high[row(low)].scored.macro_f1 - low.scored.macro_f1 for low in both]
     names = fair[0].protocol, leaky[0].protocol
-    columns = ("backbone", *(f"macro-F1 % {name}>" for name in names), "difference, points>")
+    columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
     return [
-        Table(columns, rows),
+        Table((*columns, "difference, points>"), rows),
         Text(
-            f"Over the {plural(len(pairs), 'combination')} of backbone, pooling and head run under "
-            f"both, `{names[1]}` reads {points(statistics.median(pairs))} points in the median "
-            f"(from {points(min(pairs))} to {points(max(pairs))})."
+            f"Over the {plural(len(both), 'combination')} of backbone, pooling and head run under "
+            f"both, `{names[1]}` reads {points(statistics.median(moved))} points in the median "
+            f"(from {points(min(moved))} to {points(max(moved))})."
         ),
     ]
 

@@ -131,8 +131,10 @@ def make_repeated(*confusions: Sequence[Sequence[int]], **changes: Any) -> Recor
     return record.model_copy(update={"folds": folds})
 
 
-def predictions(labels: Sequence[str], *confusions: Sequence[Sequence[int]]) -> pd.DataFrame:
-    """What gives so many confusions, one of each fold."""
+def predictions(
+    labels: Sequence[str], *confusions: Sequence[Sequence[int]], groups: int = 2
+) -> pd.DataFrame:
+    """What gives so many confusions, one of each fold; clips are dealt to the groups."""
     frames = []
     for fold, confusion in enumerate(confusions):
         counts = np.array(confusion)
@@ -140,14 +142,16 @@ def predictions(labels: Sequence[str], *confusions: Sequence[Sequence[int]]) -> 
             np.array(labels)[np.repeat(i.ravel(), counts.ravel())] for i in np.indices(counts.shape)
         )
         frames.append(pd.DataFrame({"label": truth, "predicted": predicted, "fold": fold}))
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    dealt = np.random.default_rng(0).permutation(len(table)) % groups
+    return table.assign(group=[f"group{number}" for number in dealt])
 
 
-def store(results: Path, record: Record) -> Path:
+def store(results: Path, record: Record, groups: int = 2) -> Path:
     """Write a record with predictions that give its scores, as a run does; return its path."""
     path = records.predictions_path(results, record.cell)
     path.parent.mkdir(parents=True, exist_ok=True)
-    predictions(record.labels, record.scored.confusion).to_parquet(path)
+    predictions(record.labels, record.scored.confusion, groups=groups).to_parquet(path)
     return records.write(results, record)
 
 

@@ -16,8 +16,16 @@ def store(results: Path, *found: Record) -> None:
 
 
 def render(results: Path) -> str:
-    """The leaderboard of a results folder, beside it."""
-    return Leaderboard.of(results, results.parent / "leaderboard.md").text
+    """The pages of a results folder, the leaderboard beside it first, then the others."""
+    made = Leaderboard.of(results, results.parent / "leaderboard.md")
+    return "\n".join(text for path, text in made.texts().items() if path in made.pages)
+
+
+def main_page(results: Path) -> str:
+    """The leaderboard alone, but for the line that leads to other pages."""
+    page = results.parent / "leaderboard.md"
+    text = Leaderboard.of(results, page).texts()[page]
+    return re.sub(r"\nMore: .*\n", "", text)
 
 
 def section(text: str, heading: str) -> str:

@@ -286,7 +286,7 @@ def test_without_data_the_sample_tasks_run_and_say_so(voxgrid: Voxgrid, tmp_path
         ("sample-topic", "channel", "channel-5fold", False),
         ("sample-topic", "channel", "random-75-25", True),
     }
-    assert "Sample tasks" in (tmp_path / "leaderboard.md").read_text()
+    assert "[sample tasks, on generated clips]" in (tmp_path / "leaderboard.md").read_text()
 
 
 def test_the_record_of_a_skip_says_how_to_get_the_weights(

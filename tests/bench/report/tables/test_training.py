@@ -24,7 +24,7 @@ def test_heads_trained_epoch_by_epoch_say_what_was_trained_how_long_and_on_what(
         make_trained(backbone="wav2vec2", head="mlp", trained=("pooling and classifier",)),
         make_trained(backbone="xlsr", control="random-init", weights="random-init"),
     )
-    text = section(render(results), "Trained epoch by epoch")
+    text = section(render(results), "Leaderboard: trained epoch by epoch")
     own = section(text, "speaker-6fold")
     assert [(row[0], *row[3:6]) for row in rows(own)] == [
         ("xlsr", "90.0", "LoRA of rank 8 on all blocks (2), the last 2 blocks (1)", "3 (2–4)"),
@@ -44,14 +44,14 @@ def test_heads_trained_epoch_by_epoch_say_what_was_trained_how_long_and_on_what(
 
 def test_a_head_that_says_nothing_of_what_it_trains_has_a_dash(results: Path) -> None:
     store(results, make_trained(trained=(None,)))
-    text = section(render(results), "Trained epoch by epoch")
+    text = section(render(results), "Leaderboard: trained epoch by epoch")
     assert rows(section(text, "speaker-6fold"))[0][4] == "–"
 
 
 def test_notes_of_folds_are_listed_once_with_the_folds_they_are_of(results: Path) -> None:
     halved = "batch halved to 4: out of memory"
     store(results, make_trained(best=(1, 1, 1), notes=[[halved], [], [halved, "resumed"]]))
-    text = section(render(results), "Trained epoch by epoch")
+    text = section(render(results), "Leaderboard: trained epoch by epoch")
     assert f"- xlsr, mean, fine_tune, folds 1, 3: {halved}" in text
     assert "- xlsr, mean, fine_tune, fold 3: resumed" in text
 
@@ -60,13 +60,13 @@ def test_curves_of_cells_that_trained_their_backbone_are_shown_under_their_proto
     results: Path,
 ) -> None:
     store(results, make_trained(), make_trained(protocol="random-80-20"))
-    text = section(render(results), "Trained epoch by epoch")
+    text = section(render(results), "Leaderboard: trained epoch by epoch")
     for protocol in ("speaker-6fold", "random-80-20"):
-        link = f"results/figures/ravdess__{protocol}__xlsr__mean__fine_tune__curves.png)"
+        link = f"](figures/ravdess__{protocol}__xlsr__mean__fine_tune__curves.png)"
         assert link in section(text, protocol)
         assert text.count(link) == 1
 
 
 def test_without_trained_heads_no_section_speaks_of_training(results: Path) -> None:
     store(results, make_record("xlsr"))
-    assert "Trained epoch by epoch" not in render(results)
+    assert "Leaderboard: trained epoch by epoch" not in render(results)

@@ -1,0 +1,118 @@
+"""Stored predictions, read back as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbones import reading
+from bench.footers import rows_of
+from bench.records.schema import Record, predicted_by
+from bench.records.store import inner_path, predictions_path
+
+# Rows of predictions at once: some bytes in the file may stand for a long text in each.
+_ROWS = 64
+
+Codes = NDArray[np.int64]
+
+
+class Unsound(ValueError):
+    """Predictions are missing, cannot be read, or are not those of their record; says which."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a row said of each clip, as positions.
+
+    Attributes:
+        truth: classes among the record's labels (clips,).
+        said: the same as predicted, one array per seed of the refit.
+        groups: a number from 0 for each group of clips, in order of name (clips,).
+        folds: outer fold (clips,).
+    """
+
+    truth: Codes
+    said: tuple[Codes, ...]
+    groups: Codes
+    folds: Codes
+
+
+def tested(results: Path, record: Record) -> Predictions:
+    """What a finished record predicted for its test clips.
+
+    Raises:
+        Unsound: it is not there, cannot be read or is of other clips.
+    """
+    clips = sum(map(sum, record.scored.confusion))
+    seeds = [predicted_by(seed) for seed in range(max(1, len(record.seeds)))]
+    return _read(predictions_path(results, record.cell), record, seeds, (clips, clips))
+
+
+def inner(results: Path, record: Record) -> Predictions:
+    """What the chosen settings of a finished record said of the clips of inner folds.
+
+    Raises:
+        Unsound: as `tested`.
+    """
+    # a clip is in one inner fold of an outer fold at most
+    most = record.clips * len(record.folds)
+    return _read(inner_path(results, record.cell), record, ["predicted"], (1, most))
+
+
+def _read(path: Path, record: Record, said: Sequence[str], rows: tuple[int, int]) -> Predictions:
+    import pyarrow as pa  # heavy, and workers need none of it
+
+    try:
+        with reading.opened(path, reading.PREDICTIONS) as file:
+            if not max(1, rows[0]) <= rows_of(file, reading.PREDICTIONS) <= rows[1]:
+                raise Unsound(f"its predictions {path} do not give its scores")
+            return _columns(file, said, record.labels)
+    except FileNotFoundError as error:
+        raise Unsound(f"its predictions {path} are not there") from error
+    except Unsound:
+        raise
+    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+        why = type(error).__name__
+        raise Unsound(f"its predictions {path} cannot be read ({why})") from error
+
+
+def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Predictions:
+    import pyarrow as pa
+    from pyarrow import compute, parquet
+
+    # texts stay numbers: written out, some kilobytes may be gigabytes
+    classes = ["label", *said]
+    names = [*classes, "group"]
+    stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
+    known, groups, found = pa.array(labels), dict[str, int](), []
+    for batch in stored.iter_batches(_ROWS, columns=[*names, "fold"]):
+        columns = [batch.column(name) for name in names]
+        if not all(isinstance(column, pa.DictionaryArray) for column in columns):
+            raise ValueError("it holds no labels")
+        *of_classes, of_groups = columns
+        places = [compute.index_in(column.dictionary, value_set=known) for column in of_classes]
+        if any(each.null_count for each in (*places, *columns)):
+            raise ValueError("it holds other labels")
+        values = [p.to_numpy()[c.indices] for p, c in zip(places, of_classes, strict=True)]
+        own = [groups.setdefault(name, len(groups)) for name in of_groups.dictionary.to_pylist()]
+        values.append(np.array(own, dtype=np.int64)[of_groups.indices])
+        values.append(_numbers(batch.column("fold")))
+        found.append(values)
+    truth, *predicted, group, fold = np.concatenate(found, axis=1).astype(np.int64)
+    # by name, so that rows of one table number them alike
+    numbers = {name: number for number, name in enumerate(sorted(groups))}
+    group = np.array([numbers[name] for name in groups], dtype=np.int64)[group]
+    return Predictions(truth, tuple(predicted), group, fold)
+
+
+def _numbers(column: Any) -> Codes:
+    import pyarrow as pa
+
+    if column.type != pa.int64() or column.null_count:
+        raise ValueError("it holds no folds")
+    return column.to_numpy()  # type: ignore[no-any-return]
