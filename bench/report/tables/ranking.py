@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from bench.records.schema import Record
 from bench.report.listing import NAME
 from bench.report.page import Block, Table, Text
 from bench.report.placing import Place
-from bench.report.select import is_control, ranked, validation_f1
+from bench.report.select import is_control, leaks, ranked, validation_f1
 from bench.report.tables import advice
 from bench.report.values import DASH, interval, layer, minutes, percent, plural, scored
 
-# Rows of a table; of more, those that stand for the others.
+# Rows of a table; of more, those that stand for the others: fewer where groups leak, since such a
+# table is there for comparison alone.
 LONG = 20
-TOP = 10
+TOP, TOP_OF_LEAKS = 10, 5
 
 # What columns that several tables have show of a finished record.
 _SHOWN: Mapping[str, Callable[[Record], str]] = {
@@ -95,22 +96,23 @@ def _budgets(found: Sequence[Record]) -> Iterator[Block]:
 
 def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
     """The rows, best first; of many the best ones, and the best of each backbone."""
-    numbers = {
-        str(r.cell): n for n, r in enumerate(ranked(r for r in found if not is_control(r)), 1)
-    }
-    shown = [r for r in ranked(found) if len(found) <= LONG or _stands_out(r, found, numbers)]
+    own = ranked(r for r in found if not is_control(r))
+    numbers = {str(record.cell): number for number, record in enumerate(own, start=1)}
+    top = TOP_OF_LEAKS if leaks(found) else TOP
+    best = {str(record.cell) for record in own[:top]}
+    shown = [r for r in ranked(found) if len(found) <= LONG or _stands_out(r, found, best)]
     rows = [[_rank(r, beside, numbers), *values(r, _RANKED, beside)] for r in shown]
     yield Table(("rank>", *_RANKED), rows)
     if len(shown) < len(found):
         yield Text(
-            f"The best {TOP} and the best of each backbone, of {len(found)} rows; all of them are "
+            f"The best {top} and the best of each backbone, of {len(found)} rows; all of them are "
             f"in `{NAME}` beside the records."
         )
 
 
-def _stands_out(record: Record, found: Sequence[Record], numbers: Mapping[str, int]) -> bool:
+def _stands_out(record: Record, found: Sequence[Record], best: Set[str]) -> bool:
     """Whether a row is among the best, or the best of its backbone, or the control of one."""
-    if numbers.get(str(record.cell), TOP + 1) <= TOP:
+    if str(record.cell) in best:
         return True
     own = [r for r in ranked(found) if r.backbone == record.backbone]
     alike = [r for r in own if is_control(r) == is_control(record)]

@@ -181,9 +181,7 @@ def measured_on(found: Sequence[Record]) -> list[Block]:
     facts = {
         "hardware": sorted({name for s in speeds for name in (s.hardware, s.tuning_hardware)}),
         "dtype": sorted({s.dtype for s in speeds}),
-        "threads of the encoder": [str(n) for n in sorted({s.threads for s in speeds})],
         "seed": [str(n) for n in sorted({r.seed for r in done})],
-        "trials per fold": [str(n) for n in sorted({r.trials for r in done if not r.preset})],
         "voxgrid commit": sorted({r.provenance.git_sha or "unknown" for r in done}),
         "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
         "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
