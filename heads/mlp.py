@@ -37,9 +37,10 @@ class MLPHead(Head):
     Every random number comes from a generator of this fit: torch's global one is left alone.
 
     This loop is a second one beside `heads._training.loop`, on purpose. A search fits thousands of
-    these, each within a second, and the general loop (autograd, batches that are halved,
-    checkpoints, autocast, pooling of one frame per clip) takes twice as long. And its warm-up on a
-    line, clipped gradients and weights drawn from the global generator make it another head.
+    these, each within a second: autograd alone takes 1.5 times as long (tests/perf/test_search.py),
+    before batches that are halved, checkpoints, autocast and pooling of one frame per clip. And
+    that loop's warm-up on a line, clipped gradients and weights drawn from the global generator
+    make it another head.
 
     Args:
         hidden: width of the hidden layer.
