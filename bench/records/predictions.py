@@ -32,13 +32,15 @@ class Predictions:
     Attributes:
         truth: classes among the record's labels (clips,).
         said: the same as predicted, one array per seed of the refit.
-        groups: a number from 0 for each group of clips, in order of name (clips,).
+        groups: of each clip the position of its group among the names (clips,).
+        group_names: sorted.
         folds: outer fold (clips,).
     """
 
     truth: Codes
     said: tuple[Codes, ...]
     groups: Codes
+    group_names: tuple[str, ...]
     folds: Codes
 
 
@@ -105,9 +107,10 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
         found.append(values)
     truth, *predicted, group, fold = np.concatenate(found, axis=1).astype(np.int64)
     # by name, so that rows of one table number them alike
-    numbers = {name: number for number, name in enumerate(sorted(groups))}
-    group = np.array([numbers[name] for name in groups], dtype=np.int64)[group]
-    return Predictions(truth, tuple(predicted), group, fold)
+    ordered = tuple(sorted(groups))
+    place = {name: number for number, name in enumerate(ordered)}
+    group = np.array([place[name] for name in groups], dtype=np.int64)[group]
+    return Predictions(truth, tuple(predicted), group, ordered, fold)
 
 
 def _numbers(column: Any) -> Codes:

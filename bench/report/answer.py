@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -67,7 +68,11 @@ def _named(record: Record, places: Mapping[str, Place]) -> str:
 
 
 def _command(record: Record) -> str:
-    return code(
-        f"voxgrid run --task {record.task} --protocol {record.protocol} --backbone "
-        f"{record.backbone} --pooling {record.pooling} --head {record.head}"
-    )
+    named = {
+        "--task": record.task,
+        "--protocol": record.protocol,
+        "--backbone": record.backbone,
+        "--pooling": record.pooling,
+        "--head": record.head,
+    }
+    return code(shlex.join(["voxgrid", "run", *(word for pair in named.items() for word in pair)]))

@@ -32,12 +32,14 @@ def places(results: Path, found: Iterable[Record]) -> Mapping[str, Place]:
     """The place of each row that has one, by its cell as text.
 
     There is none under a protocol that leaks groups or draws its splits anew, with fewer than
-    eight groups, of generated clips, and of a row whose predictions cannot be read.
+    eight groups, of generated clips, of presets, which take no part in rankings, and of a row whose
+    predictions cannot be read.
     """
     placed: dict[str, Place] = {}
     by_task: dict[str, list[Record]] = defaultdict(list)
     for record in finished(found):
-        if not (record.sample or record.folding.leaks or record.folding.repeats):
+        apart = record.sample or record.preset is not None
+        if not (apart or record.folding.leaks or record.folding.repeats):
             by_task[record.task].append(record)
     for records in by_task.values():
         for own in by_protocol(records).values():
@@ -47,14 +49,14 @@ def places(results: Path, found: Iterable[Record]) -> Mapping[str, Place]:
 
 def _places(results: Path, found: Iterable[Record]) -> Mapping[str, Place]:
     """Places of the rows of one table, apart where they were tested on different clips."""
-    alike: dict[bytes, list[tuple[Record, Counts]]] = defaultdict(list)
+    alike: dict[tuple[tuple[str, ...], bytes], list[tuple[Record, Counts]]] = defaultdict(list)
     for record in found:
         try:
             own = predictions.tested(results, record)
         except predictions.Unsound:
             continue
         counts = Counts.of(own.truth, own.said, own.groups, len(record.labels))
-        alike[counts.true[0].tobytes()].append((record, counts))
+        alike[own.group_names, counts.true[0].tobytes()].append((record, counts))
     placed: dict[str, Place] = {}
     for rows in alike.values():
         if rows[0][1].true.shape[1] < FEWEST_GROUPS:

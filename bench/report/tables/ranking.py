@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.records.schema import Record
@@ -100,7 +100,8 @@ def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
     numbers = {str(record.cell): number for number, record in enumerate(own, start=1)}
     top = TOP_OF_LEAKS if leaks(found) else TOP
     best = {str(record.cell) for record in own[:top]}
-    shown = [r for r in ranked(found) if len(found) <= LONG or _stands_out(r, found, best)]
+    best |= _best_of_backbones(found)
+    shown = [r for r in ranked(found) if len(found) <= LONG or str(r.cell) in best]
     rows = [[_rank(r, beside, numbers), *values(r, _RANKED, beside)] for r in shown]
     yield Table(("rank>", *_RANKED), rows)
     if len(shown) < len(found):
@@ -110,13 +111,12 @@ def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
         )
 
 
-def _stands_out(record: Record, found: Sequence[Record], best: Set[str]) -> bool:
-    """Whether a row is among the best, or the best of its backbone, or the control of one."""
-    if str(record.cell) in best:
-        return True
-    own = [r for r in ranked(found) if r.backbone == record.backbone]
-    alike = [r for r in own if is_control(r) == is_control(record)]
-    return alike[0] is record and not all(map(is_control, own))
+def _best_of_backbones(found: Sequence[Record]) -> set[str]:
+    """Cells of the best row of each backbone, and of the best control of one that has a row."""
+    best: dict[tuple[str, bool], str] = {}
+    for record in ranked(found):
+        best.setdefault((record.backbone, is_control(record)), str(record.cell))
+    return {cell for (backbone, _), cell in best.items() if (backbone, False) in best}
 
 
 def _rank(record: Record, beside: Beside, numbers: Mapping[str, int]) -> str:

@@ -93,3 +93,11 @@ def test_rows_tested_on_different_clips_are_not_ranked_together(tmp_path: Path) 
     placed = places(tmp_path, [*found, other])
     assert placed[str(other.cell)].ranks == (1, 1)
     assert placed[str(found[0].cell)].ranks == (1, 2)
+
+
+def test_presets_take_no_part_in_ranks(tmp_path: Path) -> None:
+    found = _rows(tmp_path)
+    before = places(tmp_path, found)
+    preset = make_record(head="preset", confusion=_confusion(99), preset="some")
+    store(tmp_path, preset, GROUPS)
+    assert places(tmp_path, [*found, preset]) == before
