@@ -27,3 +27,8 @@ def _shown(character: str) -> str:
     if plain or unicodedata.category(character) in ("Zs", "Cn", "Co"):
         return character
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def no_formula(text: str) -> str:
+    """A cell of a table for spreadsheets too, which run what begins like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

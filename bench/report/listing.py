@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.printable import no_formula
 from bench.records.schema import Record
 from bench.report.placing import Place
 from bench.report.select import by_protocol, finished, ranked, validation_f1
@@ -29,7 +30,8 @@ def text(found: Iterable[Record], places: Mapping[str, Place]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({k: no_formula(v) if isinstance(v, str) else v for k, v in row.items()})
     return file.getvalue()
 
 

@@ -18,6 +18,7 @@ from backbones import reading
 from bench.errors import UserError
 from bench.files import replacing, storing
 from bench.footers import rows_of
+from bench.printable import no_formula
 from bench.tasks.youtube.links import Found, Video, intact
 from bench.tasks.youtube.statuses import FINAL, Status
 from bench.tasks.youtube.table import LinkTable
@@ -129,7 +130,7 @@ class Ledger:
                 writer.writeheader()
                 for entry in table.excluded:
                     cells = asdict(entry) | asdict(entry.video)
-                    writer.writerow({name: _no_formula(cell) for name, cell in cells.items()})
+                    writer.writerow({name: no_formula(str(cell)) for name, cell in cells.items()})
         write(folder, self._items.values())
 
     def to_do(self, repair: bool = True) -> tuple[Item, ...]:
@@ -182,12 +183,6 @@ def _rows(table: pq.ParquetFile) -> Iterator[dict[str, object]]:
         if held > reading.MANIFEST.most:
             raise ValueError(f"it {reading.MANIFEST.excess}")
         yield from cells
-
-
-def _no_formula(cell: object) -> str:
-    """A cell as a text, for spreadsheets too: those run what begins like a formula."""
-    text = str(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def write(folder: Path, items: Iterable[Item]) -> None:

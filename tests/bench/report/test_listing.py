@@ -50,3 +50,10 @@ def test_a_csv_of_other_records_is_named(tmp_path: Path) -> None:
     assert str(board.difference()).startswith(f"{path} differs from the records in ")
     path.unlink()
     assert board.difference() == f"{path} does not exist"
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    store(results, make_record(hardware="=1+1"))
+    board = Leaderboard.of(results, tmp_path / "leaderboard.md")
+    assert board.rows.rstrip().endswith(",'=1+1")
