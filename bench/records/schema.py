@@ -159,6 +159,7 @@ class TriedRecord(_Strict):
         curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
             of `every`, after each setting on the first inner folds of a `race`.
         lowest, highest: parameters whose chosen value lies at that end of what was tried.
+        by_layer: of `every`, the highest macro-F1 on all inner folds at each layer, from layer 0.
     """
 
     how: Literal["every", "race"]
@@ -167,6 +168,8 @@ class TriedRecord(_Strict):
     curve: Items[Share]
     lowest: Items[Words]
     highest: Items[Words]
+    # no record has them that was written before they were kept
+    by_layer: Items[Share] = Field(default_factory=list)
 
 
 class SeedRecord(_Strict):

@@ -95,7 +95,7 @@ class _Found:
     Attributes:
         complete: settings that were scored on all inner folds; `pruned` are those that lost before.
         errors: why settings failed.
-        curve: as of `Tried`.
+        curve, by_layer: as of `Tried`.
     """
 
     best: _Best | None = None
@@ -103,6 +103,7 @@ class _Found:
     pruned: int = 0
     errors: list[str] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
+    by_layer: list[float] = field(default_factory=list)
 
     def settle(self, entries: Sequence[_Entry], labels: Labels) -> None:
         """These were scored on all inner folds."""
@@ -155,7 +156,9 @@ def tune_inner(
         yield replace(
             outcome,
             inner=inner,
-            tried=Tried(how, count, len(fold.inner), own.curve, *_at_the_ends(draw, tried)),
+            tried=Tried(
+                how, count, len(fold.inner), own.curve, *_at_the_ends(draw, tried), own.by_layer
+            ),
             states={
                 "complete": own.complete,
                 "pruned": own.pruned,
@@ -177,7 +180,8 @@ def _every(
         _fill(inner_fits(folds), entries, ledger)
         for index, tried in entries.items():
             found[index].settle(tried, labels)
-            found[index].rise(max(entry.score(labels) for entry in tried))
+            found[index].by_layer.append(max(entry.score(labels) for entry in tried))
+            found[index].rise(found[index].by_layer[-1])
         search.on_trial(len(draws) * len(folds))
     return found
 

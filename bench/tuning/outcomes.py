@@ -73,6 +73,7 @@ class Tried:
         curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
             of `every`, after each setting on the first inner folds of a `race`.
         lowest, highest: parameters whose chosen value lies at that end of what was tried.
+        by_layer: of `every`, the highest macro-F1 on all inner folds at each layer, from layer 0.
     """
 
     how: Literal["every", "race"]
@@ -81,6 +82,7 @@ class Tried:
     curve: list[float]
     lowest: list[str]
     highest: list[str]
+    by_layer: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

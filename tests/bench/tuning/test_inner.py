@@ -122,6 +122,9 @@ def test_the_layer_that_tells_the_classes_is_found(head: str, tmp_path: Path) ->
         assert outcome.tried is not None
         assert (outcome.tried.how, outcome.tried.settings) == ("every", tried)
         assert len(outcome.tried.curve) == 3
+        by_layer = outcome.tried.by_layer
+        assert int(np.argmax(by_layer)) == outcome.layer
+        assert outcome.tried.curve == list(np.maximum.accumulate(by_layer))
 
 
 def test_the_objective_is_over_the_predictions_of_all_inner_folds(tmp_path: Path) -> None:
