@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ from bench.records.store import inner_path, predictions_path
 
 # Rows of predictions at once: some bytes in the file may stand for a long text in each.
 _ROWS = 64
+# Characters of a clip's name that are shown.
+_LONGEST_NAME = 200
 
 Codes = NDArray[np.int64]
+_Read = TypeVar("_Read")
 
 
 class Unsound(ValueError):
@@ -55,6 +58,30 @@ def tested(results: Path, record: Record) -> Predictions:
     return _read(predictions_path(results, record.cell), record, seeds, (clips, clips))
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """How sure a row was of each test clip.
+
+    Attributes:
+        clips: names (clips,).
+        probabilities: of each class (clips, classes).
+    """
+
+    clips: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+
+
+def told(results: Path, record: Record) -> Told:
+    """What the first refit said of each test clip, in the order of `tested`.
+
+    Raises:
+        Unsound: as `tested`.
+    """
+    clips = sum(map(sum, record.scored.confusion))
+    path = predictions_path(results, record.cell)
+    return _opened(path, (clips, clips), lambda file: _told(file, record.labels))
+
+
 def inner(results: Path, record: Record) -> Predictions:
     """What the chosen settings of a finished record said of the clips of inner folds.
 
@@ -67,13 +94,17 @@ def inner(results: Path, record: Record) -> Predictions:
 
 
 def _read(path: Path, record: Record, said: Sequence[str], rows: tuple[int, int]) -> Predictions:
+    return _opened(path, rows, lambda file: _columns(file, said, record.labels))
+
+
+def _opened(path: Path, rows: tuple[int, int], read: Callable[[BinaryIO], _Read]) -> _Read:
     import pyarrow as pa  # heavy, and workers need none of it
 
     try:
         with reading.opened(path, reading.PREDICTIONS) as file:
             if not max(1, rows[0]) <= rows_of(file, reading.PREDICTIONS) <= rows[1]:
                 raise Unsound(f"its predictions {path} do not give its scores")
-            return _columns(file, said, record.labels)
+            return read(file)
     except FileNotFoundError as error:
         raise Unsound(f"its predictions {path} are not there") from error
     except Unsound:
@@ -111,6 +142,27 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
     place = {name: number for number, name in enumerate(ordered)}
     group = np.array([place[name] for name in groups], dtype=np.int64)[group]
     return Predictions(truth, tuple(predicted), group, ordered, fold)
+
+
+def _told(file: BinaryIO, labels: Sequence[str]) -> Told:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = [f"p_{label}" for label in labels]
+    stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=["clip"])
+    names: list[str] = []
+    parts = []
+    for batch in stored.iter_batches(_ROWS, columns=["clip", *columns]):
+        clips = batch.column("clip")
+        if not isinstance(clips, pa.DictionaryArray) or clips.null_count:
+            raise ValueError("it holds no names of clips")
+        known = [name[:_LONGEST_NAME] for name in clips.dictionary.to_pylist()]
+        names += [known[place] for place in clips.indices.to_pylist()]
+        parts.append(np.column_stack([batch.column(name).to_numpy() for name in columns]))
+    probabilities = np.concatenate(parts).astype(np.float64)
+    if not np.isfinite(probabilities).all():
+        raise ValueError("it holds no probabilities")
+    return Told(tuple(names), probabilities)
 
 
 def _numbers(column: Any) -> Codes:

@@ -10,11 +10,12 @@ from pathlib import Path
 from backbones import reading
 from bench.errors import UserError
 from bench.records import benchmarks, proof, store
+from bench.records.schema import Record
 from bench.records.store import Folder
 from bench.report import contents, listing, markdown
 from bench.report.figures import files
 from bench.report.page import Block, Figure, figures
-from bench.report.placing import places
+from bench.report.placing import Place, places, standings
 from bench.report.select import finished
 
 _SHOWN_DIFFERENCES = 40
@@ -49,10 +50,10 @@ class Leaderboard:
             UserError: a record is of a newer schema, or a file of `tox -e perf` is something else.
         """
         found = store.Folder.read(results)
-        placed = places(results, found.records)
+        placed = places(standings(results, found.records))
         speeds = benchmarks.read(results)
         pages = contents.pages(results, path, found, placed, speeds)
-        return cls(results, path, found, pages, listing.text(found.records, placed))
+        return cls(results, path, found, pages, _listed(found.records, placed))
 
     def texts(self) -> dict[Path, str]:
         """What each file holds: pages as Markdown, the leaderboard first, then the CSV."""
@@ -98,6 +99,10 @@ class Leaderboard:
             names = ", ".join(map(str, outdated))
             return f"figures are missing or made from other records: {names}"
         return None
+
+
+def _listed(found: Sequence[Record], placed: Mapping[str, Place]) -> str:
+    return "".join(listing.lines([values for _, values in listing.rows(found, placed)]))
 
 
 def _differs(path: Path, text: str, results: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.printable import no_formula
@@ -16,22 +16,33 @@ from bench.report.values import layer
 NAME = "leaderboard.csv"
 
 
-def text(found: Iterable[Record], places: Mapping[str, Place]) -> str:
-    """One line per row, best first within a task and protocol; scores are shares, not percent."""
+def rows(
+    found: Iterable[Record], places: Mapping[str, Place]
+) -> list[tuple[Record, dict[str, Any]]]:
+    """Every finished row with its values, best first within a task and protocol.
+
+    Scores are shares, not percent; what is not known is None.
+    """
     done = finished(found)
-    rows = [
-        _row(record, places.get(str(record.cell)))
+    return [
+        (record, _row(record, places.get(str(record.cell))))
         for task in sorted({record.task for record in done})
         for own in by_protocol(r for r in done if r.task == task).values()
         for record in ranked(own)
     ]
-    if not rows:
-        return ""
+
+
+def lines(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The line of titles, then one line per row; none without rows."""
+    return (
+        [_line(list(values[0])), *(_line(list(row.values())) for row in values)] if values else []
+    )
+
+
+def _line(cells: Sequence[Any]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: no_formula(v) if isinstance(v, str) else v for k, v in row.items()})
+    sound = [no_formula(cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(file, lineterminator="\n").writerow(sound)
     return file.getvalue()
 
 
@@ -54,7 +65,11 @@ def _row(record: Record, place: Place | None) -> dict[str, Any]:
         "macro_f1_lowest_seed": _share(min((s.macro_f1 for s in record.seeds), default=None)),
         "macro_f1_highest_seed": _share(max((s.macro_f1 for s in record.seeds), default=None)),
         "accuracy": _share(record.scored.accuracy),
+        "accuracy_low": _share(place.accuracy.low if place else None),
+        "accuracy_high": _share(place.accuracy.high if place else None),
         "uar": _share(record.scored.uar),
+        "uar_low": _share(place.uar.low if place else None),
+        "uar_high": _share(place.uar.high if place else None),
         "validation_macro_f1": _share(validation_f1(record)),
         "layer": layer(record),
         "weights": record.weights.kind,

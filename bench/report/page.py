@@ -62,11 +62,13 @@ class Table:
         columns: titles; one that ends in `>` is aligned to the right.
         rows: as many cells as columns each.
         folded: a title under which the table is shown closed; None shows it.
+        listed: whether its rows are finished records, which stand in the list of all rows too.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     folded: str | None = None
+    listed: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bench.records.schema import Record
 from bench.report.select import by_protocol, finished, is_control
 from bench.report.statistics import FEWEST_GROUPS, Counts, Interval, Resampled
 
-_MACRO_F1 = 1
+ACCURACY, MACRO_F1, UAR = range(3)
 
 
 @dataclass(frozen=True)
@@ -20,50 +20,92 @@ class Place:
     """Of a row among those tested on the same clips.
 
     Attributes:
-        macro_f1: with its interval.
+        macro_f1, accuracy, uar: with their intervals.
         ranks: first and last place of those that share its rank; None of a control.
     """
 
     macro_f1: Interval
+    accuracy: Interval
+    uar: Interval
     ranks: tuple[int, int] | None
 
 
-def places(results: Path, found: Iterable[Record]) -> Mapping[str, Place]:
-    """The place of each row that has one, by its cell as text.
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """Rows of one task and protocol that were tested on the same clips.
+
+    Attributes:
+        records: controls among them.
+        scored: the same rows, on the same draws of groups.
+    """
+
+    records: Sequence[Record]
+    scored: Resampled
+
+    def mean(self, rows: Sequence[Record], others: Sequence[Record] = ()) -> Interval:
+        """The mean macro-F1 of rows, or what it is higher by than that of others."""
+        places = {str(record.cell): place for place, record in enumerate(self.records)}
+        weights = dict.fromkeys(places.values(), 0.0)
+        for own, sign in ((rows, 1), (others, -1)):
+            for record in own:
+                weights[places[str(record.cell)]] += sign / len(own)
+        return self.scored.interval(weights, MACRO_F1)
+
+    def places(self) -> Mapping[str, Place]:
+        """The place of each row, by its cell as text."""
+        ranked = [place for place, record in enumerate(self.records) if not is_control(record)]
+        ranks = dict(zip(ranked, self.scored.rows(ranked).ranks(MACRO_F1), strict=True))
+
+        def interval(place: int, score: int) -> Interval:
+            return self.scored.interval({place: 1}, score)
+
+        return {
+            str(record.cell): Place(
+                interval(place, MACRO_F1),
+                interval(place, ACCURACY),
+                interval(place, UAR),
+                ranks.get(place),
+            )
+            for place, record in enumerate(self.records)
+        }
+
+
+def standings(results: Path, found: Iterable[Record]) -> list[Standing]:
+    """The rows that have a place, by the clips they were tested on.
 
     There is none under a protocol that leaks groups or draws its splits anew, with fewer than
     eight groups, of generated clips, of presets, which take no part in rankings, and of a row whose
     predictions cannot be read.
     """
-    placed: dict[str, Place] = {}
     by_task: dict[str, list[Record]] = defaultdict(list)
     for record in finished(found):
         apart = record.sample or record.preset is not None
         if not (apart or record.folding.leaks or record.folding.repeats):
             by_task[record.task].append(record)
-    for records in by_task.values():
-        for own in by_protocol(records).values():
-            placed |= _places(results, own)
-    return placed
+    return [
+        standing
+        for records in by_task.values()
+        for own in by_protocol(records).values()
+        for standing in _standings(results, own)
+    ]
 
 
-def _places(results: Path, found: Iterable[Record]) -> Mapping[str, Place]:
-    """Places of the rows of one table, apart where they were tested on different clips."""
+def places(found: Iterable[Standing]) -> Mapping[str, Place]:
+    """The place of every row that has one, by its cell as text."""
+    return {cell: place for standing in found for cell, place in standing.places().items()}
+
+
+def _standings(results: Path, found: Iterable[Record]) -> Iterable[Standing]:
     alike: dict[tuple[tuple[str, ...], bytes], list[tuple[Record, Counts]]] = defaultdict(list)
     for record in found:
         try:
             own = predictions.tested(results, record)
         except predictions.Unsound:
             continue
-        counts = Counts.of(own.truth, own.said, own.groups, len(record.labels))
+        shape = len(own.group_names), len(record.labels)
+        counts = Counts.of(own.truth, own.said, own.groups, shape)
         alike[own.group_names, counts.true[0].tobytes()].append((record, counts))
-    placed: dict[str, Place] = {}
     for rows in alike.values():
-        if rows[0][1].true.shape[1] < FEWEST_GROUPS:
-            continue
-        every = Resampled.of([counts for _, counts in rows])
-        ranked = [place for place, (record, _) in enumerate(rows) if not is_control(record)]
-        ranks = dict(zip(ranked, every.rows(ranked).ranks(_MACRO_F1), strict=True))
-        for place, (record, _) in enumerate(rows):
-            placed[str(record.cell)] = Place(every.interval(place, _MACRO_F1), ranks.get(place))
-    return placed
+        if rows[0][1].true.shape[1] >= FEWEST_GROUPS:
+            records, counted = zip(*rows, strict=True)
+            yield Standing(records, Resampled.of(counted))

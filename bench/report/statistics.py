@@ -10,7 +10,7 @@ most of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -51,7 +51,7 @@ class Counts:
         truth: NDArray[np.int64],
         predicted: Sequence[NDArray[np.int64]],
         groups: NDArray[np.int64],
-        classes: int,
+        shape: tuple[int, int],
     ) -> Counts:
         """Count clips.
 
@@ -59,9 +59,9 @@ class Counts:
             truth: class of each clip (clips,).
             predicted: of each seed, the class predicted for each clip (clips,).
             groups: group of each clip (clips,), from 0.
-            classes: how many there are.
+            shape: how many groups and how many classes there are.
         """
-        shape = (int(groups.max()) + 1, classes)
+        classes = shape[1]
 
         def count(codes: NDArray[np.int64], of: NDArray[np.bool_]) -> Floats:
             places = (groups * classes + codes)[of]
@@ -130,7 +130,7 @@ class Resampled:
         if len(numbers) != 1:
             raise ValueError(f"rows are compared that were tested on {sorted(numbers)} groups")
         (groups,) = numbers
-        weights = _draws(groups, resamples)
+        weights = draws(groups, resamples)
         scores = np.array([row.scores(np.ones((1, groups)))[0] for row in rows])
         without = np.array([row.scores(1 - np.eye(groups)) for row in rows])
         return cls(
@@ -144,21 +144,15 @@ class Resampled:
         own = list(chosen)
         return Resampled(self.scores[own], self.drawn[own], self.parts[own])
 
-    def interval(self, row: int, score: int) -> Interval:
-        """The interval of a score of a row, wide enough for few groups.
+    def interval(self, weights: Mapping[int, float], score: int) -> Interval:
+        """The interval of a weighted sum of rows.
 
-        Percentiles of draws from n groups are too narrow by √((n-1)/n), and as if the spread of
-        groups was known; those taken here make up for both.
-
-        References:
-            Hesterberg (2015), "What teachers should know about the bootstrap", section 3.2: the
-            expanded percentile interval.
+        `{3: 1}` is row 3 itself, `{3: 1, 5: -1}` what it is better by than row 5.
         """
-        groups = self.parts.shape[1]
-        tail = (1 + LEVEL) / 2
-        wider = stats.t.ppf(tail, groups - 1) * sqrt(groups / (groups - 1))
-        low, high = np.quantile(self.drawn[row, :, score], stats.norm.cdf([-wider, wider]))
-        return Interval(float(self.scores[row, score]), float(low), float(high))
+        own, by = list(weights), np.array(list(weights.values()))
+        drawn = by @ self.drawn[own, :, score]
+        low, high = np.quantile(drawn, tails(self.parts.shape[1]))
+        return Interval(float(by @ self.scores[own, score]), float(low), float(high))
 
     def separated(self, score: int) -> NDArray[np.bool_]:
         """Which rows are better than which others, all pairs together (rows, rows).
@@ -188,9 +182,9 @@ class Resampled:
 
     def _largest(self, score: int, pairs: NDArray[np.bool_]) -> Floats:
         """On each draw the largest quotient of some pairs of rows, if they were alike (draws,)."""
-        groups, draws = self.parts.shape[1], self.drawn.shape[1]
-        weights = _draws(groups, draws) / groups
-        largest = np.zeros(draws)
+        groups, number = self.parts.shape[1], self.drawn.shape[1]
+        weights = draws(groups, number) / groups
+        largest = np.zeros(number)
         for row, others in enumerate(np.triu(pairs)):
             if others.any():
                 parts = (self.parts[row, :, score] - self.parts[others, :, score]).T
@@ -219,7 +213,22 @@ class Resampled:
         return [ranks[row] for row in range(len(self.scores))]
 
 
-def _draws(groups: int, number: int) -> Floats:
+def tails(groups: int) -> tuple[float, float]:
+    """Which shares of the draws lie below the bounds of an interval, wide enough for few groups.
+
+    Percentiles of draws from n groups are too narrow by √((n-1)/n), and as if the spread of groups
+    was known; those taken here make up for both.
+
+    References:
+        Hesterberg (2015), "What teachers should know about the bootstrap", section 3.2: the
+        expanded percentile interval.
+    """
+    wider = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * sqrt(groups / (groups - 1))
+    low, high = stats.norm.cdf([-wider, wider])
+    return float(low), float(high)
+
+
+def draws(groups: int, number: int) -> Floats:
     """How often each group is drawn (number, groups), the same for every row and every call."""
     draw = np.random.default_rng(_SEED).multinomial
     return draw(groups, np.full(groups, 1 / groups), size=number).astype(float)

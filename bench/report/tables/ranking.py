@@ -26,7 +26,7 @@ _SHOWN: Mapping[str, Callable[[Record], str]] = {
     "head": lambda record: record.head,
     "validation macro-F1 %>": lambda record: percent(validation_f1(record)),
     "layer": layer,
-    "remarks": lambda record: "; ".join(_remarks(record)) or DASH,
+    "remarks": lambda record: "; ".join(remarks(record)) or DASH,
 }
 _COST = "minutes per hour of audio>"
 _RANKED = ("backbone", "pooling", "head", "macro-F1 %>", "layer", _COST, "remarks")
@@ -97,18 +97,36 @@ def _budgets(found: Sequence[Record]) -> Iterator[Block]:
 def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
     """The rows, best first; of many the best ones, and the best of each backbone."""
     own = ranked(r for r in found if not is_control(r))
-    numbers = {str(record.cell): number for number, record in enumerate(own, start=1)}
+    standing = ranks(found, beside)
     top = TOP_OF_LEAKS if leaks(found) else TOP
     best = {str(record.cell) for record in own[:top]}
     best |= _best_of_backbones(found)
     shown = [r for r in ranked(found) if len(found) <= LONG or str(r.cell) in best]
-    rows = [[_rank(r, beside, numbers), *values(r, _RANKED, beside)] for r in shown]
-    yield Table(("rank>", *_RANKED), rows)
+    rows = [[standing[str(r.cell)], *values(r, _RANKED, beside)] for r in shown]
+    yield Table(("rank>", *_RANKED), rows, listed=True)
     if len(shown) < len(found):
         yield Text(
             f"The best {top} and the best of each backbone, of {len(found)} rows; all of them are "
             f"in `{NAME}` beside the records."
         )
+
+
+def ranks(found: Sequence[Record], beside: Beside) -> dict[str, str]:
+    """By cell the first and last place of those that share its rank.
+
+    Without intervals it is the number of the row; controls have none.
+    """
+    own = ranked(r for r in found if not is_control(r))
+    numbers = {str(record.cell): str(number) for number, record in enumerate(own, start=1)}
+    shared = {
+        cell: "–".join(str(place) for place in dict.fromkeys(place.ranks))
+        for cell, place in beside.places.items()
+        if place.ranks is not None
+    }
+    return {
+        cell: shared.get(cell, numbers[cell]) if cell in numbers else DASH
+        for cell in (str(record.cell) for record in found)
+    }
 
 
 def _best_of_backbones(found: Sequence[Record]) -> set[str]:
@@ -119,18 +137,7 @@ def _best_of_backbones(found: Sequence[Record]) -> set[str]:
     return {cell for (backbone, _), cell in best.items() if (backbone, False) in best}
 
 
-def _rank(record: Record, beside: Beside, numbers: Mapping[str, int]) -> str:
-    """First and last place of those that share the rank; without an interval the row's number."""
-    place, number = beside.places.get(str(record.cell)), numbers.get(str(record.cell))
-    if number is None:
-        return DASH
-    if place is None or place.ranks is None:
-        return str(number)
-    first, last = place.ranks
-    return str(first) if first == last else f"{first}–{last}"
-
-
-def _remarks(record: Record) -> Iterator[str]:
+def remarks(record: Record) -> Iterator[str]:
     """What else to know of a row, in few words."""
     if is_control(record):
         yield "random weights"

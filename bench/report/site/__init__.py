@@ -1,0 +1,1 @@
+"""The page to explore: one HTML file, which asks nothing of any server."""

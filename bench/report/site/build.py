@@ -1,0 +1,118 @@
+"""The page to explore, as one HTML file.
+
+Its table is DataTables', its figures are Vega-Lite's, and both are within the file, so that it
+opens from a disk and asks nothing of any server.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from bench.printable import printable
+from bench.report.page import Block
+from bench.report.site import blocks
+from bench.report.values import DASH, decimal, millions, percent
+
+_HERE = resources.files("bench.report.site")
+_FILTERS = ("task", "protocol", "backbone", "pooling", "head", "weights")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table; `order` is what it sorts by, None where its text will do."""
+
+    text: str
+    order: float | str | None = None
+    number: bool = False
+
+
+def render(opening: Sequence[Block], rest: Sequence[Block], document: Mapping[str, Any]) -> str:
+    """The page.
+
+    Args:
+        opening: what stands above the table of all rows.
+        rest: what stands below it.
+        document: what `data.document` gives.
+    """
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    rows = [_cells(row) for row in document["rows"]]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(_text("page.html.j2"))
+    return page.render(
+        title="voxgrid: leaderboard",
+        opening=Markup(blocks.html(opening)),
+        rest=Markup(blocks.html(rest)),
+        style=Markup(_text("style.css")),
+        filters=_FILTERS,
+        columns=[{"title": t, "number": cell.number} for t, cell in _cells(_NOTHING).items()],
+        rows=[list(row.values()) for row in rows],
+        data=_packed(document),
+        scripts=[Markup(_script(each)) for each in _scripts()],
+    )
+
+
+_NOTHING: Mapping[str, Any] = {"values": {}, "shown": {}}
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Cell]:
+    """A row of the table by the titles of its columns."""
+    values, shown = row["values"], row["shown"]
+
+    def number(text: str, order: Any) -> Cell:
+        return Cell(text, -1 if order is None else order, number=True)
+
+    def score(name: str) -> Cell:
+        return number(shown.get(name, ""), values.get(name))
+
+    speed = values.get("end_to_end_rtfx")
+    minutes = 60 / speed if speed else None
+    first = values.get("rank_first")
+    control = values.get("control")
+    return {
+        "rank": number(shown.get("rank", ""), first if first is not None else shown.get("rank")),
+        **{name: Cell(printable(str(values.get(name, "")))) for name in _FILTERS[:-1]},
+        "macro-F1 %": score("macro_f1"),
+        "accuracy %": score("accuracy"),
+        "UAR %": score("uar"),
+        "validation macro-F1 %": number(
+            percent(values.get("validation_macro_f1")), values.get("validation_macro_f1")
+        ),
+        "layer": Cell(values.get("layer", "")),
+        "minutes per hour": number(decimal(minutes), minutes),
+        "params M": number(millions(values.get("parameters")), values.get("parameters")),
+        "trials": number(str(values.get("trials_per_fold", "")), values.get("trials_per_fold")),
+        "weights": Cell(str(control or values.get("weights", ""))),
+        "hardware": Cell(printable(values.get("hardware") or DASH)),
+        "remarks": Cell(shown.get("remarks") or DASH),
+    }
+
+
+def _packed(document: Mapping[str, Any]) -> str:
+    """JSON, packed: as text it would be half of the page."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    sound = text.encode("utf-8", "backslashreplace")
+    return b64encode(gzip.compress(sound, mtime=0)).decode()
+
+
+def _scripts() -> list[str]:
+    from vl_convert import javascript_bundle
+
+    return [_text("vendor/dataTables.min.js"), javascript_bundle(None), _text("app.js")]
+
+
+def _script(text: str) -> str:
+    """A script that ends where its element ends."""
+    return re.sub(r"</(script)", r"<\\/\1", text, flags=re.IGNORECASE)
+
+
+def _text(name: str) -> str:
+    return _HERE.joinpath(name).read_text(encoding="utf-8")

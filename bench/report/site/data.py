@@ -1,0 +1,239 @@
+"""What the page to explore knows, as JSON: tables, rows with their details, clips, draws.
+
+Its scripts show what is here and compute two things themselves: the difference of two rows with
+its interval, from the draws of groups that every interval comes from, and what is on screen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.printable import printable
+from bench.records import predictions
+from bench.records.predictions import Predictions, Told, Unsound
+from bench.records.schema import FoldRecord, Record
+from bench.report import listing
+from bench.report.advisories import KINDS, Advisory
+from bench.report.effects import layer_curves
+from bench.report.select import is_control, leaks
+from bench.report.statistics import RESAMPLES, draws, tails
+from bench.report.tables.ranking import Beside, largest_share, ranks, remarks
+from bench.report.values import interval, percent
+
+# Clips that a row got wrong with the most confidence.
+_WRONG = 10
+_DIGITS = 4
+# A class by its number, from this character on.
+_FIRST = 0x30
+
+
+def document(
+    results: Path,
+    listed: Sequence[tuple[Record, Mapping[str, Any]]],
+    beside: Beside,
+    advisories: Iterable[Advisory],
+) -> dict[str, Any]:
+    """All that the page shows of some rows.
+
+    Args:
+        results: folder of the records, for their predictions.
+        listed: what `listing.rows` gives.
+        beside: what rows are read beside.
+        advisories: of all of them.
+    """
+    said: dict[str, list[list[str]]] = {}
+    for advisory in advisories:
+        if advisory.cell is not None:
+            said.setdefault(advisory.cell, []).append([advisory.id, advisory.detail])
+    by_table: dict[str, list[Record]] = {}
+    for record, _ in listed:
+        by_table.setdefault(_table(record), []).append(record)
+    standing = {
+        cell: text for own in by_table.values() for cell, text in ranks(own, beside).items()
+    }
+    clips = _Clips()
+    lines = listing.lines([values for _, values in listed])
+    rows = [
+        {
+            **_row(record, values, standing[str(record.cell)], beside),
+            "line": line,
+            "table": _table(record),
+            "advisories": said.get(str(record.cell), []),
+            **clips.of(results, record),
+        }
+        for (record, values), line in zip(listed, lines[1:], strict=True)
+    ]
+    groups = {len(each["groupNames"]) for each in clips.lists}
+    return {
+        "titles": lines[0] if lines else "",
+        "tables": {name: _about(rows) for name, rows in by_table.items()},
+        "rows": rows,
+        "clips": clips.lists,
+        "first": _FIRST,
+        "advisories": {id: [kind.what, kind.do] for id, kind in KINDS.items()},
+        "draws": {str(n): _draws(n) for n in sorted(groups)},
+    }
+
+
+def _draws(groups: int) -> dict[str, Any]:
+    """How often each group is drawn, a byte each, and which percentiles bound an interval."""
+    drawn = draws(groups, RESAMPLES).astype(np.uint8)
+    return {
+        "number": RESAMPLES,
+        "counts": b64encode(drawn.tobytes()).decode(),
+        "tails": tails(groups),
+    }
+
+
+def _table(record: Record) -> str:
+    return f"{record.task}, {record.protocol}"
+
+
+def _about(rows: Sequence[Record]) -> dict[str, Any]:
+    """What all rows of a table share; they are of one task and protocol."""
+    return {
+        "task": rows[0].task,
+        "protocol": rows[0].protocol,
+        "leaks": leaks(rows),
+        "group": rows[0].group,
+        "chance": _chance(rows[0]),
+        "layers": [
+            {"backbone": curve.backbone, "macro_f1": _rounded(curve.macro_f1)}
+            for curve in layer_curves(rows)
+        ],
+    }
+
+
+def _chance(record: Record) -> float | None:
+    """macro-F1 of always answering the largest class."""
+    share = largest_share(record)
+    return None if share is None else 2 * share / (1 + share) / len(record.labels)
+
+
+def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -> dict[str, Any]:
+    place = beside.places.get(str(record.cell))
+    numbers = {name: _number(value) for name, value in values.items()}
+    return {
+        "cell": str(record.cell),
+        "values": numbers,
+        "shown": {
+            "rank": rank,
+            "macro_f1": beside.macro_f1(record),
+            "accuracy": interval(place.accuracy) if place else percent(record.scored.accuracy),
+            "uar": interval(place.uar) if place else percent(record.scored.uar),
+            "remarks": "; ".join(remarks(record)),
+        },
+        "control": is_control(record),
+        "labels": [printable(label) for label in record.labels],
+        "f1": {printable(k): round(v, _DIGITS) for k, v in record.scored.per_class_f1.items()},
+        "confusion": record.scored.confusion,
+        "folds": [_fold(fold) for fold in record.folds],
+        "notes": list(record.notes),
+        "made": {
+            "weights": " ".join(filter(None, (record.weights.id, record.weights.sha))),
+            "commit": record.provenance.git_sha or "unknown",
+            "day": record.provenance.utc,
+            "fingerprint": record.provenance.fingerprint or "unknown",
+            "packages": ", ".join(f"{n} {v}" for n, v in record.provenance.packages.items()),
+        },
+        "command": _command(record),
+    }
+
+
+def _fold(fold: FoldRecord) -> dict[str, Any]:
+    curve = fold.tried.curve if fold.tried else []
+    if fold.curve:
+        curve = [each.validation_macro_f1 or 0.0 for each in fold.curve]
+    return {
+        "groups": fold.test_groups,
+        "params": {name: _number(value) for name, value in fold.best_params.items()},
+        "validation": round(fold.val_macro_f1, _DIGITS),
+        "test": round(fold.test_macro_f1, _DIGITS),
+        "trials": fold.trials.complete + fold.trials.pruned + fold.trials.failed,
+        "curve": _rounded(curve),
+        "by": "epoch" if fold.curve else "setting tried",
+        "notes": [*fold.notes, *fold.trial_errors],
+    }
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, _DIGITS) for value in values]
+
+
+def _number(value: Any) -> Any:
+    """A share is written with its digits; on the page it sorts as a number."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    try:
+        return float(value) if isinstance(value, str) and value[:1].isdigit() else value
+    except ValueError:
+        return value
+
+
+def _command(record: Record) -> str:
+    named = {
+        "--task": record.task,
+        "--protocol": record.protocol,
+        "--backbone": record.backbone,
+        "--pooling": record.pooling,
+        "--head": record.head,
+        "--control": record.control,
+        "--preset": record.preset,
+    }
+    words = [word for name, value in named.items() if value for word in (name, value)]
+    return shlex.join(["voxgrid", "run", *words])
+
+
+class _Clips:
+    """Lists of clips, each once, however many rows were tested on it."""
+
+    def __init__(self) -> None:
+        self.lists: list[dict[str, Any]] = []
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def of(self, results: Path, record: Record) -> dict[str, Any]:
+        """What a row said of which list; nothing where its predictions cannot be read."""
+        try:
+            found, told = predictions.tested(results, record), predictions.told(results, record)
+        except Unsound:
+            return {"clips": None, "said": [], "wrong": []}
+        order = np.lexsort((np.array(told.clips), found.folds))
+        names = tuple(told.clips[place] for place in order)
+        key = (names, found.group_names, found.truth[order].tobytes(), found.folds[order].tobytes())
+        number = self._known.setdefault(key, len(self.lists))
+        if number == len(self.lists):
+            self.lists.append(
+                {
+                    "names": list(names),
+                    "groupNames": list(found.group_names),
+                    "groups": found.groups[order].tolist(),
+                    "truth": _characters(found.truth[order]),
+                    "repeats": record.folding.repeats,
+                }
+            )
+        return {
+            "clips": number,
+            "said": [_characters(said[order]) for said in found.said],
+            "wrong": _wrong(found, told),
+        }
+
+
+def _characters(codes: np.ndarray) -> str:
+    return "".join(chr(_FIRST + code) for code in codes)
+
+
+def _wrong(found: Predictions, told: Told) -> list[list[Any]]:
+    """Clips predicted wrongly: name, truth, prediction, its probability; the surest first."""
+    said = found.said[0]
+    sure = told.probabilities[np.arange(len(said)), said]
+    wrong = np.flatnonzero(said != found.truth)
+    first = wrong[np.argsort(-sure[wrong], kind="stable")][:_WRONG]
+    return [
+        [told.clips[i], int(found.truth[i]), int(said[i]), round(float(sure[i]), 3)] for i in first
+    ]
