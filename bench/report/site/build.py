@@ -21,6 +21,7 @@ from bench.report.site import blocks
 from bench.report.values import DASH, decimal, millions, percent
 
 _HERE = resources.files("bench.report.site")
+_EMBED = "window.vegaEmbed = vegaEmbed;"
 _FILTERS = ("task", "protocol", "backbone", "pooling", "head", "weights")
 
 
@@ -106,7 +107,7 @@ def _packed(document: Mapping[str, Any]) -> str:
 def _scripts() -> list[str]:
     from vl_convert import javascript_bundle
 
-    return [_text("vendor/dataTables.min.js"), javascript_bundle(None), _text("app.js")]
+    return [_text("vendor/dataTables.min.js"), javascript_bundle(_EMBED), _text("app.js")]
 
 
 def _script(text: str) -> str:

@@ -1,0 +1,46 @@
+"""The size of the leak, row by row."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from bench.report.leak import Leak
+from bench.report.markdown import code
+from bench.report.page import Block, Table, Text
+from bench.report.tables.ranking import Beside
+from bench.report.values import DASH, plural, points
+
+
+def tables(found: Sequence[Leak], beside: Beside) -> Iterator[Block]:
+    """The same rows with groups kept apart and on both sides, of one task.
+
+    Rows of repeated splits are shown; of others only how much they read higher, since one split
+    has its own luck.
+    """
+    shown = [leak for leak in found if leak.leaky.folding.repeats]
+    if shown:
+        names = shown[0].fair.protocol, shown[0].leaky.protocol
+        columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
+        yield Table((*columns, "difference, points>"), [_row(each, beside) for each in shown])
+    for protocol in dict.fromkeys(leak.leaky.protocol for leak in found):
+        own = [leak for leak in found if leak.leaky.protocol == protocol]
+        if own != shown:
+            moved = [leak.points for leak in own]
+            yield Text(
+                f"Over the {plural(len(own), 'row')} run under both, {code(protocol)} reads "
+                f"{points(statistics.median(moved))} points in the median (from "
+                f"{points(min(moved))} to {points(max(moved))})."
+            )
+
+
+def _row(leak: Leak, beside: Beside) -> list[str]:
+    by = leak.difference
+    return [
+        leak.fair.backbone,
+        leak.fair.pooling,
+        leak.fair.head,
+        beside.macro_f1(leak.fair),
+        beside.macro_f1(leak.leaky),
+        f"{points(by.score)} ({points(by.low)} to {points(by.high)})" if by else DASH,
+    ]
