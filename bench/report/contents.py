@@ -16,7 +16,7 @@ from bench.report.markdown import code, escape, linked, opening
 from bench.report.page import Block, Bullets, Heading, Image, Text
 from bench.report.placing import Place
 from bench.report.select import by_protocol, finished, is_control, leaks, machines
-from bench.report.tables import published, sections, training
+from bench.report.tables import gaps, published, sections, training
 from bench.report.tables.ranking import Beside, majority, rankings
 from bench.report.values import plural
 
@@ -83,7 +83,8 @@ def pages(
         results / SAMPLE: list(_samples([r for r in found.records if r.sample], speeds)),
     }
     others = {file: blocks for file, blocks in others.items() if blocks}
-    main = [*_main(results, path, found, placed), *_common(real, speeds, 2)]
+    overview = published.overview(real, link(results / PUBLISHED, path))
+    main = [*_main(results, path, found, placed), *_common(real, speeds, overview)]
     if others:
         found_at = (linked(_MORE[file.name], link(file, path)) for file in others)
         main.append(Text(f"More: {', '.join(found_at)}."))
@@ -129,7 +130,7 @@ def _main(results: Path, page: Path, found: Folder, placed: Mapping[str, Place])
 
 def _published(found: Sequence[Record]) -> Iterator[Block]:
     """Published systems, as they are and as they did here."""
-    if any(r.preset for r in found):
+    if any(r.preset for r in finished(found)):
         yield Heading(1, f"{_TITLE}published systems")
         yield from published.systems(found, 2)
 
@@ -141,10 +142,7 @@ def _samples(found: Sequence[Record], speeds: Sequence[Benchmark]) -> Iterator[B
     yield Heading(1, f"{_TITLE}sample tasks")
     yield Text(_SAMPLE)
     yield from _tasks(found, {})
-    if any(r.preset for r in found):
-        yield Heading(2, f"{published.TITLE} on generated clips")
-        yield from published.on_generated_clips(found, 3)
-    yield from _common(found, speeds, 2)
+    yield from _common(found, speeds, published.on_generated_clips(found))
 
 
 def _tasks(found: Sequence[Record], placed: Mapping[str, Place]) -> Iterator[Block]:
@@ -215,16 +213,19 @@ def _title(own: Sequence[Record]) -> str:
     return f"{own[0].protocol} ({what})"
 
 
-def _common(found: Sequence[Record], speeds: Sequence[Benchmark], level: int) -> Iterator[Block]:
-    """What concerns all tasks of a kind."""
+def _common(
+    found: Sequence[Record], speeds: Sequence[Benchmark], systems: Sequence[Block]
+) -> Iterator[Block]:
+    """What concerns all tasks of a kind; `systems` are of published ones."""
     tuned = [r for r in found if r.preset is None]
     titled = {
         "What each backbone costs": sections.cost(finished(tuned), speeds),
-        "Skipped and failed": sections.gaps(tuned),
+        published.TITLE: systems,
+        "Skipped and failed": gaps.gaps(found),
         "Left out clips": sections.left_out(found),
         "What it was measured on": sections.measured_on(found),
     }
     for title, blocks in titled.items():
         if blocks:
-            yield Heading(level, title)
+            yield Heading(2, title)
             yield from blocks

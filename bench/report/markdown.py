@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from bench.printable import printable
-from bench.report.page import Block, Bullets, Figure, Heading, Image, Table, Text
+from bench.report.page import Block, Bullets, Figure, Heading, Image, Link, Table, Text
 
 
 def render(page: Sequence[Block], link: Callable[[Figure], str]) -> str:
@@ -49,12 +49,20 @@ def table(block: Table) -> str:
     """The lines of a table, within a block that GitHub shows closed where it is folded."""
     titles = [escape(title.removesuffix(">")) for title in block.columns]
     rule = "|".join("---:" if title.endswith(">") else "---" for title in block.columns)
-    rows = [[escape(value) for value in row] for row in block.rows]
+    rows = [list(map(_cell, row)) for row in block.rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in (titles, *rows)]
     shown = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
     if block.folded is None:
         return shown
     return f"<details>\n<summary>{escape(block.folded)}</summary>\n\n{shown}\n\n</details>"
+
+
+def _cell(value: str | Link) -> str:
+    if isinstance(value, str):
+        return escape(value)
+    # what GitHub calls the place of a heading
+    place = re.sub(r"[^\w -]", "", value.heading.lower()).replace(" ", "-")
+    return f"[{escape(value.words)}]({_address(value.file)}#{quote(place)})"
 
 
 def escape(text: str) -> str:

@@ -3,7 +3,7 @@
 Text holds a little markup, which every renderer has to know: `**bold**`, `*italic*`, `` `code` ``,
 `[words](address)`, and a backslash before a character that is none. What comes from records goes
 through `markdown.escape` first. Cells, headings and titles are plain text, but that they may hold
-code.
+code; a cell may also be a `Link`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,21 @@ class Bullets:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell that leads to a heading of another page.
+
+    Attributes:
+        words: plain text.
+        file: the other page, relative to the one that the cell is on.
+        heading: its text, which may stand there once.
+    """
+
+    words: str
+    file: str
+    heading: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table.
 
@@ -66,7 +81,7 @@ class Table:
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     folded: str | None = None
     listed: bool = False
 

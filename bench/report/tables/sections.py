@@ -1,9 +1,9 @@
-"""Parts of the leaderboard beside the rankings: choice, leak, cost, gaps, provenance."""
+"""Parts of the leaderboard beside the rankings: choice, leak, cost, provenance."""
 
 from __future__ import annotations
 
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 from bench.records.benchmarks import Benchmark
@@ -130,21 +130,6 @@ def _cost(
         "tox -e perf RTFx, batch 1>": first,
         "tox -e perf RTFx, best (batch)>": best,
     }
-
-
-def gaps(found: Sequence[Record]) -> list[Block]:
-    """Cells that were skipped or failed, one line per distinct reason."""
-    counts = Counter(
-        (r.task, r.backbone, r.status, r.control or "", r.reason or "no reason given")
-        for r in found
-        if r.status != "ok"
-    )
-    rows = [
-        [task, backbone, f"{status}, {control}" if control else status, str(number), reason]
-        for (task, backbone, status, control, reason), number in sorted(counts.items())
-    ]
-    columns = ("task", "backbone", "status", "cells>", "reason and how to get it")
-    return [Table(columns, rows)] if rows else []
 
 
 def left_out(found: Sequence[Record]) -> list[Block]:

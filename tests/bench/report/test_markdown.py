@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from bench.report import markdown
 from bench.report.figures import confusion
-from bench.report.page import Bullets, Heading, Image, Table, Text
+from bench.report.page import Bullets, Heading, Image, Link, Table, Text
 from tests.bench.records.make_records import make_record
 
 CELLS = st.text(st.sampled_from("ab|\\`*_<>&[]() \n\t\r\x0b\u2028~-#:") | st.characters())
@@ -19,9 +19,11 @@ CELLS = st.text(st.sampled_from("ab|\\`*_<>&[]() \n\t\r\x0b\u2028~-#:") | st.cha
 @st.composite
 def tables(draw: st.DrawFn) -> Table:
     width = draw(st.integers(1, 4))
-    row = st.lists(CELLS, min_size=width, max_size=width)
+    titles = st.lists(CELLS, min_size=width, max_size=width)
+    cells = CELLS | st.builds(Link, CELLS, CELLS, CELLS)
+    row = st.lists(cells, min_size=width, max_size=width)
     folded = draw(st.none() | CELLS)
-    return Table(draw(row), draw(st.lists(row, max_size=4)), folded)
+    return Table(draw(titles), draw(st.lists(row, max_size=4)), folded)
 
 
 def _gfm_cells(line: str) -> int:
@@ -70,6 +72,7 @@ def test_every_kind_of_block_has_its_markdown() -> None:
         Text("some **bold** text"),
         Bullets(["one", "two"]),
         Table(["name", "value>"], [["a", "1"]], folded="All"),
+        Table(["page"], [[Link("the [a|b]", "more pages/a#b.md", "A b-c, d")]]),
         Image(figure),
     ]
     assert markdown.render(page, lambda own: f"figures/{own.name}.png") == (
@@ -78,6 +81,7 @@ def test_every_kind_of_block_has_its_markdown() -> None:
         "- one\n- two\n\n"
         "<details>\n<summary>All</summary>\n\n"
         "| name | value |\n|---|---:|\n| a | 1 |\n\n</details>\n\n"
+        "| page |\n|---|\n| [the \\[a\\|b\\]](more%20pages/a%23b.md#a-b-c-d) |\n\n"
         "![ravdess, speaker-6fold: xlsr, mean, mlp: macro-F1 60.0 %]"
         "(figures/ravdess__speaker-6fold__confusion.png)\n"
     )

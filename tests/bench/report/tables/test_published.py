@@ -1,8 +1,11 @@
-"""Published systems have a section of their own and touch nothing else on the leaderboard."""
+"""Published systems: a row each on the leaderboard, all of them on a page of their own."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from bench.records.schema import Record
 from bench.report.leaderboard import Leaderboard
@@ -23,6 +26,11 @@ def system(results: Path, name: str = NAME) -> str:
     return section(section(render(results), "Leaderboard: published systems"), name)
 
 
+def overview(results: Path) -> list[list[str]]:
+    """Rows on the leaderboard itself."""
+    return rows(section(main_page(results), "Published systems"))
+
+
 def preset_record(**changes: object) -> Record:
     return make_record(**{"backbone": "wav2vec2"} | OF_PRESET | changes)
 
@@ -33,8 +41,8 @@ def test_a_system_stands_there_as_its_record_tells_it_whatever_today_s_code_know
     store(results, make_record("xlsr"), preset_record(preset="of-another-version"))
     own = system(results, "of-another-version")
     assert "some vectors → some head. Head: gradient_boosting, on the last layer." in own
-    first = rows(own)[0]
-    assert [*first[:2], first[-1]] == ["published", "ravdess", "measured on a random split"]
+    published = "**Published** on ravdess with wav2vec2: accuracy 48 %; measured on a random split."
+    assert published in own
     assert "- not documented: Which layer: the last one here." in own
     assert "- differs: Test clips choose nothing here." in own
 
@@ -50,9 +58,9 @@ def test_of_two_tellings_of_a_system_the_latest_counts(results: Path) -> None:
 def test_published_figures_keep_their_digits(results: Path) -> None:
     figures = {"macro_f1": "55.95", "accuracy": "above 70", "precision": "above 7", "recall": "60"}
     store(results, preset_record(published=SYSTEM | {"figures": figures}))
-    first = rows(system(results))[0]
-    assert first[5:7] == ["55.95", "above 70"]
-    assert first[-1] == "precision above 7 %; recall 60 %; measured on a random split"
+    assert overview(results)[0][2] == "macro-F1 55.95, accuracy above 70"
+    told = "macro-F1 55.95 %; accuracy above 70 %; precision above 7 %; recall 60 %; measured on"
+    assert f"with wav2vec2: {told}" in system(results)
 
 
 def test_a_row_says_what_ran_how_it_scored_and_on_how_many_clips(results: Path) -> None:
@@ -61,46 +69,33 @@ def test_a_row_says_what_ran_how_it_scored_and_on_how_many_clips(results: Path) 
         preset_record(confusion=right_of_ten(7, 7)),
         preset_record(confusion=right_of_ten(9, 9), protocol="random-80-20"),
     )
-    head = ["here", "ravdess"]
     row = ["wav2vec2", "mean"]
-    assert rows(system(results))[1:] == [
-        [*head, "random-80-20 (leaks)", *row, "90.0", "90.0", "50.0", "20", "–"],
-        [*head, "speaker-6fold", *row, "70.0", "70.0", "50.0", "20", "–"],
+    assert rows(system(results)) == [
+        ["ravdess", "random-80-20 (leaks)", *row, "90.0", "90.0", "50.0", "20", "–"],
+        ["ravdess", "speaker-6fold", *row, "70.0", "70.0", "50.0", "20", "another protocol"],
     ]
 
 
 def test_swapped_backbones_other_tasks_and_random_weights_are_marked_and_come_after(
     results: Path,
 ) -> None:
-    told = SYSTEM | {"task": "youtube", "backbone": "speech2text"}
-    other = {"preset": "s2t-mlp-youtube", "published": told}
+    split = {"protocol": "random-80-20"}
     store(
         results,
-        preset_record(backbone="logmel"),
+        preset_record(backbone="logmel", **split),
+        preset_record(task="youtube", protocol="channel-5fold"),
+        preset_record(pooling="another", **split),
+        preset_record(**split),
         preset_record(),
-        preset_record(control="random-init", weights="random-init"),
-        preset_record(backbone="speech2text", **other),
+        preset_record(control="random-init", weights="random-init", **split),
     )
-    found = rows(system(results))[1:]
-    assert [(row[3], row[-1]) for row in found] == [
+    assert [(row[2], row[-1]) for row in rows(system(results))] == [
         ("wav2vec2", "–"),
+        ("wav2vec2", "another pooling"),
+        ("wav2vec2", "another protocol"),
         ("wav2vec2", "random weights"),
-        ("logmel", "swapped in: not the published backbone"),
-    ]
-    moved, missing = rows(system(results, "s2t-mlp-youtube"))[1:]
-    assert moved[-1] == "another task: not what was published on"
-    assert missing[1] == "youtube"
-    assert missing[-1] == "not run: `voxgrid run --preset s2t-mlp-youtube` runs it"
-
-
-def test_frames_merged_in_another_way_are_marked_and_leave_the_published_way_not_run(
-    results: Path,
-) -> None:
-    store(results, preset_record(pooling="sum"))
-    found = rows(system(results))[1:]
-    assert [(row[4], row[-1].partition(":")[0]) for row in found] == [
-        ("sum", "another pooling"),
-        ("mean", "not run"),
+        ("logmel", "another backbone: logmel"),
+        ("wav2vec2", "another task"),
     ]
 
 
@@ -121,44 +116,66 @@ def test_on_their_own_task_systems_stand_with_what_is_known_of_the_clips(
         make_record("quartznet", protocol="random-75-25", confusion=[[9, 1], [5, 25]], **own),
     )
     text = system(results, "quartznet-mlp-youtube")
-    assert [[*row[1:4], *row[6:9]] for row in rows(text)] == [
-        ["youtube", "–", "quartznet", "48", "–", "–"],
-        ["youtube", "random-75-25 (leaks)", "quartznet", "85.0", "75.0", "40"],
-        ["youtube", "channel-5fold", "quartznet", "60.0", "50.0", "20"],
+    assert [[*row[1:4], *row[6:]] for row in rows(text)] == [
+        ["random-75-25 (leaks)", "quartznet", "mean", "75.0", "40", "–"],
+        ["channel-5fold", "quartznet", "mean", "50.0", "20", "another protocol"],
     ]
     assert text.count(f"- youtube: {notes[0]}.") == 1
 
 
-def test_a_swapped_backbone_alone_leaves_the_published_one_not_run(results: Path) -> None:
-    store(results, preset_record(backbone="logmel"))
-    assert rows(system(results))[-1][3] == "wav2vec2"
-    assert rows(system(results))[-1][-1].startswith("not run: ")
+def test_the_leaderboard_has_one_row_of_each_system_the_nearest_that_ran(results: Path) -> None:
+    split = {"protocol": "random-80-20", "confusion": right_of_ten(9, 9)}
+    swapped = preset_record(backbone="logmel", **split)
+    store(results, swapped, preset_record(task="youtube", protocol="channel-5fold"))
+    link = f"[{NAME}](results/published.md#{NAME})"
+    row = [link, "ravdess, random-80-20 (leaks)", "accuracy 48", "macro-F1 90.0, accuracy 90.0"]
+    assert overview(results) == [[*row, "20", "another backbone: logmel"]]
+    store(results, preset_record())
+    assert [row[1:2] + row[3:] for row in overview(results)] == [
+        ["ravdess, speaker-6fold", "macro-F1 60.0, accuracy 60.0", "20", "another protocol"]
+    ]
+    store(results, preset_record(**split))
+    assert overview(results) == [[*row, "20", "only what its page lists"]]
+    assert "do not compare" in section(main_page(results), "Published systems")
 
 
-def test_what_was_skipped_or_failed_is_one_row_per_reason_with_how_to_get_it(
+@pytest.mark.parametrize("control", [None, "random-init"])
+def test_random_weights_are_no_repetition(results: Path, control: str | None) -> None:
+    store(results, preset_record(protocol="random-80-20", weights="random-init", control=control))
+    assert overview(results)[0][-1] == "random weights"
+
+
+def test_a_link_leads_to_the_heading_of_its_system_wherever_the_page_lies(
+    results: Path, tmp_path: Path
+) -> None:
+    store(results, preset_record(preset="A.b_c-1"))
+    made = Leaderboard.of(results, tmp_path / "docs" / "page.md")
+    text = made.texts()[made.path]
+    # what GitHub calls the place of the heading `A.b_c-1`
+    assert "[A.b_c-1](../results/published.md#ab_c-1)" in text
+    assert "## A.b_c-1\n" in made.texts()[results / "published.md"]
+
+
+def test_systems_without_a_result_are_named_in_one_sentence_with_how_to_run_them(
     results: Path,
 ) -> None:
-    missing = "weights unavailable; get them with: hf download a/b"
-    told = SYSTEM | {"backbone": "xlsr", "poolings": ["mean", "max"]}
-    own = {"preset": "xlsr-finetune-ravdess", "head": "fine_tune", "published": told}
-    store(
-        results,
-        *(
-            unfinished(missing, protocol=protocol, pooling=pooling, **own)
-            for protocol in ("speaker-6fold", "random-80-20")
-            for pooling in ("mean", "sum", "max")
-        ),
-    )
-    found = rows(system(results, "xlsr-finetune-ravdess"))[1:]
-    row = ["here", "ravdess", "speaker-6fold, random-80-20 (leaks)", "xlsr"]
-    assert found == [
-        [*row, "max, mean", *["–"] * 4, f"skipped: {missing}"],
-        [
-            *(*row, "sum", *["–"] * 4),
-            f"another pooling: not the published one; skipped: {missing}",
-        ],
+    gone = [unfinished("no weights", preset=name, head="mlp") for name in ("one", "another")]
+    store(results, *gone, preset_record())
+    text = main_page(results)
+    own = section(text, "Published systems")
+    assert "Without a result so far: `another`, `one`; `voxgrid run --preset NAME` runs" in own
+    assert len(rows(own)) == 1
+    assert "## one" not in render(results)
+    assert rows(section(text, "Skipped and failed")) == [
+        ["xlsr", "skipped", "ravdess", "2", "no weights"]
     ]
-    assert "Skipped and failed" not in render(results)
+
+
+def test_systems_without_any_result_have_no_page(results: Path) -> None:
+    store(results, make_record(), unfinished("no weights", preset=NAME))
+    assert "Without a result so far" in section(main_page(results), "Published systems")
+    assert "# Leaderboard: published systems" not in render(results)
+    assert "published.md" not in render(results)
 
 
 def test_trained_systems_say_what_was_trained_for_how_long_and_show_their_curves(
@@ -168,7 +185,8 @@ def test_trained_systems_say_what_was_trained_for_how_long_and_show_their_curves
     own = {"preset": "xlsr-finetune-ravdess", "trials": 1, "published": told}
     store(results, make_trained(best=(0, 1), notes=[["batch halved to 1"]], **own))
     text = system(results, "xlsr-finetune-ravdess")
-    assert rows(text)[1][-1] == (
+    assert rows(text)[0][-1] == (
+        "another protocol; "
         "trained: all but the feature encoder; epochs at best: 1.5 (1–2); "
         "batch halved to 1 (1 fold)"
     )
@@ -200,7 +218,12 @@ def test_a_system_that_beats_everything_changes_nothing_on_the_leaderboard(
         make_trained(preset="xlsr-finetune-ravdess"),
         unfinished("other reason", backbone="quartznet", **OF_PRESET),
     )
-    assert main_page(results) == main_page(tmp_path / "more" / "results")
+    more = main_page(tmp_path / "more" / "results")
+    ours = section(more, "Published systems")
+    assert "other reason" in section(more, "Skipped and failed")
+    assert [row[4] for row in rows(ours)] == ["20", "20"]
+    without = more.replace(f"## Published systems\n{ours}", "")
+    assert re.sub(".*other reason.*\n", "", without) == main_page(results)
 
 
 def test_systems_alone_are_a_result_and_are_not_ranked(results: Path) -> None:
@@ -208,12 +231,12 @@ def test_systems_alone_are_a_result_and_are_not_ranked(results: Path) -> None:
     text = render(results)
     assert "Nothing has been run on a real task yet" not in text
     assert "## ravdess" not in text
-    assert rows(system(results))[1][3] == "wav2vec2"
+    assert rows(system(results))[0][2] == "wav2vec2"
 
 
 def test_without_a_preset_that_ran_there_is_no_section(results: Path) -> None:
     store(results, make_record("xlsr"))
-    assert "published systems" not in render(results)
+    assert "ublished systems" not in render(results)
 
 
 def test_systems_on_generated_clips_stand_apart_without_published_figures(results: Path) -> None:
@@ -224,6 +247,6 @@ def test_systems_on_generated_clips_stand_apart_without_published_figures(result
     )
     real, _, sample = render(results).partition("# Leaderboard: sample tasks")
     assert "sample-emotion" not in real
-    found = rows(section(sample, NAME))
-    assert [row[:4] for row in found] == [["here", "sample-emotion", "speaker-3fold", "wav2vec2"]]
-    assert "48" not in section(sample, NAME)
+    own = section(sample, "Published systems")
+    assert [row[:4] for row in rows(own)] == [[NAME, "sample-emotion", "speaker-3fold", "wav2vec2"]]
+    assert "48" not in own
