@@ -13,9 +13,10 @@ from bench.records import benchmarks, proof, store
 from bench.records.schema import Record
 from bench.records.store import Folder
 from bench.report import contents, listing, markdown
+from bench.report.beside import Beside
 from bench.report.figures import files
 from bench.report.page import Block, Figure, figures
-from bench.report.placing import Place, places, standings
+from bench.report.placing import Place
 from bench.report.select import finished
 
 _SHOWN_DIFFERENCES = 40
@@ -50,10 +51,10 @@ class Leaderboard:
             UserError: a record is of a newer schema, or a file of `tox -e perf` is something else.
         """
         found = store.Folder.read(results)
-        placed = places(standings(results, found.records))
+        beside = Beside.of(results, found.records)
         speeds = benchmarks.read(results)
-        pages = contents.pages(results, path, found, placed, speeds)
-        return cls(results, path, found, pages, _listed(found.records, placed))
+        pages = contents.pages(results, path, found, beside, speeds)
+        return cls(results, path, found, pages, _listed(found.records, beside.places))
 
     def texts(self) -> dict[Path, str]:
         """What each file holds: pages as Markdown, the leaderboard first, then the CSV."""

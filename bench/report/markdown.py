@@ -49,7 +49,7 @@ def table(block: Table) -> str:
     """The lines of a table, within a block that GitHub shows closed where it is folded."""
     titles = [escape(title.removesuffix(">")) for title in block.columns]
     rule = "|".join("---:" if title.endswith(">") else "---" for title in block.columns)
-    rows = [list(map(_cell, row)) for row in block.rows]
+    rows = [list(map(cell, row)) for row in block.rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in (titles, *rows)]
     shown = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
     if block.folded is None:
@@ -57,7 +57,8 @@ def table(block: Table) -> str:
     return f"<details>\n<summary>{escape(block.folded)}</summary>\n\n{shown}\n\n</details>"
 
 
-def _cell(value: str | Link) -> str:
+def cell(value: str | Link) -> str:
+    """A cell of a table, on one line."""
     if isinstance(value, str):
         return escape(value)
     # what GitHub calls the place of a heading

@@ -8,10 +8,13 @@ from html import escape as quoted
 from markdown_it import MarkdownIt
 
 from bench.report import markdown
-from bench.report.page import Block, Bullets, Heading, Image, Table, Text
+from bench.report.page import Block, Bullets, Heading, Image, Link, Table, Text
 
-# Knows the little markup that texts hold; HTML in them stays text.
+# Knows the little markup that texts hold; HTML in them stays text, and a page that may lie anywhere
+# leads to no file.
 _INLINE = MarkdownIt("commonmark", {"html": False})
+for _mark in ("link_open", "link_close", "image"):
+    _INLINE.add_render_rule(_mark, lambda *_: "")
 
 
 def html(blocks: Sequence[Block]) -> str:
@@ -37,9 +40,9 @@ def _table(table: Table) -> str:
     numeric = [title.endswith(">") for title in table.columns]
     kinds = [' class="number"' if number else "" for number in numeric]
 
-    def cells(tag: str, values: Sequence[str]) -> str:
+    def cells(tag: str, values: Sequence[str | Link]) -> str:
         return "".join(
-            f"<{tag}{kind}>{_inline(markdown.escape(value))}</{tag.split()[0]}>"
+            f"<{tag}{kind}>{_inline(markdown.cell(value))}</{tag.split()[0]}>"
             for kind, value in zip(kinds, values, strict=True)
         )
 

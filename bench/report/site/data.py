@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from bench.records import predictions
 from bench.records.predictions import Predictions, Told, Unsound
 from bench.records.schema import FoldRecord, Record
 from bench.report import listing
-from bench.report.advisories import KINDS, Advisory
+from bench.report.advisories import KINDS
+from bench.report.beside import Beside
 from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
 from bench.report.statistics import RESAMPLES, draws, tails
-from bench.report.tables.ranking import Beside, largest_share, ranks, remarks
+from bench.report.tables.ranking import largest_share, ranks, remarks
 from bench.report.values import interval, percent
 
 # Clips that a row got wrong with the most confidence.
@@ -37,7 +38,6 @@ def document(
     results: Path,
     listed: Sequence[tuple[Record, Mapping[str, Any]]],
     beside: Beside,
-    advisories: Iterable[Advisory],
 ) -> dict[str, Any]:
     """All that the page shows of some rows.
 
@@ -45,12 +45,12 @@ def document(
         results: folder of the records, for their predictions.
         listed: what `listing.rows` gives.
         beside: what rows are read beside.
-        advisories: of all of them.
     """
     said: dict[str, list[list[str]]] = {}
-    for advisory in advisories:
-        if advisory.cell is not None:
-            said.setdefault(advisory.cell, []).append([advisory.id, advisory.detail])
+    for advisories in beside.advisories.values():
+        for advisory in advisories:
+            if advisory.cell is not None:
+                said.setdefault(advisory.cell, []).append([advisory.id, advisory.detail])
     by_table: dict[str, list[Record]] = {}
     for record, _ in listed:
         by_table.setdefault(_table(record), []).append(record)

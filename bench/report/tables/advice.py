@@ -12,7 +12,10 @@ from bench.report.values import plural
 
 # Rows that a line names; the page to explore names all.
 _NAMED = 3
-_TITLE = "**Before you rely on a row**, see whether one of these is about it; `voxgrid report` names all."
+_TITLE = (
+    "**Before you rely on a row**, see whether one of these is about it; the page of "
+    "`voxgrid report` names all rows."
+)
 
 
 def about(found: Sequence[Advisory]) -> Iterator[Block]:

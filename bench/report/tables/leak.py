@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from bench.report.beside import Beside
 from bench.report.leak import Leak
 from bench.report.markdown import code
 from bench.report.page import Block, Table, Text
-from bench.report.tables.ranking import Beside
 from bench.report.values import DASH, plural, points
 
 

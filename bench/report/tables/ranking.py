@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from bench.records.schema import Record
+from bench.report.beside import Beside
 from bench.report.listing import NAME
 from bench.report.page import Block, Table, Text
-from bench.report.placing import Place
 from bench.report.select import is_control, leaks, ranked, validation_f1
 from bench.report.tables import advice
-from bench.report.values import DASH, interval, layer, minutes, percent, plural, scored
+from bench.report.values import DASH, layer, minutes, percent, plural
 
 # Rows of a table; of more, those that stand for the others: fewer where groups leak, since such a
 # table is there for comparison alone.
@@ -33,27 +31,6 @@ _RANKED = ("backbone", "pooling", "head", "macro-F1 %>", "layer", _COST, "remark
 BEST = ("backbone", "pooling", "head", "layer", "macro-F1 %>", "validation macro-F1 %>", _COST)
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What rows are read beside.
-
-    Attributes:
-        letters: of the `machines`, which speeds carry where there are several.
-        places: intervals and ranks of rows that have them.
-    """
-
-    letters: Mapping[str, str] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
-
-    def macro_f1(self, record: Record) -> str:
-        """In percent, with its interval where it has one, such as `71.8 (67.9–75.4)`."""
-        place = self.places.get(str(record.cell))
-        if place is None:
-            repeats = record.folding.repeats
-            return scored(record, "macro_f1") if repeats else percent(record.scored.macro_f1)
-        return interval(place.macro_f1)
-
-
 def values(record: Record, columns: Sequence[str], beside: Beside) -> list[str]:
     """Cells of a finished record in the columns of a table."""
     shown = {
@@ -71,27 +48,7 @@ def rankings(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
     """
     yield from _ranking(found, beside)
     yield Text(majority(found))
-    yield from _budgets(found)
-    yield from advice.about([r for r in found if not is_control(r)])
-
-
-def _budgets(found: Sequence[Record]) -> Iterator[Block]:
-    """Where rows of one head had more trials than others; one that tried all it has had enough."""
-    by_head: dict[str, set[int]] = defaultdict(set)
-    for record in found:
-        if not any(fold.tried and fold.tried.how == "every" for fold in record.folds):
-            by_head[record.head].add(record.trials)
-    unequal = {head: sorted(counts) for head, counts in by_head.items() if len(counts) > 1}
-    if unequal:
-        listed = "; ".join(
-            f"`{head}` {', '.join(map(str, counts[:-1]))} and {counts[-1]}"
-            for head, counts in sorted(unequal.items())
-        )
-        yield Text(
-            f"**Unequal budgets:** rows had different numbers of trials per fold ({listed}). More "
-            "trials find better parameters, so of these heads only rows with the same number "
-            "compare."
-        )
+    yield from advice.about(beside.advisories.get((found[0].task, found[0].protocol), ()))
 
 
 def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:

@@ -2,85 +2,44 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
 from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record, Throughput
+from bench.report.beside import Beside
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Table, Text
-from bench.report.select import by_protocol, chosen, finished, is_control, leaks, machines
-from bench.report.tables.ranking import BEST, Beside, values
-from bench.report.values import DASH, decimal, millions, percent, plural, points, scored, weights
+from bench.report.select import chosen, finished, is_control, machines, ranked
+from bench.report.tables.ranking import BEST, values
+from bench.report.values import DASH, decimal, millions, plural, weights
 
 _MOST_REASONS = 12
 
 
 def best_per_backbone(found: Sequence[Record], beside: Beside) -> Table:
-    """One row per backbone of one task and protocol, next to its random-weights control."""
-    controls = chosen(r for r in found if is_control(r))
-    best = chosen(r for r in found if not is_control(r))
-    columns = [*BEST, *(["macro-F1 % with random weights>"] if controls else [])]
-    rows = []
-    for name, record in best.items():
-        row = values(record, BEST, beside)
-        if controls:
-            row.append(percent(controls[name].scored.macro_f1) if name in controls else DASH)
-        rows.append(row)
-    return Table(columns, rows)
+    """One row per backbone of one task and protocol, beside what stands higher on test.
 
-
-def leak(found: Sequence[Record]) -> list[Block]:
-    """How much higher the same backbones read where groups are on both sides.
-
-    Args:
-        found: finished records of one task without controls.
-
-    Returns:
-        A table and its summary for each protocol that leaks: of each backbone the row that
-        validates best where groups are kept apart. Empty where no two protocols ran that differ by
-        their leak alone.
+    Validation scores of heads trained epoch by epoch are each the best of several epochs: such a
+    row is chosen only where a backbone has no other.
     """
-    own = by_protocol(found)
-    fair = next((name for name, of in own.items() if not leaks(of)), None)
-    if fair is None:
-        return []
-    leaky = [name for name, of in own.items() if leaks(of) and not of[0].folding.subset]
-    compared = {name: _compared(own[fair], own[name]) for name in leaky}
-    return [block for blocks in compared.values() for block in blocks]
-
-
-def _compared(fair: Sequence[Record], leaky: Sequence[Record]) -> list[Block]:
-    """The same rows under two protocols; empty where they have none in common."""
-
-    def row(record: Record) -> tuple[str, str, str]:
-        return record.backbone, record.pooling, record.head
-
-    high = {row(record): record for record in leaky}
-    both = [record for record in fair if row(record) in high]
-    if not both:
-        return []
+    tuned = [record for record in found if not is_control(record)]
+    plain = {record.backbone for record in tuned if record.training is None}
+    alike = [r for r in tuned if r.training is None or r.backbone not in plain]
+    first: dict[str, Record] = {}
+    for record in ranked(tuned):
+        first.setdefault(record.backbone, record)
     rows = [
-        [
-            *row(low),
-            scored(low, "macro_f1"),
-            scored(high[row(low)], "macro_f1"),
-            points(high[row(low)].scored.macro_f1 - low.scored.macro_f1),
-        ]
-        for low in chosen(both).values()
+        [*values(record, BEST, beside), _higher(first[name], record, beside)]
+        for name, record in chosen(alike).items()
     ]
-    moved = [high[row(low)].scored.macro_f1 - low.scored.macro_f1 for low in both]
-    names = fair[0].protocol, leaky[0].protocol
-    columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
-    return [
-        Table((*columns, "difference, points>"), rows),
-        Text(
-            f"Over the {plural(len(both), 'combination')} of backbone, pooling and head run under "
-            f"both, `{names[1]}` reads {points(statistics.median(moved))} points in the median "
-            f"(from {points(min(moved))} to {points(max(moved))})."
-        ),
-    ]
+    return Table((*BEST, "higher on test"), rows)
+
+
+def _higher(first: Record, chosen: Record, beside: Beside) -> str:
+    if first is chosen:
+        return DASH
+    return f"{first.pooling}, {first.head}: {beside.macro_f1(first)}"
 
 
 def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block]:

@@ -1,0 +1,67 @@
+"""What rows are read beside: all that is computed over several rows, once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.records.schema import Record
+from bench.report.advisories import Advisory, advisories
+from bench.report.leak import Leak, leaks_of
+from bench.report.placing import Place, Standing, places, standings
+from bench.report.select import finished, machines
+from bench.report.values import interval, percent, scored
+
+# A task and a protocol.
+Table = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What rows of a board are read beside.
+
+    Attributes:
+        letters: of the `machines` of each task, which speeds carry where there are several.
+        places: intervals and ranks of rows that have them.
+        standings: rows tested on the same clips, by task and protocol.
+        advisories: what to know of rows, by task and protocol.
+        leaks: rows under two protocols, by task.
+    """
+
+    letters: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    standings: Mapping[Table, Sequence[Standing]] = field(default_factory=dict)
+    advisories: Mapping[Table, Sequence[Advisory]] = field(default_factory=dict)
+    leaks: Mapping[str, Sequence[Leak]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, results: Path, found: Iterable[Record]) -> Beside:
+        """Compute it from records and their predictions; presets take no part."""
+        own: dict[Table, list[Record]] = defaultdict(list)
+        for record in found:
+            if record.preset is None:
+                own[record.task, record.protocol].append(record)
+        tuned = [record for records in own.values() for record in records]
+        standing: dict[Table, list[Standing]] = defaultdict(list)
+        for each in standings(results, tuned):
+            standing[each.records[0].task, each.records[0].protocol].append(each)
+        leaks: dict[str, list[Leak]] = defaultdict(list)
+        for leak in leaks_of(results, tuned):
+            leaks[leak.fair.task].append(leak)
+        return cls(
+            machines(finished(tuned)),
+            places(each for several in standing.values() for each in several),
+            standing,
+            {table: advisories(of, standing.get(table, ())) for table, of in own.items()},
+            leaks,
+        )
+
+    def macro_f1(self, record: Record) -> str:
+        """In percent, with its interval where it has one, such as `71.8 (67.9–75.4)`."""
+        place = self.places.get(str(record.cell))
+        if place is None:
+            repeats = record.folding.repeats
+            return scored(record, "macro_f1") if repeats else percent(record.scored.macro_f1)
+        return interval(place.macro_f1)
