@@ -10,6 +10,7 @@ import typer
 
 from bench.commands.check import check
 from bench.commands.clean import clean
+from bench.commands.dashboard import dashboard
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
@@ -51,6 +52,7 @@ app.command()(run)
 app.command()(plan)
 app.command(name="list")(list_)
 app.command()(leaderboard)
+app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")
 app.add_typer(new_app, name="new")

@@ -68,7 +68,7 @@ class JournalStudies:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(path.name + ".lock").unlink(missing_ok=True)
             content = read_bytes(path, JOURNAL) if path.exists() else b""
-            whole = sum(map(len, takewhile(_is_whole, content.splitlines(keepends=True))))
+            whole = sum(map(len, whole_lines(content)))
             if 0 < whole < len(content):
                 with path.open("r+b") as file:
                     file.truncate(whole)
@@ -111,6 +111,11 @@ class JournalStudies:
 def _opened(path: Path) -> JournalStorage:
     # Optuna's default lock is a symbolic link, which Windows reserves to administrators
     return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+
+
+def whole_lines(content: bytes) -> list[bytes]:
+    """Lines of a journal up to the first that is not whole."""
+    return list(takewhile(_is_whole, content.splitlines(keepends=True)))
 
 
 def _is_whole(line: bytes) -> bool:
