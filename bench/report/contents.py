@@ -158,12 +158,14 @@ def _tasks(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
 def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
     """Rankings of one task, then what stands for each backbone, then the leak."""
     matrices = confusion.wanted(done)
-    for protocol, own in by_protocol(done).items():
+    protocols = by_protocol(done)
+    leaks_here = beside.leaks.get(done[0].task, ())
+    compared = {str(each.leaky.cell) for each in leaks_here}
+    for protocol, own in protocols.items():
+        if own[0].folding.repeats and compared.issuperset(str(r.cell) for r in own):
+            continue  # its rows stand where the leak is sized
         yield Heading(3, _title(own))
-        about = opening(own[0].folding.summary)
-        yield Text(f"{about[:1].upper()}{about[1:]}.")
-        if own[0].folding.repeats:
-            yield Text(_REPEATED)
+        yield Text(_about(own))
         for note in sorted({note for record in own for note in record.notes}):
             yield Text(f"**Note:** {escape(note)}.")
         yield from rankings(own, beside)
@@ -172,7 +174,7 @@ def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
             yield Image(matrices[protocol]) if few else Text(confusion.TOO_MANY)
     if done[0].sample:
         return  # nothing to choose from and no leak to size between untrained networks
-    for protocol, own in by_protocol(done).items():
+    for protocol, own in protocols.items():
         if not leaks(own) and not all(map(is_control, own)):
             yield Heading(3, f"Best per backbone, {protocol}")
             yield Text(
@@ -185,12 +187,13 @@ def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
             if found := [*effect_tables.tables(effects(standing), layer_curves(own))]:
                 yield Heading(3, f"What each choice changes, {protocol}")
                 yield from found
-    if leaks_here := beside.leaks.get(done[0].task):
+    if leaks_here:
         word = escape(f"{done[0].group}s")
         yield Heading(3, "The size of the leak")
+        repeated = [r for own in protocols.values() for r in own if r.folding.repeats]
         yield Text(
             f"The same rows with {word} kept apart and with {word} on both sides; the interval of "
-            f"the difference is over {word}."
+            f"the difference is over {word}. {_about(repeated[:1]) if repeated else ''}".rstrip()
         )
         yield from leak.tables(leaks_here, beside)
 
@@ -208,6 +211,13 @@ def _trained(done: Sequence[Record]) -> Iterator[Block]:
             yield from training.trained(own)
             yield Text(majority(own))
             yield from map(Image, curves.wanted(own))
+
+
+def _about(own: Sequence[Record]) -> str:
+    """What a protocol does, in a few sentences."""
+    about = opening(own[0].folding.summary)
+    sentence = f"{about[:1].upper()}{about[1:]}."
+    return f"{sentence} {_REPEATED}" if own[0].folding.repeats else sentence
 
 
 def _title(own: Sequence[Record]) -> str:

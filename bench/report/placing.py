@@ -37,10 +37,14 @@ class Standing:
     Attributes:
         records: controls among them.
         scored: the same rows, on the same draws of groups.
+        counts: what each row predicted, by group.
+        group_names: of the groups, in order.
     """
 
     records: Sequence[Record]
     scored: Resampled
+    counts: Sequence[Counts]
+    group_names: Sequence[str]
 
     def mean(self, rows: Sequence[Record], others: Sequence[Record] = ()) -> Interval:
         """The mean macro-F1 of rows, or what it is higher by than that of others."""
@@ -50,6 +54,13 @@ class Standing:
             for record in own:
                 weights[places[str(record.cell)]] += sign / len(own)
         return self.scored.interval(weights, MACRO_F1)
+
+    def by_group(self, row: Record) -> Mapping[str, float]:
+        """Accuracy of a row on the clips of each group, the lowest first."""
+        counts = next(c for r, c in zip(self.records, self.counts, strict=True) if r == row)
+        shares = (counts.right.sum(axis=2) / counts.true.sum(axis=2)).mean(axis=0)
+        named = zip(self.group_names, shares.tolist(), strict=True)
+        return dict(sorted(named, key=lambda each: each[1]))
 
     def places(self) -> Mapping[str, Place]:
         """The place of each row, by its cell as text."""
@@ -105,7 +116,7 @@ def _standings(results: Path, found: Iterable[Record]) -> Iterable[Standing]:
         shape = len(own.group_names), len(record.labels)
         counts = Counts.of(own.truth, own.said, own.groups, shape)
         alike[own.group_names, counts.true[0].tobytes()].append((record, counts))
-    for rows in alike.values():
-        if rows[0][1].true.shape[1] >= FEWEST_GROUPS:
+    for (names, _), rows in alike.items():
+        if len(names) >= FEWEST_GROUPS:
             records, counted = zip(*rows, strict=True)
-            yield Standing(records, Resampled.of(counted))
+            yield Standing(records, Resampled.of(counted), counted, names)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.records.schema import Record
 from bench.report.figures import canvases
-from bench.report.select import by_protocol, finished, is_control, leaks, ranked
+from bench.report.select import by_protocol, finished, is_control, ranked
 
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
@@ -72,14 +72,12 @@ class Confusion:
 
 
 def wanted(found: Iterable[Record]) -> dict[str, Confusion]:
-    """The top row of a real task under its first protocol that leaks and its first that does not.
+    """The top row of a real task under its first protocol, by that protocol.
 
-    The records are of one task, the figures by protocol.
+    The records are of one task.
     """
     rows = [r for r in finished(found) if not r.sample and not is_control(r) and r.preset is None]
-    own = by_protocol(rows)
-    first = {leaks(of): protocol for protocol, of in reversed(own.items())}
-    return {protocol: _of(ranked(own[protocol])[0]) for protocol in first.values()}
+    return {protocol: _of(ranked(own)[0]) for protocol, own in [*by_protocol(rows).items()][:1]}
 
 
 def _of(record: Record) -> Confusion:

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from bench.report.effects import Effect, LayerCurve
 from bench.report.page import Block, Table, Text
 from bench.report.statistics import Interval
-from bench.report.values import DASH, interval, percent, points
+from bench.report.values import interval, percent
 
 _ABOUT = (
-    "Means over rows that differ in this one choice and are alike in the others; **behind the "
-    "best** is paired over groups."
+    "Means over rows that differ in this one choice and are alike in the others. **Behind it**: by "
+    "how many points of macro-F1 the others are lower, with intervals paired over groups."
 )
+_COLUMNS = ("choice", "best", "rows>", "mean macro-F1 %>", "behind it, points")
 
 
 def tables(effects: Sequence[Effect], layers: Sequence[LayerCurve]) -> Iterator[Block]:
     """The effects of one table of rows, and a sentence on each backbone's layers."""
-    if effects:
+    by_factor: dict[str, list[Effect]] = defaultdict(list)
+    for effect in effects:
+        by_factor[effect.factor].append(effect)
+    if by_factor:
         yield Text(_ABOUT)
-        rows = [
-            [each.factor, each.value, str(each.rows), interval(each.macro_f1), _behind(each.behind)]
-            for each in effects
-        ]
-        columns = ("choice", "", "rows>", "mean macro-F1 %>", "behind the best, points>")
-        yield Table(columns, rows)
+        yield Table(_COLUMNS, [_row(factor, own) for factor, own in by_factor.items()])
     if layers:
         yield Text(f"On inner folds {'; '.join(map(_layers, layers))}.")
 
 
-def _behind(found: Interval | None) -> str:
-    if found is None:
-        return DASH
-    return f"{points(found.score)} ({points(found.low)} to {points(found.high)})"
+def _row(factor: str, own: Sequence[Effect]) -> list[str]:
+    best, *others = own
+    behind = [f"{each.value} {_points(each.behind)}" for each in others if each.behind]
+    return [factor, best.value, str(best.rows), interval(best.macro_f1), ", ".join(behind)]
+
+
+def _points(found: Interval) -> str:
+    return f"{100 * found.score:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _layers(curve: LayerCurve) -> str:

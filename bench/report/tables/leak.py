@@ -15,23 +15,25 @@ from bench.report.values import DASH, plural, points
 def tables(found: Sequence[Leak], beside: Beside) -> Iterator[Block]:
     """The same rows with groups kept apart and on both sides, of one task.
 
-    Rows of repeated splits are shown; of others only how much they read higher, since one split
-    has its own luck.
+    Of rows of repeated splits the best of each backbone and head is shown; of others only how much
+    they read higher, since one split has its own luck.
     """
-    shown = [leak for leak in found if leak.leaky.folding.repeats]
+    repeated = [leak for leak in found if leak.leaky.folding.repeats]
+    best: dict[tuple[str, str], Leak] = {}
+    for each in sorted(repeated, key=lambda leak: -leak.fair.scored.macro_f1):
+        best.setdefault((each.fair.backbone, each.fair.head), each)
+    shown = list(best.values())
     if shown:
         names = shown[0].fair.protocol, shown[0].leaky.protocol
         columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
         yield Table((*columns, "difference, points>"), [_row(each, beside) for each in shown])
     for protocol in dict.fromkeys(leak.leaky.protocol for leak in found):
-        own = [leak for leak in found if leak.leaky.protocol == protocol]
-        if own != shown:
-            moved = [leak.points for leak in own]
-            yield Text(
-                f"Over the {plural(len(own), 'row')} run under both, {code(protocol)} reads "
-                f"{points(statistics.median(moved))} points in the median (from "
-                f"{points(min(moved))} to {points(max(moved))})."
-            )
+        moved = [leak.points for leak in found if leak.leaky.protocol == protocol]
+        yield Text(
+            f"Over the {plural(len(moved), 'row')} run under both, {code(protocol)} reads "
+            f"{points(statistics.median(moved))} points in the median (from "
+            f"{points(min(moved))} to {points(max(moved))})."
+        )
 
 
 def _row(leak: Leak, beside: Beside) -> list[str]:

@@ -14,8 +14,8 @@ from bench.report.values import DASH, layer, minutes, percent, plural
 
 # Rows of a table; of more, those that stand for the others: fewer where groups leak, since such a
 # table is there for comparison alone.
-LONG = 20
-TOP, TOP_OF_LEAKS = 10, 5
+LONG, LONG_OF_LEAKS = 20, 5
+TOP, TOP_OF_LEAKS = 8, 3
 
 # What columns that several tables have show of a finished record.
 _SHOWN: Mapping[str, Callable[[Record], str]] = {
@@ -36,7 +36,8 @@ def values(record: Record, columns: Sequence[str], beside: Beside) -> list[str]:
     shown = {
         **_SHOWN,
         "macro-F1 %>": beside.macro_f1,
-        _COST: lambda record: minutes(record, beside.letters),
+        # nobody uses a control for what it costs
+        _COST: lambda record: DASH if is_control(record) else minutes(record, beside.letters),
     }
     return [shown[column](record) for column in columns]
 
@@ -46,26 +47,30 @@ def rankings(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
 
     The records are finished ones of one task and protocol.
     """
-    yield from _ranking(found, beside)
-    yield Text(majority(found))
-    yield from advice.about(beside.advisories.get((found[0].task, found[0].protocol), ()))
+    table = _ranking(found, beside)
+    yield table
+    told = [majority(found)]
+    if len(table.rows) < len(found):
+        told.insert(
+            0,
+            f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
+            f"{len(found)} rows; all of them are in `{NAME}` beside the records.",
+        )
+    yield Text(" ".join(told))
+    if not leaks(found):
+        yield from advice.about(beside.advisories.get((found[0].task, found[0].protocol), ()))
 
 
-def _ranking(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+def _ranking(found: Sequence[Record], beside: Beside) -> Table:
     """The rows, best first; of many the best ones, and the best of each backbone."""
     own = ranked(r for r in found if not is_control(r))
     standing = ranks(found, beside)
-    top = TOP_OF_LEAKS if leaks(found) else TOP
+    top, long = (TOP_OF_LEAKS, LONG_OF_LEAKS) if leaks(found) else (TOP, LONG)
     best = {str(record.cell) for record in own[:top]}
-    best |= _best_of_backbones(found)
-    shown = [r for r in ranked(found) if len(found) <= LONG or str(r.cell) in best]
+    best |= _best_of_backbones(own if leaks(found) else found)
+    shown = [r for r in ranked(found) if len(found) <= long or str(r.cell) in best]
     rows = [[standing[str(r.cell)], *values(r, _RANKED, beside)] for r in shown]
-    yield Table(("rank>", *_RANKED), rows, listed=True)
-    if len(shown) < len(found):
-        yield Text(
-            f"The best {top} and the best of each backbone, of {len(found)} rows; all of them are "
-            f"in `{NAME}` beside the records."
-        )
+    return Table(("rank>", *_RANKED), rows, listed=True)
 
 
 def ranks(found: Sequence[Record], beside: Beside) -> dict[str, str]:

@@ -43,52 +43,70 @@ def _higher(first: Record, chosen: Record, beside: Beside) -> str:
 
 
 def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block]:
-    """Speed and memory of each backbone, one table per machine.
+    """Speed and memory of each backbone on each machine.
 
     Args:
         found: finished records.
         benchmarks: encoder speeds of `tox -e perf`, of any machine.
     """
-    parts: list[Block] = []
     letters = machines(found)
-    for machine, letter in letters.items():
-        costs: dict[tuple[str, str], dict[str, str]] = {}
-        own = [(r, r.throughput) for r in found if r.throughput]
-        # the longest measurement stands for the backbone; its cells share one extraction
-        for record, speed in sorted(own, key=lambda of: (-of[1].audio_seconds, str(of[0].cell))):
-            if speed.hardware == machine:
-                costs.setdefault(
-                    (record.backbone, weights(record)), _cost(record, speed, benchmarks)
-                )
-        rows = [list(of.values()) for _, of in sorted(costs.items())]
-        name = f"{letter}: {machine}" if len(letters) > 1 else machine
-        parts += [Text(f"On {escape(name)}:"), Table(list(next(iter(costs.values()))), rows)]
-    return parts
+    real = {r.backbone for r in found if not is_control(r)}
+    costs: dict[tuple[str, str, str], tuple[Record, Throughput]] = {}
+    own = [(r, r.throughput) for r in found if r.throughput]
+    # the longest measurement stands for the backbone; its cells share one extraction
+    for record, speed in sorted(own, key=lambda of: (-of[1].audio_seconds, str(of[0].cell))):
+        # a control is the same network
+        if not (is_control(record) and record.backbone in real):
+            key = letters[speed.hardware], record.backbone, weights(record)
+            costs.setdefault(key, (record, speed))
+    if not costs:
+        return []
+    on = ", ".join(
+        f"{escape(f'{letter}: {machine}' if len(letters) > 1 else machine)}"
+        for machine, letter in letters.items()
+    )
+    alike = {(speed.dtype, speed.threads) for _, speed in costs.values()}
+    made = "; ".join(f"{dtype}, {plural(threads, 'thread')}" for dtype, threads in sorted(alike))
+    rows = [
+        [letter, *_cost(record, speed, benchmarks)]
+        for (letter, *_), (record, speed) in sorted(costs.items(), key=lambda each: each[0])
+    ]
+    return [Text(f"On {on} ({escape(made)}). {_COST}"), Table(("on", *_COSTS), rows)]
 
 
-def _cost(
-    record: Record, throughput: Throughput, benchmarks: Sequence[Benchmark]
-) -> dict[str, str]:
-    """Cells of a row by their columns."""
-    own = (record.task, record.backbone, record.weights.kind, throughput.hardware)
-    first, best = DASH, DASH
+_COST = (
+    "**RTFx** is seconds of audio per second of computing: of the encoder in the run; of the run "
+    "with decoding and all else; and of the encoder alone on ready waves, at the fastest batch "
+    "tried by `tox -e perf`. **Memory** is the most that the extracting process held, "
+    "libraries and weights included."
+)
+_COSTS = (
+    "backbone",
+    "weights",
+    "params M>",
+    "encoder RTFx (batch, at most)>",
+    "end-to-end RTFx>",
+    "encoder alone RTFx (batch)>",
+    "memory MiB>",
+)
+
+
+def _cost(record: Record, speed: Throughput, benchmarks: Sequence[Benchmark]) -> list[str]:
+    """Cells of `_COSTS`."""
+    own = (record.task, record.backbone, record.weights.kind, speed.hardware)
+    alone = DASH
     for b in benchmarks if record.weights.size == "full" else ():  # small models were not measured
         if (b.task, b.backbone, b.weights, b.hardware) == own:
-            first = decimal(b.batch1_rtfx)
-            best = f"{decimal(b.best_rtfx)} ({b.best_batch})"
-    return {
-        "backbone": record.backbone,
-        "weights": weights(record),
-        "params M>": millions(record.parameters),
-        "encoder RTFx>": decimal(throughput.backbone_rtfx),
-        "end-to-end RTFx>": decimal(throughput.end_to_end_rtfx),
-        "batch, at most>": str(throughput.batch),
-        "threads>": str(throughput.threads),
-        "dtype": throughput.dtype,
-        "peak memory MiB>": f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
-        "tox -e perf RTFx, batch 1>": first,
-        "tox -e perf RTFx, best (batch)>": best,
-    }
+            alone = f"{decimal(b.best_rtfx)} ({b.best_batch})"
+    return [
+        record.backbone,
+        weights(record),
+        millions(record.parameters),
+        f"{decimal(speed.backbone_rtfx)} ({speed.batch})",
+        decimal(speed.end_to_end_rtfx),
+        alone,
+        f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
+    ]
 
 
 def left_out(found: Sequence[Record]) -> list[Block]:
@@ -124,10 +142,10 @@ def measured_on(found: Sequence[Record]) -> list[Block]:
     days = sorted({r.provenance.utc[:10] for r in done})
     facts = {
         "hardware": sorted({name for s in speeds for name in (s.hardware, s.tuning_hardware)}),
+        "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
         "dtype": sorted({s.dtype for s in speeds}),
         "seed": [str(n) for n in sorted({r.seed for r in done})],
-        "voxgrid commit": sorted({r.provenance.git_sha or "unknown" for r in done}),
-        "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
+        "voxgrid commit": sorted({_short(r.provenance.git_sha) for r in done}),
         "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
     }
     lines = [f"{name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
@@ -143,3 +161,11 @@ def measured_on(found: Sequence[Record]) -> list[Block]:
         differ = ", ".join(mixed)
         blocks.append(Text(f"**Not all rows were made alike:** they differ in {differ}."))
     return blocks
+
+
+def _short(commit: str | None) -> str:
+    """As much of a commit as tells it from others."""
+    if commit is None:
+        return "unknown"
+    name, dash, dirty = commit.partition("-")
+    return f"{name[:10]}{dash}{dirty}"
