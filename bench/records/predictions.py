@@ -38,6 +38,7 @@ class Predictions:
         groups: of each clip the position of its group among the names (clips,).
         group_names: sorted.
         folds: outer fold (clips,).
+        clips: a number for each clip (clips,); equal ones are one clip.
     """
 
     truth: Codes
@@ -45,6 +46,7 @@ class Predictions:
     groups: Codes
     group_names: tuple[str, ...]
     folds: Codes
+    clips: Codes
 
 
 def tested(results: Path, record: Record) -> Predictions:
@@ -120,28 +122,33 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
 
     # texts stay numbers: written out, some kilobytes may be gigabytes
     classes = ["label", *said]
-    names = [*classes, "group"]
+    names = [*classes, "group", "clip"]
     stored = parquet.ParquetFile(file, page_checksum_verification=True, read_dictionary=names)
-    known, groups, found = pa.array(labels), dict[str, int](), []
+    known, groups, clips, found = pa.array(labels), dict[str, int](), dict[str, int](), []
     for batch in stored.iter_batches(_ROWS, columns=[*names, "fold"]):
         columns = [batch.column(name) for name in names]
         if not all(isinstance(column, pa.DictionaryArray) for column in columns):
             raise ValueError("it holds no labels")
-        *of_classes, of_groups = columns
+        *of_classes, of_groups, of_clips = columns
         places = [compute.index_in(column.dictionary, value_set=known) for column in of_classes]
         if any(each.null_count for each in (*places, *columns)):
             raise ValueError("it holds other labels")
         values = [p.to_numpy()[c.indices] for p, c in zip(places, of_classes, strict=True)]
-        own = [groups.setdefault(name, len(groups)) for name in of_groups.dictionary.to_pylist()]
-        values.append(np.array(own, dtype=np.int64)[of_groups.indices])
+        values += [_numbered(of_groups, groups), _numbered(of_clips, clips)]
         values.append(_numbers(batch.column("fold")))
         found.append(values)
-    truth, *predicted, group, fold = np.concatenate(found, axis=1).astype(np.int64)
+    truth, *predicted, group, clip, fold = np.concatenate(found, axis=1).astype(np.int64)
     # by name, so that rows of one table number them alike
     ordered = tuple(sorted(groups))
     place = {name: number for number, name in enumerate(ordered)}
     group = np.array([place[name] for name in groups], dtype=np.int64)[group]
-    return Predictions(truth, tuple(predicted), group, ordered, fold)
+    return Predictions(truth, tuple(predicted), group, ordered, fold, clip)
+
+
+def _numbered(column: Any, known: dict[str, int]) -> Codes:
+    """A number for each text, those of earlier columns included."""
+    own = [known.setdefault(name, len(known)) for name in column.dictionary.to_pylist()]
+    return np.array(own, dtype=np.int64)[column.indices]
 
 
 def _told(file: BinaryIO, labels: Sequence[str]) -> Told:

@@ -25,9 +25,19 @@ def flaw(results: Path, record: Record) -> str | None:
             found = read(results, record)
         except Unsound as error:
             return str(error)
+        file = path(results, record.cell)
+        apart = record.folding.repeats or read is predictions.inner
+        if not _once(found, apart):
+            return f"its predictions {file} are of some clip more than once"
         if not gives(found, record):
-            return f"its predictions {path(results, record.cell)} do not give its scores"
+            return f"its predictions {file} do not give its scores"
     return None
+
+
+def _once(found: Predictions, apart: bool) -> bool:
+    """Whether no clip comes twice: in a fold, where folds share clips, else at all."""
+    asked = np.column_stack([found.folds if apart else np.zeros_like(found.folds), found.clips])
+    return len(np.unique(asked, axis=0)) == len(asked)
 
 
 def _gives(found: Predictions, record: Record) -> bool:

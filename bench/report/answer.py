@@ -3,53 +3,91 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 from bench.records.schema import Record
+from bench.report.beside import Beside
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Heading
-from bench.report.placing import Place
-from bench.report.select import is_control, ranked
-from bench.report.values import interval, minutes, plural
+from bench.report.select import finished, is_control, ranked
+from bench.report.values import interval, minutes, percent, plural
+
+TITLE = "The answer"
+# Of more, the best and the worst are named.
+_MOST_CLASSES = 12
 
 
-def answer(found: Sequence[Record], places: Mapping[str, Place]) -> Iterator[Block]:
-    """The best row of each task, of those it cannot be told from the quickest, and the best of
-    those that need no download.
+def answer(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+    """The best row of each task, the one to take first, and the best that needs no download.
 
     Only rows with an interval are spoken of.
     """
-    known = [r for r in found if str(r.cell) in places and not is_control(r) and r.preset is None]
     items = [
-        sentence
-        for task, protocol in sorted({(r.task, r.protocol) for r in known})
-        for sentence in _sentences(
-            ranked(r for r in known if (r.task, r.protocol) == (task, protocol)), places
-        )
+        sentence for own in _tables(found, beside).values() for sentence in _sentences(own, beside)
     ]
     if items:
-        yield Heading(2, "The answer")
+        yield Heading(2, TITLE)
         yield Bullets(items)
 
 
-def _sentences(rows: Sequence[Record], places: Mapping[str, Place]) -> Iterator[str]:
-    best = rows[0]
-    tied = [r for r in rows if places[str(r.cell)].ranks == places[str(best.cell)].ranks]
+def recommended(found: Sequence[Record], beside: Beside) -> Mapping[tuple[str, str], Record]:
+    """By task and protocol the row to take first: the quickest of those tied with the best."""
+    tables = _tables(found, beside)
+    return {name: _quickest(_tied(own, beside)) or own[0] for name, own in tables.items()}
+
+
+def _tables(found: Sequence[Record], beside: Beside) -> Mapping[tuple[str, str], Sequence[Record]]:
+    """Rows with an interval by task and protocol, best first; no controls and presets."""
+    own: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in ranked(finished(found)):
+        if str(record.cell) in beside.places and not is_control(record) and not record.preset:
+            own[record.task, record.protocol].append(record)
+    return dict(sorted(own.items()))
+
+
+def _tied(rows: Sequence[Record], beside: Beside) -> list[Record]:
+    """The best row and those that share its rank."""
+    first = beside.places[str(rows[0].cell)].ranks
+    return [row for row in rows if beside.places[str(row.cell)].ranks == first]
+
+
+def _sentences(rows: Sequence[Record], beside: Beside) -> Iterator[str]:
+    best, tied = rows[0], _tied(rows, beside)
     alone = "no other row can keep up"
     others = f"{plural(len(tied) - 1, 'more row')} cannot be told from it" if tied[1:] else alone
     yield (
-        f"{code(best.task)}, {code(best.protocol)}: the best is {_named(best, places)}; {others}. "
+        f"{code(best.task)}, {code(best.protocol)}: the best is {_named(best, beside)}; {others}. "
         f"{_command(best)}"
     )
-    if (quick := _quickest(tied)) is not None and quick is not best:
+    quick = _quickest(tied) or best
+    if quick is not best:
         yield (
-            f"Of these {_named(quick, places)} takes the least: {minutes(quick, {})} minutes of "
+            f"Of these {_named(quick, beside)} takes the least: {minutes(quick, {})} minutes of "
             f"computing per hour of audio. {_command(quick)}"
         )
+    yield from _within(quick, beside)
     local = next((r for r in rows if r.weights.kind == "none"), None)
     if local is not None and local is not best:
-        yield f"Without a download the best is {_named(local, places)}. {_command(local)}"
+        yield f"Without a download the best is {_named(local, beside)}. {_command(local)}"
+
+
+def _within(record: Record, beside: Beside) -> Iterator[str]:
+    """How a row does by class and by group."""
+    by_class = sorted(record.scored.per_class_f1.items(), key=lambda each: -each[1])
+    if len(by_class) > _MOST_CLASSES:
+        by_class = [*by_class[: _MOST_CLASSES // 2], *by_class[-_MOST_CLASSES // 2 :]]
+    classes = ", ".join(f"{escape(label)} {percent(f1)}" for label, f1 in by_class)
+    for standing in beside.standings.get((record.task, record.protocol), ()):
+        if any(str(other.cell) == str(record.cell) for other in standing.records):
+            groups = standing.by_group(record)
+            worst = next(iter(groups))
+            yield (
+                f"F1 by class of that row, in %: {classes}. By {escape(record.group)}, its accuracy "
+                f"is {percent(median(groups.values()))} % in the median and "
+                f"{percent(groups[worst])} % at the lowest ({escape(worst)})."
+            )
 
 
 def _quickest(rows: Sequence[Record]) -> Record | None:
@@ -62,9 +100,9 @@ def _quickest(rows: Sequence[Record]) -> Record | None:
     return max(speeds, key=lambda each: round(each[1].end_to_end_rtfx))[0]
 
 
-def _named(record: Record, places: Mapping[str, Place]) -> str:
+def _named(record: Record, beside: Beside) -> str:
     name = escape(f"{record.backbone}, {record.pooling}, {record.head}")
-    return f"**{name}** with macro-F1 {interval(places[str(record.cell)].macro_f1)} %"
+    return f"**{name}** with macro-F1 {interval(beside.places[str(record.cell)].macro_f1)} %"
 
 
 def _command(record: Record) -> str:

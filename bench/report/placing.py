@@ -57,7 +57,9 @@ class Standing:
 
     def by_group(self, row: Record) -> Mapping[str, float]:
         """Accuracy of a row on the clips of each group, the lowest first."""
-        counts = next(c for r, c in zip(self.records, self.counts, strict=True) if r == row)
+        counts = next(
+            c for r, c in zip(self.records, self.counts, strict=True) if r.cell == row.cell
+        )
         shares = (counts.right.sum(axis=2) / counts.true.sum(axis=2)).mean(axis=0)
         named = zip(self.group_names, shares.tolist(), strict=True)
         return dict(sorted(named, key=lambda each: each[1]))

@@ -13,13 +13,21 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from bench.files import unlinked
 from bench.printable import printable
-from bench.report.page import Block
-from bench.report.site import blocks
+from bench.records.store import write_atomically
+from bench.report import listing
+from bench.report.answer import TITLE
+from bench.report.board import Board
+from bench.report.leaderboard import Leaderboard
+from bench.report.page import Block, Heading
+from bench.report.site import blocks, data
 from bench.report.values import DASH, decimal, millions, percent
 
+FOLDER = "site"
 _HERE = resources.files("bench.report.site")
 _EMBED = "window.vegaEmbed = vegaEmbed;"
 _FILTERS = ("task", "protocol", "backbone", "pooling", "head", "weights")
@@ -32,6 +40,36 @@ class Cell:
     text: str
     order: float | str | None = None
     number: bool = False
+
+
+def write(made: Leaderboard) -> list[Path]:
+    """Write the page of each board that has rows, and say where.
+
+    Raises:
+        StorageError: one cannot be written, or its folder is a link.
+    """
+    paths = []
+    for board in made.boards:
+        if any(record.status == "ok" for record in board.records):
+            folder = unlinked(board.folder / FOLDER, made.results)
+            paths.append(folder / "index.html")
+            write_atomically(paths[-1], _page(made, board).encode())
+    return paths
+
+
+def _page(made: Leaderboard, board: Board) -> str:
+    page = made.pages[board.page]
+    first = next(
+        (
+            place
+            for place, block in enumerate(page)
+            if isinstance(block, Heading) and block.level == 2 and block.text != TITLE
+        ),
+        len(page),
+    )
+    listed = listing.rows(board.records, board.beside.places)
+    document = data.document(made.results, listed, board.beside)
+    return render(page[:first], page[first:], document)
 
 
 def render(opening: Sequence[Block], rest: Sequence[Block], document: Mapping[str, Any]) -> str:

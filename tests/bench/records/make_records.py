@@ -141,7 +141,10 @@ def predictions(
         truth, predicted = (
             np.array(labels)[np.repeat(i.ravel(), counts.ravel())] for i in np.indices(counts.shape)
         )
-        frames.append(pd.DataFrame({"label": truth, "predicted": predicted, "fold": fold}))
+        clips = [f"clip{fold}-{number}" for number in range(len(truth))]
+        columns = {"clip": clips, "label": truth, "predicted": predicted, "fold": fold}
+        sure = {f"p_{label}": 0.9 * (predicted == label) for label in labels}
+        frames.append(pd.DataFrame(columns | sure))
     table = pd.concat(frames, ignore_index=True)
     dealt = np.random.default_rng(0).permutation(len(table)) % groups
     return table.assign(group=[f"group{number}" for number in dealt])

@@ -159,6 +159,10 @@ def test_predictions_that_do_not_give_the_scores_are_named(tmp_path: Path) -> No
     assert "cannot be read" in str(proof.flaw(tmp_path, record))
     path.write_bytes(whole)
     assert "cannot be read" in str(proof.flaw(tmp_path, label))
+    table = pd.read_parquet(path)
+    table.assign(clip=["twice", "twice", *table["clip"][2:]]).to_parquet(path)
+    twice = f"its predictions {path} are of some clip more than once"
+    assert proof.flaw(tmp_path, record) == twice
     path.unlink()
     assert proof.flaw(tmp_path, record) == f"its predictions {path} are not there"
 

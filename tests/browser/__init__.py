@@ -1,0 +1,1 @@
+"""The page to explore, in a real browser."""
