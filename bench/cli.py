@@ -16,6 +16,7 @@ from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
+from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.shell import at_home, debug, echo, fail, open_streams
 from bench.errors import DataUnavailable, UserError, VoxgridError
@@ -52,6 +53,7 @@ app.command()(run)
 app.command()(plan)
 app.command(name="list")(list_)
 app.command()(leaderboard)
+app.command()(report)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")

@@ -6,7 +6,7 @@ Raise `VERSION` when a key goes away or changes its meaning; more keys may come 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bench.records.schema import Record
@@ -28,22 +28,28 @@ def text(document: str, **values: object) -> str:
     )
 
 
-def rows(found: Iterable[Record]) -> list[Row]:
-    """Finished records by task, kind and protocol, each best first; scores are shares of 1."""
+def groups(found: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """Finished records of each task, kind and protocol with their kind, best first."""
     by_kind: dict[tuple[bool, str, int], list[Record]] = {}
     for record in finished(found):
         kind = "preset" if record.preset else "control" if is_control(record) else "tuned"
         by_kind.setdefault((record.sample, record.task, _KINDS.index(kind)), []).append(record)
+    for (_, _, place), records in sorted(by_kind.items()):
+        for own in by_protocol(records).values():
+            yield _KINDS[place], ranked(own)
+
+
+def rows(found: Iterable[Record]) -> list[Row]:
+    """Finished records by task, kind and protocol, each best first; scores are shares of 1."""
     return [
         {
-            "kind": _KINDS[kind],
+            "kind": kind,
             "leaks": record.folding.leaks,
             "weights": record.weights.kind,
             "validation_macro_f1": validation_f1(record),
             **record.model_dump(include=_OF_RECORDS),
             **record.scored.model_dump(include={"macro_f1", "accuracy", "uar"}),
         }
-        for (_, _, kind), records in sorted(by_kind.items())
-        for own in by_protocol(records).values()
-        for record in ranked(own)
+        for kind, own in groups(found)
+        for record in own
     ]

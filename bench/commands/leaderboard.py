@@ -1,4 +1,4 @@
-"""`voxgrid leaderboard`: the page from the records, or whether it agrees with them."""
+"""`voxgrid leaderboard`: the pages from the records, or whether they agree with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands import boards
 from bench.commands.options import ConfigOption, JsonOption
 from bench.commands.shell import echo
 
@@ -21,26 +22,18 @@ def leaderboard(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Regenerate leaderboard.md and its figures from the records."""
-    from bench.commands import documents
-    from bench.config import spec
-    from bench.errors import UserError
-    from bench.records.store import read_all
-    from bench.report.leaderboard import Leaderboard
-    from bench.report.values import plural
+    """Regenerate leaderboard.md, its tables and figures from the records.
 
-    given = {"results": results, "leaderboard": page}
-    settings = spec.load(config, {key: value for key, value in given.items() if value is not None})
-    if not settings.results.is_dir():
-        raise UserError(f"there is no results folder {settings.results}; name it with --results")
-    made = Leaderboard.of(settings.results, settings.leaderboard)
+    Records that their predictions do not bear out are named, and nothing is written.
+    """
+    from bench.commands import documents
+    from bench.records.store import read_all
+
+    made = boards.of(results, page, config)
+    unfounded = made.unfounded()
     difference = made.difference() if check else None
-    if not check:
+    if not check and not unfounded:
         made.write()
-    unfounded = made.unfounded() if check else []
-    if copies := made.found.copies:
-        count = plural(len(copies), "file")
-        echo(f"note: {count} away from its cell's address left out: {copies[0]}", err=True)
     if as_json:
         document = documents.text(
             "leaderboard",
@@ -51,15 +44,16 @@ def leaderboard(
             rows=documents.rows(read_all(made.results)),
         )
         echo(document)
-    elif unfounded:
-        mend = "`voxgrid run` makes those cells again, with --replace where a record is unreadable"
-        echo("\n".join([*unfounded, mend]), err=True)
-    elif difference is None:
-        agreed = f"{made.path} agrees with the records in {made.results}"
-        echo(agreed if check else f"wrote {made.path}")
-    if unfounded:
-        raise typer.Exit(1)
+        if unfounded:
+            raise typer.Exit(1)
+    boards.refuse(unfounded)
     if difference is None:
+        if not as_json:
+            sample = made.boards.sample
+            pages = " and ".join(str(p) for p in (made.path, sample.page) if p in made.pages)
+            verb = "agree" if sample.page in made.pages else "agrees"
+            agreed = f"{pages} {verb} with the records in {made.results}"
+            echo(agreed if check else f"wrote {pages}")
         return
     what, *shown = difference.splitlines()
     again = ["voxgrid", "leaderboard"]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands import boards
 from bench.commands.options import ConfigOption
 from bench.commands.shell import echo
 
@@ -19,10 +20,11 @@ def report(
 
     Its rows sort and filter, open with their folds, confusions and clips, and compare in pairs.
     """
-    from bench.commands import boards
     from bench.report.site import build
 
-    paths = build.write(boards.of(results, None, config))
+    made = boards.of(results, None, config)
+    boards.refuse(made.unfounded())
+    paths = build.write(made)
     for path in paths:
         echo(f"wrote {path}; open it in a browser")
     if not paths:

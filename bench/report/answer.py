@@ -84,8 +84,8 @@ def _within(record: Record, beside: Beside) -> Iterator[str]:
             groups = standing.by_group(record)
             worst = next(iter(groups))
             yield (
-                f"F1 by class of that row, in %: {classes}. By {escape(record.group)}, its accuracy "
-                f"is {percent(median(groups.values()))} % in the median and "
+                f"F1 by class of that row, in %: {classes}. By {escape(record.group)}, its "
+                f"accuracy is {percent(median(groups.values()))} % in the median and "
                 f"{percent(groups[worst])} % at the lowest ({escape(worst)})."
             )
 

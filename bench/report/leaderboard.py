@@ -1,4 +1,4 @@
-"""`leaderboard.md` and the pages beside the records, which are made from these alone."""
+"""The leaderboards and the pages beside the records, which are made from these alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 
 from backbones import reading
 from bench.errors import UserError
+from bench.files import unlinked
 from bench.records import benchmarks, proof, store
-from bench.records.schema import Record
 from bench.records.store import Folder
-from bench.report import contents, listing, markdown
-from bench.report.beside import Beside
+from bench.report import contents, leftovers, listing, markdown
+from bench.report.board import Boards
 from bench.report.figures import files
 from bench.report.page import Block, Figure, figures
-from bench.report.placing import Place
 from bench.report.select import finished
 
 _SHOWN_DIFFERENCES = 40
@@ -31,33 +30,32 @@ class Leaderboard:
 
     Attributes:
         results: folder of the records.
-        path: where the leaderboard lies; links of a page are relative to its folder.
+        path: where the leaderboard of real tasks lies.
         found: what the folder holds.
-        pages: what each file shows, the leaderboard first.
-        rows: all finished rows, as CSV.
+        boards: that leaderboard, and the one of generated clips.
+        pages: what each file shows, the leaderboard of real tasks first.
     """
 
     results: Path
     path: Path
     found: Folder
+    boards: Boards
     pages: Mapping[Path, Sequence[Block]]
-    rows: str
 
     @classmethod
     def of(cls, results: Path, path: Path) -> Leaderboard:
-        """Make the page from the records; the same records always give the same page.
+        """Make the pages from the records; the same records always give the same page.
 
         Raises:
             UserError: a record is of a newer schema, or a file of `tox -e perf` is something else.
         """
         found = store.Folder.read(results)
-        beside = Beside.of(results, found.records)
-        speeds = benchmarks.read(results)
-        pages = contents.pages(results, path, found, beside, speeds)
-        return cls(results, path, found, pages, _listed(found.records, beside.places))
+        boards = Boards.of(results, path, found)
+        pages = contents.pages(boards, found, benchmarks.read(results))
+        return cls(results, path, found, boards, pages)
 
     def texts(self) -> dict[Path, str]:
-        """What each file holds: pages as Markdown, the leaderboard first, then the CSV."""
+        """What each file holds: pages as Markdown, the leaderboard first, then CSV."""
         texts = {}
         for path, page in self.pages.items():
 
@@ -65,22 +63,38 @@ class Leaderboard:
                 return contents.link(files.path(self.results, figure), page)
 
             texts[path] = markdown.render(page, link)
-        if self.rows:
-            texts[self.results / listing.NAME] = self.rows
+        for board in self.boards:
+            listed = listing.rows(board.records, board.beside.places)
+            if listed:
+                lines = listing.lines([values for _, values in listed])
+                texts[board.folder / listing.NAME] = "".join(lines)
         return texts
 
     def write(self) -> None:
-        """Write pages and figures where they differ from the records.
+        """Write pages and figures where they differ from the records, and remove what has none.
 
         Raises:
-            StorageError: they cannot be written.
+            StorageError: they cannot be written or removed, or their folder is a link.
             UserError: what lies where a page goes is no page.
         """
         for path in self.pages:
             refuse_to_replace_others(path)
+        if self.boards.sample.records:
+            unlinked(self.boards.sample.folder, self.results)
         files.write(self.results, self._figures())
-        for path, text in self.texts().items():
+        texts = self.texts()
+        for path, text in texts.items():
             store.write_atomically(path, text.encode())
+        leftovers.remove(self._leftovers(texts), self.results)
+
+    def _leftovers(self, texts: Mapping[Path, str]) -> list[Path]:
+        """Files that would be among these, but that they belong to no record any more."""
+        real, sample = self.boards.real, self.boards.sample
+        pages = [real.folder / contents.TRAINED, real.folder / contents.PUBLISHED, sample.page]
+        rows = [board.folder / listing.NAME for board in self.boards]
+        known = dict.fromkeys(pages, f"# {contents.TITLE}") | dict.fromkeys(rows, listing.BEGINNING)
+        own = {path: text.encode() for path, text in known.items()}
+        return leftovers.leftovers(self.results, own, list(texts))
 
     def _figures(self) -> list[Figure]:
         return [figure for page in self.pages.values() for figure in figures(page)]
@@ -93,17 +107,16 @@ class Leaderboard:
 
     def difference(self) -> str | None:
         """How the files disagree with the records, the first line in a sentence; None if not."""
-        for path, text in self.texts().items():
+        texts = self.texts()
+        for path, text in texts.items():
             if found := _differs(path, text, self.results):
                 return found
+        if left := self._leftovers(texts):
+            return f"files belong to no record any more: {', '.join(map(str, left))}"
         if outdated := files.outdated(self.results, self._figures()):
             names = ", ".join(map(str, outdated))
             return f"figures are missing or made from other records: {names}"
         return None
-
-
-def _listed(found: Sequence[Record], placed: Mapping[str, Place]) -> str:
-    return "".join(listing.lines([values for _, values in listing.rows(found, placed)]))
 
 
 def _differs(path: Path, text: str, results: Path) -> str | None:
@@ -127,14 +140,7 @@ def _differs(path: Path, text: str, results: Path) -> str | None:
 
 def refuse_to_replace_others(page: Path) -> None:
     """A settings file of others may name any file of one's own as the page: a `UserError`."""
-    try:
-        with reading.opened(page) as file:
-            found = file.read(len(_BEGINNING))
-    except FileNotFoundError:
-        return
-    except OSError:
-        found = None
-    if found not in (b"", _BEGINNING):
+    if leftovers.beginning(page, len(_BEGINNING)) not in (b"", _BEGINNING):
         raise UserError(
             f"{page} is not a page of voxgrid's, and is not replaced by one: move it, or name "
             "another file with --leaderboard"

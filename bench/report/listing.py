@@ -14,6 +14,8 @@ from bench.report.select import by_protocol, finished, ranked, validation_f1
 from bench.report.values import layer
 
 NAME = "leaderboard.csv"
+# Of its first line.
+BEGINNING = "task,protocol,rank_first,rank_last,"
 
 
 def rows(

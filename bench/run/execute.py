@@ -50,7 +50,7 @@ class Summary:
 
     def __str__(self) -> str:
         return (
-            f"{self.ok} cells ran, {self.done_before} were done, {self.skipped} skipped, "
+            f"{self.ok} cells ran, {self.done_before} were done before, {self.skipped} skipped, "
             f"{self.failed} failed, {self.unfinished} left for the next run"
         )
 

@@ -54,7 +54,8 @@ def rankings(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
         told.insert(
             0,
             f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
-            f"{len(found)} rows; all of them are in `{NAME}` beside the records.",
+            f"{len(found)} rows; all of them are in `{NAME}` beside "
+            f"{'this page' if found[0].sample else 'the records'}.",
         )
     yield Text(" ".join(told))
     if not leaks(found):

@@ -73,7 +73,9 @@ def test_it_runs_like_any_other_backbone(voxgrid: Voxgrid, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 cells ran" in done.stderr
     (record,) = (tmp_path / "results").rglob("*example-mfcc*.json")
-    assert "example-mfcc" in (tmp_path / "results" / "sample.md").read_text(encoding="utf-8")
+    assert "example-mfcc" in (tmp_path / "results/sample/leaderboard.md").read_text(
+        encoding="utf-8"
+    )
     assert record.is_file()
 
 

@@ -65,7 +65,7 @@ def test_a_folder_runs_and_is_done_the_second_time(
     assert record.backbone == "hf:./my-model"
     assert record.status == "ok"
     assert (record.weights.kind, record.weights.size) == ("random-init", "small")
-    assert "| hf:./my-model |" in (tmp_path / "results" / "sample.md").read_text()
+    assert "| hf:./my-model |" in (tmp_path / "results/sample/leaderboard.md").read_text()
     second = voxgrid(*run, "--protocol", "speaker-3fold")
     assert "0 cells ran, 1 were done" in second.stderr + second.stdout
 
