@@ -38,7 +38,7 @@ def of(results: Path | None, page: Path | None, config: Path | None) -> Leaderbo
 
 
 def refuse(unfounded: list[str]) -> None:
-    """End the command with what no page can be made of, one line each; nothing where it is sound."""
+    """End the command with what no page can be made of, one line each."""
     if unfounded:
         echo("\n".join([*unfounded, _MEND]), err=True)
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from bench.records.schema import Record, predicted_by
 from bench.records.store import inner_path, predictions_path
 
 # Rows of predictions at once: some bytes in the file may stand for a long text in each.
-_ROWS = 64
+_ROWS = 512
 # Characters of a clip's name that are shown.
 _LONGEST_NAME = 200
 
