@@ -14,7 +14,7 @@ from bench.report.answer import answer
 from bench.report.beside import Beside
 from bench.report.board import Board, Boards
 from bench.report.effects import effects, layer_curves
-from bench.report.figures import confusion, curves
+from bench.report.figures import confusion, curves, intervals, speed
 from bench.report.markdown import code, escape, linked, opening
 from bench.report.page import Block, Bullets, Heading, Image, Text
 from bench.report.select import by_protocol, finished, is_control, leaks
@@ -156,15 +156,17 @@ def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
     matrices = confusion.wanted(done)
     protocols = by_protocol(done)
     leaks_here = beside.leaks.get(done[0].task, ())
-    compared = {str(each.leaky.cell) for each in leaks_here}
+    sized = {str(each.leaky.cell) for each in leaks_here}
+    compared = (intervals.wanted(done, beside.places), speed.wanted(done, beside.places))
     for protocol, own in protocols.items():
-        if own[0].folding.repeats and compared.issuperset(str(r.cell) for r in own):
+        if own[0].folding.repeats and sized.issuperset(str(r.cell) for r in own):
             continue  # its rows stand where the leak is sized
         yield Heading(3, _title(own))
         yield Text(_about(own))
         for note in sorted({note for record in own for note in record.notes}):
             yield Text(f"**Note:** {escape(note)}.")
         yield from rankings(own, beside)
+        yield from (Image(found[protocol]) for found in compared if protocol in found)
         if protocol in matrices:
             few = len(matrices[protocol].labels) <= confusion.MOST
             yield Image(matrices[protocol]) if few else Text(confusion.TOO_MANY)

@@ -59,8 +59,8 @@ class Leaderboard:
         texts = {}
         for path, page in self.pages.items():
 
-            def link(figure: Figure, page: Path = path) -> str:
-                return contents.link(files.path(self.results, figure), page)
+            def link(figure: Figure, dark: bool, page: Path = path) -> str:
+                return contents.link(files.path(self.results, figure, dark), page)
 
             texts[path] = markdown.render(page, link)
         for board in self.boards:

@@ -7,6 +7,7 @@ that makes links of them shows where they lead.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -15,13 +16,16 @@ from urllib.parse import quote
 from bench.printable import printable
 from bench.report.page import Block, Bullets, Figure, Heading, Image, Link, Table, Text
 
+# Where a figure lies, for light or for dark pages, as a link from the page.
+Address = Callable[[Figure, bool], str]
 
-def render(page: Sequence[Block], link: Callable[[Figure], str]) -> str:
-    """The text of a page; `link` says where a figure lies, as a link from the page."""
+
+def render(page: Sequence[Block], link: Address) -> str:
+    """The text of a page."""
     return "\n\n".join(_block(block, link) for block in page) + "\n"
 
 
-def _block(block: Block, link: Callable[[Figure], str]) -> str:
+def _block(block: Block, link: Address) -> str:
     match block:
         case Heading(level, text):
             return f"{'#' * level} {escape(text)}"
@@ -32,7 +36,21 @@ def _block(block: Block, link: Callable[[Figure], str]) -> str:
         case Table():
             return table(block)
         case Image(figure):
-            return f"![{escape(figure.title)}]({_address(link(figure))})"
+            return _picture(figure, link)
+
+
+def _picture(figure: Figure, link: Address) -> str:
+    """An image that is another one where the reader's pages are dark, as GitHub documents it.
+
+    Nothing is Markdown from its first line to the next empty one, so the title is a line of HTML.
+    """
+    # a comma would end an address of a set
+    light, dark = (_address(link(figure, way)).replace(",", "%2C") for way in (False, True))
+    return (
+        "<picture>\n"
+        f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img alt="{html.escape(_line(figure.title))}" src="{light}"></picture>'
+    )
 
 
 def linked(words: str, file: str) -> str:

@@ -18,7 +18,7 @@ class Figure(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the file, without `.png`; ends in `__` and the suffix of its kind."""
+        """Of the files, without `.png` or `-dark.png`; ends in `__` and the suffix of its kind."""
 
     @property
     def title(self) -> str:
@@ -26,10 +26,10 @@ class Figure(Protocol):
 
     @property
     def mark(self) -> str:
-        """Digest of what is drawn; the file carries it, whatever machine drew the pixels."""
+        """Digest of what is drawn; the files carry it, whatever machine drew the pixels."""
 
-    def draw(self) -> bytes:
-        """The PNG, its mark within."""
+    def draw(self, dark: bool) -> bytes:
+        """The PNG for a light or a dark page, its mark within."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from bench.errors import StorageError, UserError
 from bench.printable import printable_lines
 from bench.records.schema import Record
 from bench.report import markdown
-from bench.report.figures import confusion, curves, files
+from bench.report.figures import confusion, curves, files, intervals, speed
+from bench.report.figures.rows import Row
+from bench.report.figures.scatter import Point
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import Text, figures
 from tests.bench.records.make_records import SYSTEM, curve, make_record, make_trained, unfinished
@@ -116,6 +118,22 @@ def parsed(text: str) -> tuple[list[Token], list[Token]]:
     return blocks, [child for token in blocks for child in token.children or ()]
 
 
+PICTURE = re.compile(
+    r"<picture>\n"
+    r'<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"<>&,\s]+)">'
+    r'<img alt="[^"<>\n]*" src="(?P<light>[^"<>&\s]+)"></picture>\n'
+)
+
+
+def pictures(blocks: list[Token]) -> list[str]:
+    """Addresses of the light images; there is no other HTML than theirs."""
+    found = [PICTURE.fullmatch(token.content) for token in blocks if token.type == "html_block"]
+    for each in found:
+        assert each is not None
+        assert each["dark"] == f"{each['light'].removesuffix('.png')}-dark.png"
+    return [each["light"] for each in found if each is not None]
+
+
 def cells(line: str) -> int:
     """Cells of a line for GitHub's parser, which takes a backslash with what it escapes."""
     return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) - 1
@@ -132,13 +150,14 @@ def check(made: Leaderboard) -> None:
 def _check(text: str, drawn: int, figures_at: str, others: set[str]) -> None:
     blocks, inline = parsed(text)
     for token in (*blocks, *inline):
-        assert token.type not in ("html_inline", "html_block", "fence", "hr")
+        assert token.type not in ("html_inline", "fence", "hr")
         assert token.type not in ("code_block", "blockquote_open", "ordered_list_open")
     links = {str(token.attrs["href"]) for token in inline if token.type == "link_open"}
     assert {link.partition("#")[0] for link in links} <= others
-    images = [token.attrs["src"] for token in inline if token.type == "image"]
+    assert not any(token.type == "image" for token in inline)
+    images = pictures(blocks)
     assert len(images) == drawn
-    assert all(str(image).startswith(figures_at) for image in images)
+    assert all(image.startswith(figures_at) for image in images)
     titles = {token.content for token in blocks if token.type == "inline" and token.level == 1}
     assert not titles & {"heading", "line"}
     assert text == printable_lines(text)
@@ -177,7 +196,7 @@ def test_code_is_one_span_of_code_and_an_escaped_text_is_text(text: str) -> None
     shown = (
         f"a {markdown.code(text)} b\n\n{markdown.opening(text)}.\n\n**c** {markdown.escape(text)}"
     )
-    blocks, inline = parsed(markdown.render([Text(shown)], lambda figure: figure.name))
+    blocks, inline = parsed(markdown.render([Text(shown)], lambda figure, _: figure.name))
     assert sum(token.type == "paragraph_open" for token in blocks) == len(blocks) / 3
     assert not {"html_inline", "link_open", "image"} & {token.type for token in inline}
     (span,) = [t for t in (blocks[1].children or ()) if t.type == "code_inline"]
@@ -210,9 +229,9 @@ def test_a_link_to_a_figure_leads_to_it_whatever_its_folder_is_called(tmp_path: 
     results = tmp_path / "a (b) [c] <d>"
     store(results, make_record())
     page = tmp_path / "leaderboard.md"
-    _, inline = parsed(Leaderboard.of(results, page).texts()[page])
-    (image,) = [token for token in inline if token.type == "image"]
-    assert image.attrs["src"] == (
+    blocks, _ = parsed(Leaderboard.of(results, page).texts()[page])
+    (image,) = pictures(blocks)
+    assert image == (
         "a%20%28b%29%20%5Bc%5D%20%3Cd%3E/figures/ravdess__speaker-6fold__confusion.png"
     )
 
@@ -221,10 +240,14 @@ def test_a_link_to_a_figure_leads_to_it_whatever_its_folder_is_called(tmp_path: 
 def test_what_looks_like_a_formula_is_drawn_as_text(text: str) -> None:
     figure = confusion.Confusion("any", text, (text, "b"), ((1, 2), (3, 4)))
     lines = curves.Curves("any", text, (curves.FoldCurve(1, 0, (1e39,), (None,), (0.5,), (1.0,)),))
+    own = [Row(text, text, text, "", score, 0.2, 0.9, 2) for score in (0.5, 0.4)]
+    forest = intervals.Intervals("any", text, text, 0.1, (text,), tuple(own))
+    points = tuple(Point(row, rtfx) for row, rtfx in zip(own, (1.0, 2.0), strict=True))
+    scatter = speed.Speed("any", text, (text,), points)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert figure.draw().startswith(b"\x89PNG")
-        assert lines.draw().startswith(b"\x89PNG")
+        for each in (figure, lines, forest, scatter):
+            assert each.draw(dark=False).startswith(b"\x89PNG")
 
 
 def test_no_figure_is_drawn_of_many_classes_and_the_page_says_so(tmp_path: Path) -> None:
@@ -247,9 +270,10 @@ def test_a_figure_of_long_names_has_a_short_one_of_its_own_and_goes_with_its_rec
     drawn = curves.wanted(found)
     files.write(tmp_path, drawn)
     folder = tmp_path / "figures"
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 2 * 2
     files.write(tmp_path, drawn[:1])
-    assert [path.name for path in folder.iterdir()] == [files.path(tmp_path, drawn[0]).name]
+    kept = {files.path(tmp_path, drawn[0], dark) for dark in (False, True)}
+    assert set(folder.iterdir()) == kept
 
 
 def test_nothing_is_drawn_or_removed_behind_a_link(tmp_path: Path) -> None:
@@ -265,10 +289,10 @@ def test_nothing_is_drawn_or_removed_behind_a_link(tmp_path: Path) -> None:
 
 def test_of_a_figure_on_disk_no_more_is_read_than_holds_its_mark(tmp_path: Path) -> None:
     wanted = list(confusion.wanted([make_record()]).values())
-    path = files.path(tmp_path, wanted[0])
+    path, dark = (files.path(tmp_path, wanted[0], way) for way in (False, True))
     path.parent.mkdir()
     os.mkfifo(path)
-    assert files.outdated(tmp_path, wanted) == [path]
+    assert files.outdated(tmp_path, wanted) == [path, dark]
     files.write(tmp_path, wanted)
     assert files.outdated(tmp_path, wanted) == []
     path.write_bytes(b"")

@@ -34,33 +34,40 @@ class Confusion:
         text = json.dumps([_DRAWING, self.title, self.labels, self.confusion])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def draw(self) -> bytes:
+    def draw(self, dark: bool) -> bytes:
         """A heat map as PNG: colour by share of the row, counts as text."""
         import numpy as np
         import seaborn as sns
+        from seaborn.utils import relative_luminance
 
         counts = np.array(self.confusion, dtype=np.int64)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         side = max(4.0, 2.2 + 0.58 * len(self.labels))  # the title needs four inches
         labels = [canvases.words(label) for label in self.labels]
-        with canvases.blank(side + 0.6, side) as canvas:
+        ink = canvases.ink(dark)
+        deep = sns.blend_palette(["#161d29", "#1f6feb", "#cae8ff"], as_cmap=True)
+        with canvases.blank(side + 0.6, side, self.title, dark) as canvas:
             axes = canvas.subplots()
             sns.heatmap(
                 shares,
                 annot=counts,
                 fmt="d",
-                cmap="Blues",
+                cmap=deep if dark else "Blues",
                 vmin=0.0,
                 vmax=1.0,
                 square=True,
                 linewidths=0.6,
-                linecolor="white",
+                linecolor=ink.paper,
                 xticklabels=labels,
                 yticklabels=labels,
                 annot_kws={"fontsize": 9},
                 cbar_kws={"label": "share of the true class", "shrink": 0.8},
                 ax=axes,
             )
+            if dark:  # seaborn leaves white text on colours that are too light for it
+                for text, cell in zip(axes.texts, axes.collections[0].get_facecolor(), strict=True):
+                    light = relative_luminance(cell) > 0.18
+                    text.set_color("black" if light else "white")
             axes.set_xlabel("predicted", fontsize=10)
             axes.set_ylabel("true", fontsize=10)
             axes.tick_params(axis="x", labelrotation=40, labelsize=9, length=0)
@@ -68,7 +75,7 @@ class Confusion:
             for label in axes.get_xticklabels():
                 label.set_horizontalalignment("right")
                 label.set_rotation_mode("anchor")
-            return canvases.png(canvas, self.title, self.mark)
+            return canvases.png(canvas, self.mark)
 
 
 def wanted(found: Iterable[Record]) -> dict[str, Confusion]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.records.schema import FoldRecord, Record
 from bench.report.figures import canvases
+from bench.report.figures.canvases import Ink
 from bench.report.select import finished, is_control
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIX = "curves"
 # Raise it when the drawing changes, so that every figure is made again.
-_DRAWING = 1
+_DRAWING = 2
 _DIGITS = 6
 # Folds; the legend names each.
 MOST = 40
@@ -57,14 +58,16 @@ class Curves:
         text = json.dumps([SUFFIX, _DRAWING, self.title, [astuple(fold) for fold in self.folds]])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def draw(self) -> bytes:
+    def draw(self, dark: bool) -> bytes:
         """Three panels as PNG: loss, validation accuracy, validation macro-F1."""
         import seaborn as sns
 
-        with canvases.blank(11.0, 4.2) as canvas:
+        ink = canvases.ink(dark)
+        with canvases.blank(8.0, 4.0, self.title, dark) as canvas:
             losses, accuracy, f1 = canvas.subplots(1, 3, sharex=True)
             count = len(self.folds)
-            colours = list(sns.color_palette("colorblind" if count <= 10 else "viridis", count))
+            many = "cool" if dark else "viridis"
+            colours = sns.color_palette("colorblind" if count <= 10 else many, count)
             for fold, colour in zip(self.folds, colours, strict=True):
                 _line(losses, fold.train_loss, colour, linestyle=(0, (2, 1.5)), linewidth=1.0)
                 for axes, values in (
@@ -73,9 +76,9 @@ class Curves:
                     (f1, fold.macro_f1),
                 ):
                     _line(axes, values, colour, linewidth=1.6)
-                    _mark_best(axes, values, fold.best, colour)
+                    _mark_best(axes, values, fold.best, colour, ink)
             for axes, title in (
-                (losses, "loss (cross-entropy, nats)"),
+                (losses, "cross-entropy, nats"),
                 (accuracy, "validation accuracy, %"),
                 (f1, "validation macro-F1, %"),
             ):
@@ -85,8 +88,8 @@ class Curves:
                 axes.set_ylim(bottom=0)
             for axes in (accuracy, f1):
                 axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-            _legend(canvas, [fold.number for fold in self.folds], colours)
-            return canvases.png(canvas, self.title, self.mark)
+            _legend(canvas, [fold.number for fold in self.folds], colours, ink)
+            return canvases.png(canvas, self.mark)
 
 
 def wanted(found: Iterable[Record]) -> list[Curves]:
@@ -141,10 +144,15 @@ def _line(axes: Axes, values: Values, colour: Any, **style: Any) -> None:
         axes.plot(epochs, heights, color=colour, marker="." if len(known) == 1 else "", **style)
 
 
-def _mark_best(axes: Axes, values: Values, best: int | None, colour: Any) -> None:
+def _mark_best(axes: Axes, values: Values, best: int | None, colour: Any, ink: Ink) -> None:
     height = values[best] if best is not None and best < len(values) else None
     if best is not None and height is not None:
-        style: dict[str, Any] = {"markersize": 6, "markeredgecolor": "black", "zorder": 3}
+        style: dict[str, Any] = {
+            "markersize": 6,
+            "markeredgecolor": ink.text,
+            "zorder": 3,
+            "clip_on": False,
+        }
         axes.plot([best + 1], [height], "o", color=colour, **style)
 
 
@@ -155,12 +163,12 @@ def _style(axes: Axes, title: str) -> None:
     axes.set_xlabel("epoch", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.tick_params(labelsize=9)
-    axes.grid(color="0.9", linewidth=0.8)
+    axes.grid(linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(canvas: Canvas, numbers: Sequence[int], colours: Sequence[Any]) -> None:
+def _legend(canvas: Canvas, numbers: Sequence[int], colours: Sequence[Any], ink: Ink) -> None:
     from matplotlib.lines import Line2D
 
     entries = [
@@ -168,8 +176,8 @@ def _legend(canvas: Canvas, numbers: Sequence[int], colours: Sequence[Any]) -> N
         for number, colour in zip(numbers, colours, strict=True)
     ]
     entries += [
-        Line2D([], [], color="0.3", linewidth=1.6, label="validation"),
-        Line2D([], [], color="0.3", linestyle=(0, (2, 1.5)), linewidth=1.0, label="training"),
-        Line2D([], [], color="white", marker="o", markeredgecolor="black", label="best epoch"),
+        Line2D([], [], color=ink.quiet, linewidth=1.6, label="validation"),
+        Line2D([], [], color=ink.quiet, linestyle=(0, (2, 1.5)), linewidth=1.0, label="training"),
+        Line2D([], [], color=ink.paper, marker="o", markeredgecolor=ink.text, label="best epoch"),
     ]
-    canvas.legend(handles=entries, loc="outside lower center", ncols=9, fontsize=9, frameon=False)
+    canvas.legend(handles=entries, loc="outside lower center", ncols=5, fontsize=9, frameon=False)

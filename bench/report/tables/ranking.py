@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.records.schema import Record
+from bench.report import chance
 from bench.report.beside import Beside
 from bench.report.listing import NAME
 from bench.report.page import Block, Table, Text
@@ -117,7 +118,7 @@ def remarks(record: Record) -> Iterator[str]:
 
 def majority(found: Sequence[Record]) -> str:
     """What always answering the largest class scores on the clips tested."""
-    lines = [_majority(counts) for counts in sorted({_tested(r) for r in found})]
+    lines = [_majority(counts) for counts in sorted({chance.tested(r) for r in found})]
     if len(lines) == 1:
         return f"Always answering the largest class gives {lines[0]}."
     return (
@@ -128,21 +129,15 @@ def majority(found: Sequence[Record]) -> str:
 
 def largest_share(record: Record) -> float | None:
     """Accuracy of always answering the largest class of the clips tested; None without any."""
-    counts = _tested(record)
+    counts = chance.tested(record)
     return max(counts) / sum(counts) if sum(counts) else None
-
-
-def _tested(record: Record) -> tuple[int, ...]:
-    """Clips tested of each class."""
-    return tuple(map(sum, record.scored.confusion))
 
 
 def _majority(counts: tuple[int, ...]) -> str:
     total, present = sum(counts), sum(1 for count in counts if count)
     if total == 0:
         return "nothing: no clip was tested"
-    share = max(counts) / total
-    f1 = 2 * share / (1 + share) / len(counts)
+    share, f1 = max(counts) / total, chance.macro_f1(counts)
     return (
         f"macro-F1 {percent(f1)} %, accuracy {percent(share)} % and UAR {percent(1 / present)} % "
         f"({plural(total, 'clip')} tested)"

@@ -19,6 +19,7 @@ from tests.bench.records.make_records import (
     right_of_ten,
     unfinished,
 )
+from tests.bench.records.make_records import store as with_predictions
 from tests.bench.report.pages import render, rows, section, store
 
 
@@ -491,10 +492,28 @@ def test_every_linked_file_exists_wherever_the_page_lies(results: Path, tmp_path
     found = [
         path.parent / link
         for path in made.pages
-        for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
+        for link in re.findall(
+            r'(?:\]\(| src="| srcset=")([^)#"]+)', path.read_text(encoding="utf-8")
+        )
     ]
     drawn = [figure for blocks in made.pages.values() for figure in figures(blocks)]
     assert len(drawn) == 4
     # one more leads to the system
-    assert len(found) == len(drawn) + len(made.pages)
+    assert len(found) == 2 * len(drawn) + len(made.pages)
     assert all(path.is_file() for path in found)
+
+
+def test_figures_of_rows_stand_after_the_ranking_that_they_are_of(results: Path) -> None:
+    for backbone, right in (("a", 9), ("b", 7)):
+        for protocol in ("speaker-6fold", "random-80-20", "channel-5fold"):
+            own = make_record(backbone, confusion=right_of_ten(right, right), protocol=protocol)
+            with_predictions(results, own, groups=8)
+        sample = make_record(backbone, task="sample-emotion", protocol="speaker-3fold")
+        with_predictions(results, sample, groups=8)
+    text = render(results)
+    # channel-5fold is the first of them by name
+    board = section(text, "channel-5fold")
+    places = [board.index(f"channel-5fold__{kind}.png") for kind in ("intervals", "speed")]
+    places.append(board.index("channel-5fold__confusion.png"))
+    assert board.index("| rank |") < places[0] < places[1] < places[2]
+    assert text.count("__intervals.png") == text.count("__speed.png") == 1

@@ -49,22 +49,28 @@ def test_controls_samples_presets_and_cells_without_scores_are_not_drawn() -> No
     assert confusion.wanted(found) == {}
 
 
+@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("classes", [2, 8])
-def test_a_figure_is_a_small_png_and_the_same_bytes_each_time(classes: int, tmp_path: Path) -> None:
+def test_a_figure_is_a_small_png_and_the_same_bytes_each_time(
+    classes: int, dark: bool, tmp_path: Path
+) -> None:
     figure = of(make_record(confusion=right_of_ten(*[7] * classes)))
-    content = figure.draw()
-    assert content == figure.draw()
+    content = figure.draw(dark)
+    assert content == figure.draw(dark)
     assert len(content) < 80_000
     (tmp_path / "figure.png").write_bytes(content)
-    height, width, _ = image.imread(tmp_path / "figure.png").shape
+    pixels = image.imread(tmp_path / "figure.png")
+    height, width, _ = pixels.shape
     assert 250 < height <= width < 1000
+    paper = [13, 17, 23] if dark else [255, 255, 255]
+    assert (255 * pixels[0, 0, :3]).round().tolist() == paper
 
 
 def test_a_class_without_test_clips_is_drawn_without_dividing_by_zero() -> None:
     figure = of(make_record())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = replace(figure, confusion=((4, 1), (0, 0))).draw()
+        drawn = replace(figure, confusion=((4, 1), (0, 0))).draw(dark=False)
     assert drawn.startswith(b"\x89PNG")
 
 

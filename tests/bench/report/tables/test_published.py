@@ -190,13 +190,13 @@ def test_trained_systems_say_what_was_trained_for_how_long_and_show_their_curves
         "trained: all but the feature encoder; epochs at best: 1.5 (1–2); "
         "batch halved to 1 (1 fold)"
     )
-    assert "__curves.png)" in text
+    assert '__curves.png">' in text
     page = tmp_path / "leaderboard.md"
     made = Leaderboard.of(results, page)
     made.write()
-    assert [path.name for path in (results / "figures").iterdir()] == [
-        "ravdess__speaker-6fold__xlsr-finetune-ravdess__xlsr__mean__fine_tune__curves.png"
-    ]
+    name = "ravdess__speaker-6fold__xlsr-finetune-ravdess__xlsr__mean__fine_tune__curves"
+    figures = {path.name for path in (results / "figures").iterdir()}
+    assert figures == {f"{name}.png", f"{name}-dark.png"}
     assert made.difference() is None
 
 

@@ -62,7 +62,7 @@ def test_curves_of_cells_that_trained_their_backbone_are_shown_under_their_proto
     store(results, make_trained(), make_trained(protocol="random-80-20"))
     text = section(render(results), "Leaderboard: trained epoch by epoch")
     for protocol in ("speaker-6fold", "random-80-20"):
-        link = f"](figures/ravdess__{protocol}__xlsr__mean__fine_tune__curves.png)"
+        link = f'src="figures/ravdess__{protocol}__xlsr__mean__fine_tune__curves.png"'
         assert link in section(text, protocol)
         assert text.count(link) == 1
 
