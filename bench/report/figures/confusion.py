@@ -13,7 +13,7 @@ from bench.report.select import by_protocol, finished, is_control, ranked
 
 SUFFIX = "confusion"
 # Raise it when the drawing changes, so that every figure is made again.
-_DRAWING = 1
+_DRAWING = 2
 # Labels; the pixels grow with their square.
 MOST = 40
 TOO_MANY = f"Confusions of more than {MOST} classes are not drawn."

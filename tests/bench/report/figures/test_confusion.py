@@ -76,5 +76,5 @@ def test_a_class_without_test_clips_is_drawn_without_dividing_by_zero() -> None:
 
 def test_the_mark_of_a_confusion_matrix_is_the_one_that_committed_files_carry() -> None:
     figure = confusion.Confusion("any", "a: b", ("x", "y"), ((1, 2), (3, 4)))
-    drawn = json.dumps([1, "a: b", ["x", "y"], [[1, 2], [3, 4]]])
+    drawn = json.dumps([2, "a: b", ["x", "y"], [[1, 2], [3, 4]]])
     assert figure.mark == hashlib.sha256(drawn.encode()).hexdigest()
