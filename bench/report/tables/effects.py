@@ -18,15 +18,17 @@ _COLUMNS = ("choice", "best", "rows>", "mean macro-F1 %>", "behind it, points")
 
 
 def tables(effects: Sequence[Effect], layers: Sequence[LayerCurve]) -> Iterator[Block]:
-    """The effects of one table of rows, and a sentence on each backbone's layers."""
+    """The effects of one table of rows, below what each backbone's layers give."""
     by_factor: dict[str, list[Effect]] = defaultdict(list)
     for effect in effects:
         by_factor[effect.factor].append(effect)
-    if by_factor:
-        yield Text(_ABOUT)
-        yield Table(_COLUMNS, [_row(factor, own) for factor, own in by_factor.items()])
+    said = [_ABOUT] if by_factor else []
     if layers:
-        yield Text(f"On inner folds {'; '.join(map(_layers, layers))}.")
+        said.append(f"On inner folds {'; '.join(map(_layers, layers))}.")
+    if said:
+        yield Text(" ".join(said))
+    if by_factor:
+        yield Table(_COLUMNS, [_row(factor, own) for factor, own in by_factor.items()])
 
 
 def _row(factor: str, own: Sequence[Effect]) -> list[str]:

@@ -27,13 +27,16 @@ def tables(found: Sequence[Leak], beside: Beside) -> Iterator[Block]:
         names = shown[0].fair.protocol, shown[0].leaky.protocol
         columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
         yield Table((*columns, "difference, points>"), [_row(each, beside) for each in shown])
+    read = []
     for protocol in dict.fromkeys(leak.leaky.protocol for leak in found):
         moved = [leak.points for leak in found if leak.leaky.protocol == protocol]
-        yield Text(
+        read.append(
             f"Over the {plural(len(moved), 'row')} run under both, {code(protocol)} reads "
             f"{points(statistics.median(moved))} points in the median (from "
             f"{points(min(moved))} to {points(max(moved))})."
         )
+    if read:
+        yield Text(" ".join(read))
 
 
 def _row(leak: Leak, beside: Beside) -> list[str]:

@@ -53,15 +53,14 @@ def overview(found: Sequence[Record], details: str) -> list[Block]:
         ]
         for name, system, own in _systems(found)
     ]
-    blocks: list[Block] = [Text(_ROW), Table(_OVERVIEW, rows)] if rows else []
+    said = [_ROW] if rows else []
     if missing := {r.preset for r in found if r.preset} - {r.preset for r in finished(found)}:
-        blocks.append(
-            Text(
-                f"Without a result so far: {', '.join(map(code, sorted(missing)))}; `voxgrid run "
-                "--preset NAME` runs one, and why it was skipped or failed stands below."
-            )
+        said.append(
+            f"Without a result so far: {', '.join(map(code, sorted(missing)))}; `voxgrid run "
+            "--preset NAME` runs one, and why it was skipped or failed stands below."
         )
-    return blocks
+    blocks: list[Block] = [Text(" ".join(said))] if said else []
+    return [*blocks, Table(_OVERVIEW, rows)] if rows else blocks
 
 
 def systems(found: Sequence[Record], level: int) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from bench.report.values import DASH, layer, minutes, percent, plural
 # Rows of a table; of more, those that stand for the others: fewer where groups leak, since such a
 # table is there for comparison alone.
 LONG, LONG_OF_LEAKS = 20, 5
-TOP, TOP_OF_LEAKS = 8, 3
+TOP, TOP_OF_LEAKS = 7, 3
 
 # What columns that several tables have show of a finished record.
 _SHOWN: Mapping[str, Callable[[Record], str]] = {
@@ -43,20 +43,22 @@ def values(record: Record, columns: Sequence[str], beside: Beside) -> list[str]:
     return [shown[column](record) for column in columns]
 
 
-def rankings(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+def rankings(found: Sequence[Record], about: str, beside: Beside) -> Iterator[Block]:
     """The rows, controls among them, and what they have to be read against.
 
-    The records are finished ones of one task and protocol.
+    Args:
+        found: finished records of one task and protocol.
+        about: what the protocol does, in a sentence.
+        beside: what rows are read beside.
     """
     table = _ranking(found, beside)
     yield table
-    told = [majority(found)]
+    told = [about, majority(found)]
     if len(table.rows) < len(found):
-        told.insert(
-            0,
+        told.append(
             f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
             f"{len(found)} rows; all of them are in `{NAME}` beside "
-            f"{'this page' if found[0].sample else 'the records'}.",
+            f"{'this page' if found[0].sample else 'the records'}."
         )
     yield Text(" ".join(told))
     if not leaks(found):

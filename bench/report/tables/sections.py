@@ -140,27 +140,30 @@ def measured_on(found: Sequence[Record]) -> list[Block]:
         for name, version in record.provenance.packages.items():
             packages[name].add(version)
     days = sorted({r.provenance.utc[:10] for r in done})
+    commits = sorted({_short(r.provenance.git_sha) for r in done})
     facts = {
         "hardware": sorted({name for s in speeds for name in (s.hardware, s.tuning_hardware)}),
-        "days": [days[0]] if len(days) == 1 else [f"{days[0]} to {days[-1]}"],
         "dtype": sorted({s.dtype for s in speeds}),
         "seed": [str(n) for n in sorted({r.seed for r in done})],
-        "voxgrid commit": sorted({_short(r.provenance.git_sha) for r in done}),
-        "packages": [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)],
+        "voxgrid commit": commits,
     }
-    lines = [f"{name}: {escape(', '.join(values) or DASH)}" for name, values in facts.items()]
-    if any(sha.endswith("-dirty") for sha in facts["voxgrid commit"]):
+    versions = [f"{n} {' / '.join(sorted(packages[n]))}" for n in sorted(packages)]
+    told = {name: f"{name}: {escape(', '.join(of) or DASH)}" for name, of in facts.items()}
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    lines = [
+        f"days: {when}; {told['dtype']}; {told['seed']}",
+        told["hardware"],
+        told["voxgrid commit"],
+        f"packages: {escape(', '.join(versions))}",
+    ]
+    if any(commit.endswith("-dirty") for commit in commits):
         lines.append("`-dirty`: Python files differed from the commit named")
-    mixed = [name for name in ("hardware", "dtype", "seed") if len(facts[name]) > 1]
-    if len(facts["voxgrid commit"]) > 1:
-        mixed.append("voxgrid commit")
-    if any(len(versions) > 1 for versions in packages.values()):
+    mixed = [name for name, values in facts.items() if len(values) > 1]
+    if any(len(of) > 1 for of in packages.values()):
         mixed.append("package versions")
-    blocks: list[Block] = [Bullets(lines)]
     if mixed:
-        differ = ", ".join(mixed)
-        blocks.append(Text(f"**Not all rows were made alike:** they differ in {differ}."))
-    return blocks
+        lines.append(f"**Not all rows were made alike:** they differ in {', '.join(mixed)}.")
+    return [Bullets(lines)]
 
 
 def _short(commit: str | None) -> str:
