@@ -18,6 +18,10 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 Open = Callable[..., Page]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", help="folder for pictures of the page, as the README's")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -45,7 +49,7 @@ def look(browser: Browser) -> Iterator[Open]:
         page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
         page.goto(path.as_uri())
         if wait:
-            page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
+            page.wait_for_function("document.documentElement.dataset.ready")
         return page
 
     yield look

@@ -54,6 +54,7 @@
     layout: { topStart: null, topEnd: null, bottomStart: ["info", "pageLength"], bottomEnd: "paging" },
     language: { info: "_START_ to _END_ of _TOTAL_ rows", infoFiltered: "", infoEmpty: "no rows", lengthMenu: "rows at once _MENU_", zeroRecords: "No row is like that." },
   });
+  document.documentElement.classList.remove("paging");
   head.forEach((cell, at) => cell.querySelector("button").addEventListener("click", () => {
     const ascending = cell.getAttribute("aria-sort") === "descending" || (cell.getAttribute("aria-sort") == null && !cell.classList.contains("number"));
     table.order([at + first, ascending ? "asc" : "desc"]).draw();
@@ -223,16 +224,17 @@
   const tooltip = [{ field: "row" }, { field: "shown", title: "macro-F1 %" }, { field: "rtfx", title: "end-to-end RTFx" }];
   function point(row) {
     return { row: named(row), backbone: row.values.backbone, f1: 100 * row.values.macro_f1, low: 100 * row.values.macro_f1_low, high: 100 * row.values.macro_f1_high,
-      known: row.values.macro_f1_low != null, shown: row.shown.macro_f1, rtfx: row.values.end_to_end_rtfx, hardware: row.values.hardware, control: row.control };
+      known: row.values.macro_f1_low != null, shown: row.shown.macro_f1, rtfx: row.values.end_to_end_rtfx, parameters: row.values.parameters, hardware: row.values.hardware, control: row.control };
   }
   function draw(rows) {
     const tables = [...new Set(rows.map((row) => row.table))];
     byId("why-none").textContent = tables.length === 1 ? "" : tables.length ? "Figures are of one task and protocol: choose them above." : "No row is shown.";
     document.querySelector(".figures").hidden = tables.length !== 1;
     if (tables.length !== 1) return;
-    const points = rows.map(point).sort((a, b) => b.f1 - a.f1);
-    forest(points.slice(0, most), data.tables[tables[0]].chance);
-    speed(points);
+    // presets are not tuned, and stand in no comparison
+    const tuned = rows.filter((row) => !row.values.preset).map(point).sort((a, b) => b.f1 - a.f1);
+    forest(tuned.slice(0, most), data.tables[tables[0]].chance);
+    speed(tuned);
     const layers = data.tables[tables[0]].layers.flatMap(({ backbone, macro_f1 }) => macro_f1.map((f1, layer) => ({ backbone, layer, f1: 100 * f1 })));
     byId("layers").closest("figure").hidden = !layers.length;
     if (layers.length) embed(byId("layers"), { description: "Validation macro-F1 by layer, a line for each backbone", width: "container", height: 300, data: { values: layers }, mark: { type: "line", point: true, tooltip: true },
@@ -240,28 +242,41 @@
   }
   function forest(values, chance) {
     const y = { field: "row", type: "nominal", sort: null, title: null };
-    const filled = { condition: { test: "datum.control", value: "transparent" }, ...shape };
-    embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, layer: [
-      { transform: [{ filter: "datum.known" }], mark: { type: "rule", strokeWidth: 2 }, encoding: { y, x: { field: "low", type: "quantitative", title: "macro-F1 %" }, x2: { field: "high" }, color: shape } },
-      { mark: { type: "point", size: 60 }, encoding: { y, x: { field: "f1", type: "quantitative" }, color: shape, shape, fill: filled, tooltip } },
-      ...(chance == null ? [] : [{ data: { values: [{ x: 100 * chance }] }, mark: { type: "rule", strokeDash: [4, 4], color: ink }, encoding: { x: { field: "x", type: "quantitative" } } }]),
+    const x = { field: "f1", type: "quantitative", title: "macro-F1 %" };
+    embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, encoding: { y }, layer: [
+      { transform: [{ filter: "datum.known" }], mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...shape, legend: null } } },
+      ...points({ x, tooltip }),
+      ...(chance == null ? [] : [{ data: { values: [{ x: 100 * chance }] }, mark: { type: "rule", strokeDash: [4, 4], color: ink }, encoding: { y: null, x: { field: "x", type: "quantitative" } } }]),
     ] });
   }
-  function speed(points) {
-    const machines = Map.groupBy ? Map.groupBy(points.filter((p) => p.rtfx), (p) => p.hardware) : new Map();
-    const [machine, own] = [...machines].sort((a, b) => b[1].length - a[1].length)[0] ?? [null, []];
-    byId("speed").closest("figure").hidden = !own.length;
+  // Hollow where weights are random.
+  const points = (encoding) => [false, true].map((control) => ({
+    transform: [{ filter: `datum.control === ${control}` }], mark: { type: "point", size: 60, filled: !control, opacity: 1 }, encoding: { color: shape, shape, ...encoding },
+  }));
+  let compared = [];
+  function speed(rows) {
+    compared = rows;
+    const cost = byId("cost").value, fast = cost === "rtfx";
+    const machines = Map.groupBy(rows.filter((p) => p[cost] > 0), (p) => (fast ? p.hardware : ""));
+    const [machine, own] = [...machines].sort((a, b) => b[1].length - a[1].length)[0] ?? ["", []];
+    // text of records never goes into a specification: its titles become expressions
+    byId("machine").textContent = machine && `(${machine})`;
+    byId("speed").hidden = !own.length;
     if (!own.length) return;
     const front = [];
-    for (const p of [...own].sort((a, b) => b.rtfx - a.rtfx || b.f1 - a.f1)) if (!p.control && (!front.length || p.f1 > front.at(-1).f1)) front.push(p);
-    const x = { field: "rtfx", type: "quantitative", scale: { type: "log" }, title: `end-to-end RTFx on ${machine}` }, y = { field: "f1", type: "quantitative", title: "macro-F1 %" };
-    embed(byId("speed"), { description: "macro-F1 against speed", width: "container", height: 300, layer: [
-      { data: { values: front }, mark: { type: "line", interpolate: "step-before", color: ink, opacity: 0.5 }, encoding: { x, y, order: { field: "rtfx" } } },
-      { data: { values: own }, mark: { type: "point", size: 60 }, encoding: { x, y, color: shape, shape, fill: { condition: { test: "datum.control", value: "transparent" }, ...shape }, tooltip } },
+    const cheapest = (a, b) => (fast ? b.rtfx - a.rtfx : a.parameters - b.parameters) || b.f1 - a.f1;
+    for (const p of [...own].sort(cheapest)) if (!p.control && (!front.length || p.f1 > front.at(-1).f1)) front.push(p);
+    const x = { field: cost, type: "quantitative", scale: { type: "log" }, title: fast ? "end-to-end RTFx" : "parameters", axis: { format: "~s", labelOverlap: true } };
+    const y = { field: "f1", type: "quantitative", title: "macro-F1 %", scale: { zero: false } };
+    embed(byId("speed"), { description: `macro-F1 against ${fast ? "speed" : "parameters"}`, width: "container", height: 300, layer: [
+      { data: { values: front }, mark: { type: "line", interpolate: fast ? "step-before" : "step-after", color: ink, opacity: 0.5 }, encoding: { x, y, order: { field: cost } } },
+      { data: { values: own }, layer: points({ x, y, tooltip }) },
     ] });
   }
+  byId("cost").addEventListener("change", () => speed(compared));
   ["forest", "speed", "layers"].forEach((id) => byId(id).classList.add("chart"));
+  byId("unscripted").remove();
   document.querySelectorAll(".scripted").forEach((node) => { node.hidden = false; });
   refresh();
-  document.documentElement.dataset.ready = "yes";
+  document.documentElement.dataset.ready = performance.now();
 })();

@@ -7,6 +7,7 @@ from html import escape as quoted
 
 from markdown_it import MarkdownIt
 
+from bench.printable import printable
 from bench.report import markdown
 from bench.report.page import Block, Bullets, Heading, Image, Link, Table, Text
 
@@ -19,10 +20,16 @@ for _mark in ("link_open", "link_close", "image"):
 
 def html(blocks: Sequence[Block]) -> str:
     """What the blocks show; figures are left out, and tables whose rows stand elsewhere."""
-    return "\n".join(_block(block) for block in blocks)
+    parts, heading = [], ""
+    for number, block in enumerate(blocks):
+        if isinstance(block, Heading):
+            heading = block.text
+        # a reader's list of regions tells them apart by their labels
+        parts.append(_block(block, f"{heading}, table {number}"))
+    return "\n".join(filter(None, parts))
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, label: str) -> str:
     match block:
         case Heading(level, text):
             return f"<h{level}>{_inline(markdown.escape(text))}</h{level}>"
@@ -31,14 +38,13 @@ def _block(block: Block) -> str:
         case Bullets(items):
             return f"<ul>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</ul>"
         case Table():
-            return "" if block.listed else _table(block)
+            return "" if block.listed else _table(block, label)
         case Image():
             return ""
 
 
-def _table(table: Table) -> str:
-    numeric = [title.endswith(">") for title in table.columns]
-    kinds = [' class="number"' if number else "" for number in numeric]
+def _table(table: Table, label: str) -> str:
+    kinds = [' class="number"' if title.endswith(">") else "" for title in table.columns]
 
     def cells(tag: str, values: Sequence[str | Link]) -> str:
         return "".join(
@@ -48,10 +54,9 @@ def _table(table: Table) -> str:
 
     head = cells('th scope="col"', [title.removesuffix(">") for title in table.columns])
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
-    label = quoted(", ".join(title.removesuffix(">") for title in table.columns[:3]))
     return (
-        f'<div class="wide" role="region" aria-label="Table of {label}" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="wide" role="region" aria-label="{quoted(printable(label))}" tabindex="0">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

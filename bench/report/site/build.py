@@ -25,7 +25,7 @@ from bench.report.board import Board
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import Block, Heading
 from bench.report.site import blocks, data
-from bench.report.values import DASH, decimal, millions, percent
+from bench.report.values import DASH, millions, percent
 
 FOLDER = "site"
 _HERE = resources.files("bench.report.site")
@@ -113,7 +113,6 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Cell]:
         return number(shown.get(name, ""), values.get(name))
 
     speed = values.get("end_to_end_rtfx")
-    minutes = 60 / speed if speed else None
     first = values.get("rank_first")
     control = values.get("control")
     return {
@@ -126,7 +125,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Cell]:
             percent(values.get("validation_macro_f1")), values.get("validation_macro_f1")
         ),
         "layer": Cell(values.get("layer", "")),
-        "minutes per hour": number(decimal(minutes), minutes),
+        "minutes per hour": number(shown.get("minutes", ""), 60 / speed if speed else None),
         "params M": number(millions(values.get("parameters")), values.get("parameters")),
         "trials": number(str(values.get("trials_per_fold", "")), values.get("trials_per_fold")),
         "weights": Cell(str(control or values.get("weights", ""))),

@@ -25,7 +25,7 @@ from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
 from bench.report.statistics import RESAMPLES, draws, tails
 from bench.report.tables.ranking import largest_share, ranks, remarks
-from bench.report.values import interval, percent
+from bench.report.values import DASH, interval, minutes, percent
 
 # Clips that a row got wrong with the most confidence.
 _WRONG = 10
@@ -55,13 +55,15 @@ def document(
     for record, _ in listed:
         by_table.setdefault(_table(record), []).append(record)
     standing = {
-        cell: text for own in by_table.values() for cell, text in ranks(own, beside).items()
+        cell: text
+        for own in by_table.values()
+        for cell, text in ranks([r for r in own if r.preset is None], beside).items()
     }
     clips = _Clips()
     lines = listing.lines([values for _, values in listed])
     rows = [
         {
-            **_row(record, values, standing[str(record.cell)], beside),
+            **_row(record, values, standing.get(str(record.cell), DASH), beside),
             "line": line,
             "table": _table(record),
             "advisories": said.get(str(record.cell), []),
@@ -127,7 +129,10 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
             "macro_f1": beside.macro_f1(record),
             "accuracy": interval(place.accuracy) if place else percent(record.scored.accuracy),
             "uar": interval(place.uar) if place else percent(record.scored.uar),
-            "remarks": "; ".join(remarks(record)),
+            "minutes": DASH if is_control(record) else minutes(record, beside.letters),
+            "remarks": "; ".join(
+                [f"preset {record.preset}"] * bool(record.preset) + [*remarks(record)]
+            ),
         },
         "control": is_control(record),
         "labels": [printable(label) for label in record.labels],
