@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -12,7 +11,7 @@ from bench.report.beside import Beside
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Heading
 from bench.report.select import finished, is_control, ranked
-from bench.report.values import interval, minutes, percent, plural
+from bench.report.values import command, interval, minutes, percent, plural
 
 TITLE = "The answer"
 # Of more, the best and the worst are named.
@@ -59,18 +58,18 @@ def _sentences(rows: Sequence[Record], beside: Beside) -> Iterator[str]:
     others = f"{plural(len(tied) - 1, 'more row')} cannot be told from it" if tied[1:] else alone
     yield (
         f"{code(best.task)}, {code(best.protocol)}: the best is {_named(best, beside)}; {others}. "
-        f"{_command(best)}"
+        f"{_run(best)}"
     )
     quick = _quickest(tied) or best
     if quick is not best:
         yield (
             f"Of these {_named(quick, beside)} takes the least: {minutes(quick, {})} minutes of "
-            f"computing per hour of audio. {_command(quick)}"
+            f"computing per hour of audio. {_run(quick)}"
         )
     yield from _within(quick, beside)
     local = next((r for r in rows if r.weights.kind == "none"), None)
     if local is not None and local is not best:
-        yield f"Without a download the best is {_named(local, beside)}. {_command(local)}"
+        yield f"Without a download the best is {_named(local, beside)}. {_run(local)}"
 
 
 def _within(record: Record, beside: Beside) -> Iterator[str]:
@@ -105,12 +104,5 @@ def _named(record: Record, beside: Beside) -> str:
     return f"**{name}** with macro-F1 {interval(beside.places[str(record.cell)].macro_f1)} %"
 
 
-def _command(record: Record) -> str:
-    named = {
-        "--task": record.task,
-        "--protocol": record.protocol,
-        "--backbone": record.backbone,
-        "--pooling": record.pooling,
-        "--head": record.head,
-    }
-    return code(shlex.join(["voxgrid", "run", *(word for pair in named.items() for word in pair)]))
+def _run(record: Record) -> str:
+    return code(command(record))

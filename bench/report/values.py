@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -98,3 +99,18 @@ def millions(parameters: int | None) -> str:
     if parameters is None:
         return DASH
     return "0" if parameters == 0 else f"{parameters / 1e6:.1f}"
+
+
+def command(record: Record) -> str:
+    """What runs the cell of a record again."""
+    named = {
+        "--task": record.task,
+        "--protocol": record.protocol,
+        "--backbone": record.backbone,
+        "--pooling": record.pooling,
+        "--head": record.head,
+        "--control": record.control,
+        "--preset": record.preset,
+    }
+    words = [word for name, value in named.items() if value for word in (name, value)]
+    return shlex.join(["voxgrid", "run", *words])

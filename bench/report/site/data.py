@@ -6,7 +6,6 @@ its interval, from the draws of groups that every interval comes from, and what 
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
 from bench.report.statistics import RESAMPLES, draws, tails
 from bench.report.tables.ranking import largest_share, ranks, remarks
-from bench.report.values import DASH, interval, minutes, percent
+from bench.report.values import DASH, command, interval, minutes, percent
 
 # Clips that a row got wrong with the most confidence.
 _WRONG = 10
@@ -147,7 +146,7 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
             "fingerprint": record.provenance.fingerprint or "unknown",
             "packages": ", ".join(f"{n} {v}" for n, v in record.provenance.packages.items()),
         },
-        "command": _command(record),
+        "command": command(record),
     }
 
 
@@ -179,20 +178,6 @@ def _number(value: Any) -> Any:
         return float(value) if isinstance(value, str) and value[:1].isdigit() else value
     except ValueError:
         return value
-
-
-def _command(record: Record) -> str:
-    named = {
-        "--task": record.task,
-        "--protocol": record.protocol,
-        "--backbone": record.backbone,
-        "--pooling": record.pooling,
-        "--head": record.head,
-        "--control": record.control,
-        "--preset": record.preset,
-    }
-    words = [word for name, value in named.items() if value for word in (name, value)]
-    return shlex.join(["voxgrid", "run", *words])
 
 
 class _Clips:
