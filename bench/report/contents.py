@@ -10,7 +10,7 @@ from bench.clips import shortened
 from bench.records.benchmarks import Benchmark
 from bench.records.schema import Record
 from bench.records.store import Folder
-from bench.report.answer import answer
+from bench.report.answer import answer, recommended
 from bench.report.beside import Beside
 from bench.report.board import Board, Boards
 from bench.report.effects import effects, layer_curves
@@ -153,7 +153,7 @@ def _tasks(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
 
 def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
     """Rankings of one task, then what stands for each backbone, then the leak."""
-    matrices = confusion.wanted(done)
+    matrices = confusion.wanted(done, recommended(done, beside))
     protocols = by_protocol(done)
     leaks_here = beside.leaks.get(done[0].task, ())
     sized = {str(each.leaky.cell) for each in leaks_here}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.records.schema import Record
@@ -78,13 +78,20 @@ class Confusion:
             return canvases.png(canvas, self.mark)
 
 
-def wanted(found: Iterable[Record]) -> dict[str, Confusion]:
-    """The top row of a real task under its first protocol, by that protocol.
+def wanted(
+    found: Iterable[Record], recommended: Mapping[tuple[str, str], Record]
+) -> dict[str, Confusion]:
+    """One figure of a real task, by its first protocol.
 
-    The records are of one task.
+    Args:
+        found: records of one task.
+        recommended: rows to take first, by task and protocol; elsewhere the best row is drawn.
     """
     rows = [r for r in finished(found) if not r.sample and not is_control(r) and r.preset is None]
-    return {protocol: _of(ranked(own)[0]) for protocol, own in [*by_protocol(rows).items()][:1]}
+    for protocol, own in by_protocol(rows).items():
+        best = ranked(own)[0]
+        return {protocol: _of(recommended.get((best.task, protocol), best))}
+    return {}
 
 
 def _of(record: Record) -> Confusion:
