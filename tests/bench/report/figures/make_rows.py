@@ -27,9 +27,15 @@ def placed(found: Sequence[Record], tied: int = 1) -> dict[str, Place]:
         str(r.cell): (1, tied) if place < tied else (tied + 1, len(own))
         for place, r in enumerate(own)
     }
+
+    def around(score: float) -> Interval:
+        return Interval(score, score - 0.05, score + 0.05)
+
     return {
         str(r.cell): Place(
-            Interval(r.scored.macro_f1, r.scored.macro_f1 - 0.05, r.scored.macro_f1 + 0.05),
+            around(r.scored.macro_f1),
+            around(r.scored.accuracy),
+            around(r.scored.uar),
             ranks.get(str(r.cell)),
         )
         for r in found

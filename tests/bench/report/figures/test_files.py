@@ -52,7 +52,8 @@ def test_figures_of_records_that_are_gone_are_removed_and_other_files_kept(tmp_p
     files.write(
         tmp_path,
         [
-            *wanted(make_record(), make_record(protocol="random-80-20"), make_trained()),
+            *wanted(make_record(), make_trained()),
+            *wanted(make_record(task="youtube")),
             *intervals.wanted(rows, placed(rows)).values(),
             *speed.wanted(rows, placed(rows)).values(),
         ],
