@@ -18,6 +18,8 @@ from bench.report.page import Block, Bullets, Figure, Heading, Image, Link, Tabl
 
 # Where a figure lies, for light or for dark pages, as a link from the page.
 Address = Callable[[Figure, bool], str]
+# Halves of characters that stand for no byte of a file name either.
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def render(page: Sequence[Block], link: Address) -> str:
@@ -60,7 +62,7 @@ def linked(words: str, file: str) -> str:
 
 def _address(file: str) -> str:
     # as bytes, which a file name may have without being UTF-8
-    return quote(os.fsencode(file), safe="/@:+,~")
+    return quote(os.fsencode(_NO_BYTE.sub("\ufffd", file)), safe="/@:+,~")
 
 
 def table(block: Table) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from bench.report.effects import Effect, LayerCurve
+from bench.report.markdown import escape
 from bench.report.page import Block, Table, Text
 from bench.report.statistics import Interval
 from bench.report.values import interval, percent
@@ -44,7 +45,7 @@ def _points(found: Interval) -> str:
 def _layers(curve: LayerCurve) -> str:
     best = max(range(len(curve.macro_f1)), key=lambda layer: curve.macro_f1[layer])
     last = len(curve.macro_f1) - 1
-    text = f"layer {best} of {curve.backbone} gives most, {percent(curve.macro_f1[best])} %"
+    text = f"layer {best} of {escape(curve.backbone)} gives most, {percent(curve.macro_f1[best])} %"
     if best == last:
         return f"{text}, and is the last"
     return f"{text}; its last, {last}, {percent(curve.macro_f1[last])} %"

@@ -151,7 +151,7 @@ def measured_on(found: Sequence[Record]) -> list[Block]:
     told = {name: f"{name}: {escape(', '.join(of) or DASH)}" for name, of in facts.items()}
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     lines = [
-        f"days: {when}; {told['dtype']}; {told['seed']}",
+        f"days: {escape(when)}; {told['dtype']}; {told['seed']}",
         told["hardware"],
         told["voxgrid commit"],
         f"packages: {escape(', '.join(versions))}",
