@@ -158,8 +158,10 @@ def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
     leaks_here = beside.leaks.get(done[0].task, ())
     sized = {str(each.leaky.cell) for each in leaks_here}
     compared = (intervals.wanted(done, beside.places), speed.wanted(done, beside.places))
+    told = []
     for protocol, own in protocols.items():
         if own[0].folding.repeats and sized.issuperset(str(r.cell) for r in own):
+            told.append(_about(own))
             continue  # its rows stand where the leak is sized
         yield Heading(3, _title(own))
         for note in sorted({note for record in own for note in record.notes}):
@@ -187,10 +189,14 @@ def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:
     if leaks_here:
         word = escape(f"{done[0].group}s")
         yield Heading(3, "The size of the leak")
-        repeated = [r for own in protocols.values() for r in own if r.folding.repeats]
         yield Text(
-            f"The same rows with {word} kept apart and with {word} on both sides; the interval of "
-            f"the difference is over {word}. {_about(repeated[:1]) if repeated else ''}".rstrip()
+            " ".join(
+                [
+                    f"The same rows with {word} kept apart and with {word} on both sides; the "
+                    f"interval of the difference is over {word}.",
+                    *told,
+                ]
+            )
         )
         yield from leak.tables(leaks_here, beside)
 

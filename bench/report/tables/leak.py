@@ -18,18 +18,12 @@ def tables(found: Sequence[Leak], beside: Beside) -> Iterator[Block]:
     Of rows of repeated splits the best of each backbone and head is shown; of others only how much
     they read higher, since one split has its own luck.
     """
-    repeated = [leak for leak in found if leak.leaky.folding.repeats]
-    best: dict[tuple[str, str], Leak] = {}
-    for each in sorted(repeated, key=lambda leak: -leak.fair.scored.macro_f1):
-        best.setdefault((each.fair.backbone, each.fair.head), each)
-    shown = list(best.values())
-    if shown:
-        names = shown[0].fair.protocol, shown[0].leaky.protocol
-        columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
-        yield Table((*columns, "difference, points>"), [_row(each, beside) for each in shown])
     read = []
     for protocol in dict.fromkeys(leak.leaky.protocol for leak in found):
-        moved = [leak.points for leak in found if leak.leaky.protocol == protocol]
+        own = [leak for leak in found if leak.leaky.protocol == protocol]
+        if own[0].leaky.folding.repeats:
+            yield _table(own, beside)
+        moved = [leak.points for leak in own]
         read.append(
             f"Over the {plural(len(moved), 'row')} run under both, {code(protocol)} reads "
             f"{points(statistics.median(moved))} points in the median (from "
@@ -37,6 +31,16 @@ def tables(found: Sequence[Leak], beside: Beside) -> Iterator[Block]:
         )
     if read:
         yield Text(" ".join(read))
+
+
+def _table(found: Sequence[Leak], beside: Beside) -> Table:
+    best: dict[tuple[str, str], Leak] = {}
+    for each in sorted(found, key=lambda leak: -leak.fair.scored.macro_f1):
+        best.setdefault((each.fair.backbone, each.fair.head), each)
+    names = found[0].fair.protocol, found[0].leaky.protocol
+    columns = ("backbone", "pooling", "head", *(f"macro-F1 % {name}>" for name in names))
+    rows = [_row(each, beside) for each in best.values()]
+    return Table((*columns, "difference, points>"), rows)
 
 
 def _row(leak: Leak, beside: Beside) -> list[str]:
