@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.records.schema import Record
 from bench.report.advisories import KINDS, Advisory, advisories
 from bench.report.placing import standings
@@ -35,6 +37,34 @@ def test_a_value_at_the_end_of_its_space_in_most_folds_is_told() -> None:
     few = _searched(_tried(highest=["c"]), _tried(), _tried(), head="lda")
     (advisory,) = [a for a in _of(most, few) if a.id == "edge"]
     assert (advisory.row, advisory.detail) == ("xlsr mean mlp", "highest c")
+
+
+@pytest.mark.parametrize(
+    ("how", "folds", "said"),
+    [
+        ("every", [{"lowest": ["C"]}] * 3, ("edge", "lowest C")),
+        ("race", [{"highest": ["depth"]}, {"lowest": ["depth"]}, {}], None),
+        # of one split, or two, a value at the end says little
+        ("race", [{"highest": ["depth"]}] * 2, None),
+        ("race", [{"curve": [0.5] * 7 + [0.506]}] * 3, ("rising", "")),
+        ("race", [{"curve": [0.5] * 7 + [0.504]}] * 3, None),
+        ("race", [{"curve": [0.4] * 4 + [0.5] * 4}] * 3, None),
+        ("race", [{"curve": []}] * 3, None),
+    ],
+)
+def test_a_search_that_may_find_more_is_told(
+    how: str, folds: list[dict[str, Any]], said: tuple[str, str] | None
+) -> None:
+    found = _of(_searched(*(_tried(how=how, **more) for more in folds), validation=0.6))
+    assert [(a.id, a.detail) for a in found] == ([said] if said else [])
+
+
+def test_a_search_that_tried_all_it_has_has_no_smaller_budget() -> None:
+    every = [_tried(how="every")] * 3
+    one, other = (
+        _searched(*every, backbone=name, trials=trials) for name, trials in (("a", 247), ("b", 91))
+    )
+    assert "budget" not in {a.id for a in _of(one, other)}
 
 
 def test_a_race_that_still_rises_is_told_and_a_whole_search_is_not() -> None:
