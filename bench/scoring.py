@@ -50,8 +50,14 @@ class Scores(BaseModel):
 
     def close_to(self, other: Scores) -> bool:
         """Whether two are the same but for rounding."""
-        own, others = ((each.accuracy, each.macro_f1, each.uar) for each in (self, other))
-        return self.confusion == other.confusion and np.allclose(own, others, atol=1e-9)
+        classes = sorted(self.per_class_f1)
+        if (self.confusion, classes) != (other.confusion, sorted(other.per_class_f1)):
+            return False
+        own, others = (
+            (each.accuracy, each.macro_f1, each.uar, *(each.per_class_f1[c] for c in classes))
+            for each in (self, other)
+        )
+        return np.allclose(own, others, atol=1e-9)
 
 
 def mean_scores(each: Sequence[Scores]) -> Scores:

@@ -17,7 +17,7 @@ from bench.records.store import inner_path, predictions_path
 
 # Rows of predictions at once: some bytes in the file may stand for a long text in each.
 _ROWS = 512
-# Characters of a clip's name that are shown.
+# Characters of the name of a clip or group that are shown.
 _LONGEST_NAME = 200
 
 Codes = NDArray[np.int64]
@@ -36,7 +36,7 @@ class Predictions:
         truth: classes among the record's labels (clips,).
         said: the same as predicted, one array per seed of the refit.
         groups: of each clip the position of its group among the names (clips,).
-        group_names: sorted.
+        group_names: sorted; of a long one its beginning.
         folds: outer fold (clips,).
         clips: a number for each clip (clips,); equal ones are one clip.
     """
@@ -111,7 +111,7 @@ def _opened(path: Path, rows: tuple[int, int], read: Callable[[BinaryIO], _Read]
         raise Unsound(f"its predictions {path} are not there") from error
     except Unsound:
         raise
-    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
         why = type(error).__name__
         raise Unsound(f"its predictions {path} cannot be read ({why})") from error
 
@@ -127,7 +127,7 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
     known, groups, clips, found = pa.array(labels), dict[str, int](), dict[str, int](), []
     for batch in stored.iter_batches(_ROWS, columns=[*names, "fold"]):
         columns = [batch.column(name) for name in names]
-        if not all(isinstance(column, pa.DictionaryArray) for column in columns):
+        if not all(map(_holds_texts, columns)):
             raise ValueError("it holds no labels")
         *of_classes, of_groups, of_clips = columns
         places = [compute.index_in(column.dictionary, value_set=known) for column in of_classes]
@@ -142,7 +142,18 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
     ordered = tuple(sorted(groups))
     place = {name: number for number, name in enumerate(ordered)}
     group = np.array([place[name] for name in groups], dtype=np.int64)[group]
-    return Predictions(truth, tuple(predicted), group, ordered, fold, clip)
+    shown = tuple(name[:_LONGEST_NAME] for name in ordered)
+    return Predictions(truth, tuple(predicted), group, shown, fold, clip)
+
+
+def _holds_texts(column: Any) -> bool:
+    """Whether it is of texts, each of which is there once."""
+    import pyarrow as pa
+
+    if not isinstance(column, pa.DictionaryArray):
+        return False
+    kind = column.dictionary.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _numbered(column: Any, known: dict[str, int]) -> Codes:
@@ -152,7 +163,6 @@ def _numbered(column: Any, known: dict[str, int]) -> Codes:
 
 
 def _told(file: BinaryIO, labels: Sequence[str]) -> Told:
-    import pyarrow as pa
     from pyarrow import parquet
 
     columns = [f"p_{label}" for label in labels]
@@ -161,7 +171,7 @@ def _told(file: BinaryIO, labels: Sequence[str]) -> Told:
     parts = []
     for batch in stored.iter_batches(_ROWS, columns=["clip", *columns]):
         clips = batch.column("clip")
-        if not isinstance(clips, pa.DictionaryArray) or clips.null_count:
+        if not _holds_texts(clips) or clips.null_count:
             raise ValueError("it holds no names of clips")
         known = [name[:_LONGEST_NAME] for name in clips.dictionary.to_pylist()]
         names += [known[place] for place in clips.indices.to_pylist()]

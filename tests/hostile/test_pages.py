@@ -27,6 +27,7 @@ from bench.report.figures.scatter import Point
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import Text, figures
 from tests.bench.records.make_records import SYSTEM, curve, make_record, make_trained, unfinished
+from tests.bench.records.make_records import store as with_predictions
 from tests.bench.report.pages import store
 from tests.conftest import Voxgrid
 from tests.hostile.conftest import Put
@@ -301,7 +302,7 @@ def test_of_a_figure_on_disk_no_more_is_read_than_holds_its_mark(tmp_path: Path)
 
 
 def test_a_page_takes_the_place_of_a_page_alone(voxgrid: Voxgrid, tmp_path: Path) -> None:
-    store(tmp_path / "results", make_record())
+    with_predictions(tmp_path / "results", make_record())
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "grid.toml").write_text(f'leaderboard = "{victim}"\n')

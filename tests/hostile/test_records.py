@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -18,10 +19,11 @@ from pydantic import ValidationError
 
 from backbones import names
 from bench.errors import StorageError, UserError
-from bench.records import benchmarks, proof
+from bench.records import benchmarks, predictions, proof
 from bench.records import store as records
 from bench.records.schema import Record
 from bench.records.store import Folder, Unreadable
+from bench.report.leaderboard import Leaderboard
 from tests.bench.records.make_benchmarks import entry, measured
 from tests.bench.records.make_records import make_record, make_trained, store, unfinished
 from tests.conftest import Voxgrid
@@ -280,18 +282,60 @@ def test_predictions_that_lie_about_their_size_are_named(tmp_path: Path, name: s
 @pytest.mark.parametrize(
     "columns",
     [
-        {"label": ["class0"] * 20},
         {"label": [{"x": 1}] * 20, "predicted": [1] * 20},
-        {"label": [None] * 20, "predicted": ["class0"] * 20},
-        {"label": [["class0"]] * 20, "predicted": ["class0"] * 20},
+        {"label": [None] * 20},
+        {"label": [["class0"]] * 20},
+        {"label": [b"class0"] * 20},
+        {"clip": [b"\xff"] * 20},
+        {"clip": range(20)},
+        {"group": [b"group0"] * 20},
+        {"group": [None] * 20},
+        {"fold": ["0"] * 20},
     ],
+    ids=str,
 )
 def test_columns_of_another_kind_are_named(tmp_path: Path, columns: dict[str, Any]) -> None:
     record = make_record(confusion=[[6, 4], [3, 7]])
+    store(tmp_path, record)
     path = records.predictions_path(tmp_path, record.cell)
-    path.parent.mkdir(parents=True)
-    pd.DataFrame(columns).to_parquet(path)
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
     assert f"its predictions {path} cannot be read" in str(proof.flaw(tmp_path, record))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"p_class1": ["much"] * 20},
+        {"p_class1": [{"x": 1}] * 20},
+        {"p_class1": [[0.5]] * 20},
+        {"p_class1": [None] * 20},
+        {"p_class1": [float("nan")] * 20},
+        {"clip": [b"clip"] * 20},
+        {"clip": range(20)},
+    ],
+    ids=str,
+)
+def test_probabilities_of_another_kind_are_named(tmp_path: Path, columns: dict[str, Any]) -> None:
+    record = make_record(confusion=[[6, 4], [3, 7]])
+    store(tmp_path, record)
+    path = records.predictions_path(tmp_path, record.cell)
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
+    with pytest.raises(predictions.Unsound, match="cannot be read"):
+        predictions.told(tmp_path, record)
+    path.unlink()
+    with pytest.raises(predictions.Unsound, match="are not there"):
+        predictions.told(tmp_path, record)
+
+
+def test_of_long_names_of_clips_and_groups_the_beginning_is_kept(tmp_path: Path) -> None:
+    record = make_record(confusion=[[6, 4], [3, 7]])
+    store(tmp_path, record)
+    path = records.predictions_path(tmp_path, record.cell)
+    long = {name: [f"{'x' * 10_000}{number}" for number in range(20)] for name in ("clip", "group")}
+    pd.read_parquet(path).assign(**long).to_parquet(path)
+    found, told = predictions.tested(tmp_path, record), predictions.told(tmp_path, record)
+    assert len(np.unique(found.groups)) == len(found.group_names) == 20
+    assert {*map(len, (*found.group_names, *told.clips))} == {200}
 
 
 def test_of_many_columns_two_are_read(tmp_path: Path) -> None:
@@ -333,15 +377,22 @@ def test_a_benchmark_of_anything_else_is_named(tmp_path: Path, planted: dict[str
         benchmarks.read(tmp_path)
 
 
-def test_one_strange_record_ends_neither_page_nor_check(voxgrid: Voxgrid, tmp_path: Path) -> None:
+def test_strange_records_are_named_in_codes_and_no_page_is_written_but_by_a_run(
+    voxgrid: Voxgrid, tmp_path: Path
+) -> None:
     store(tmp_path / "results", make_record())
     place = tmp_path / "results" / "ravdess"
     (place / "a__b__c.json").write_text(json.dumps(changed("backbone", to="foo:bar")))
     (place / os.fsdecode(b"a__b__\xff\x1b[31m.json")).write_text("{")
     os.mkfifo(place / "a__b__d.json")
-    assert voxgrid("leaderboard").returncode == 0
-    done = voxgrid("leaderboard", "--check")
-    assert done.returncode == 1
-    assert "\x1b" not in done.stdout + done.stderr
-    assert "cannot be read" in done.stderr
+    for command in (("leaderboard",), ("leaderboard", "--check"), ("report",)):
+        done = voxgrid(*command)
+        assert done.returncode == 1
+        assert "\x1b" not in done.stdout + done.stderr
+        assert done.stderr.count("cannot be read") == 3
+        assert r"a__b__\udcff\x1b[31m.json" in done.stderr
+        assert not (tmp_path / "leaderboard.md").exists()
+        assert not (tmp_path / "results" / "site").exists()
+    # a run is over before it could refuse, and its page says what is wrong
+    Leaderboard.of(tmp_path / "results", tmp_path / "leaderboard.md").write()
     assert "3 records cannot be read" in (tmp_path / "leaderboard.md").read_text()

@@ -13,22 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from bench.printable import printable
+from bench.printable import printable_lines
 from bench.records import predictions
 from bench.records.predictions import Predictions, Told, Unsound
 from bench.records.schema import FoldRecord, Record
-from bench.report import listing
+from bench.report import chance, listing
 from bench.report.advisories import KINDS
 from bench.report.beside import Beside
 from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
-from bench.report.statistics import RESAMPLES, draws, tails
-from bench.report.tables.ranking import largest_share, ranks, remarks
+from bench.report.statistics import FEWEST_GROUPS, RESAMPLES, draws, tails
+from bench.report.tables.ranking import ranks, remarks
 from bench.report.values import DASH, command, interval, minutes, percent
 
 # Clips that a row got wrong with the most confidence.
 _WRONG = 10
 _DIGITS = 4
+# How columns of shares begin.
+_SHARES = ("macro_f1", "accuracy", "uar", "validation_macro_f1")
 # A class by its number, from this character on.
 _FIRST = 0x30
 
@@ -62,18 +64,18 @@ def document(
     lines = listing.lines([values for _, values in listed])
     rows = [
         {
-            **_row(record, values, standing.get(str(record.cell), DASH), beside),
+            **_shown(_row(record, values, standing.get(str(record.cell), DASH), beside)),
             "line": line,
             "table": _table(record),
-            "advisories": said.get(str(record.cell), []),
+            "advisories": _shown(said.get(str(record.cell), [])),
             **clips.of(results, record),
         }
         for (record, values), line in zip(listed, lines[1:], strict=True)
     ]
-    groups = {len(each["groupNames"]) for each in clips.lists}
+    groups = {n for each in clips.lists if (n := len(each["groupNames"])) >= FEWEST_GROUPS}
     return {
         "titles": lines[0] if lines else "",
-        "tables": {name: _about(rows) for name, rows in by_table.items()},
+        "tables": {name: _shown(_about(rows)) for name, rows in by_table.items()},
         "rows": rows,
         "clips": clips.lists,
         "first": _FIRST,
@@ -90,6 +92,18 @@ def _draws(groups: int) -> dict[str, Any]:
         "counts": b64encode(drawn.tobytes()).decode(),
         "tails": tails(groups),
     }
+
+
+def _shown(value: Any) -> Any:
+    """The same with all texts as they may be shown."""
+    match value:
+        case str():
+            return printable_lines(value)
+        case dict():
+            return {_shown(key): _shown(each) for key, each in value.items()}
+        case list():
+            return list(map(_shown, value))
+    return value
 
 
 def _table(record: Record) -> str:
@@ -113,16 +127,15 @@ def _about(rows: Sequence[Record]) -> dict[str, Any]:
 
 def _chance(record: Record) -> float | None:
     """macro-F1 of always answering the largest class."""
-    share = largest_share(record)
-    return None if share is None else 2 * share / (1 + share) / len(record.labels)
+    counts = chance.tested(record)
+    return chance.macro_f1(counts) if sum(counts) else None
 
 
 def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -> dict[str, Any]:
     place = beside.places.get(str(record.cell))
-    numbers = {name: _number(value) for name, value in values.items()}
     return {
         "cell": str(record.cell),
-        "values": numbers,
+        "values": {name: _value(name, value) for name, value in values.items()},
         "shown": {
             "rank": rank,
             "macro_f1": beside.macro_f1(record),
@@ -134,8 +147,8 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
             ),
         },
         "control": is_control(record),
-        "labels": [printable(label) for label in record.labels],
-        "f1": {printable(k): round(v, _DIGITS) for k, v in record.scored.per_class_f1.items()},
+        "labels": record.labels,
+        "f1": {k: round(v, _DIGITS) for k, v in record.scored.per_class_f1.items()},
         "confusion": record.scored.confusion,
         "folds": [_fold(fold) for fold in record.folds],
         "notes": list(record.notes),
@@ -170,14 +183,15 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, _DIGITS) for value in values]
 
 
-def _number(value: Any) -> Any:
+def _value(name: str, value: Any) -> Any:
     """A share is written with its digits; on the page it sorts as a number."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    try:
-        return float(value) if isinstance(value, str) and value[:1].isdigit() else value
-    except ValueError:
-        return value
+    if isinstance(value, str) and name.startswith(_SHARES):
+        return float(value)
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 class _Clips:
@@ -200,8 +214,8 @@ class _Clips:
         if number == len(self.lists):
             self.lists.append(
                 {
-                    "names": list(names),
-                    "groupNames": list(found.group_names),
+                    "names": _shown(list(names)),
+                    "groupNames": _shown(list(found.group_names)),
                     "groups": found.groups[order].tolist(),
                     "truth": _characters(found.truth[order]),
                     "repeats": record.folding.repeats,
@@ -210,7 +224,7 @@ class _Clips:
         return {
             "clips": number,
             "said": [_characters(said[order]) for said in found.said],
-            "wrong": _wrong(found, told),
+            "wrong": _shown(_wrong(found, told)),
         }
 
 

@@ -151,6 +151,9 @@ def test_predictions_that_do_not_give_the_scores_are_named(tmp_path: Path) -> No
     whole = path.read_bytes()
     other = make_records.make_record(confusion=[[7, 3], [3, 7]])
     assert proof.flaw(tmp_path, other) == f"its predictions {path} do not give its scores"
+    better = record.scored.model_copy(update={"per_class_f1": {"class0": 0.9, "class1": 0.9}})
+    flattered = record.model_copy(update={"scores": better})
+    assert proof.flaw(tmp_path, flattered) == f"its predictions {path} do not give its scores"
     label = make_records.make_record(confusion=[[6, 4], [3, 7]], labels=["class0", "else"])
     for content, wanted in ((b"garbage", record), (whole[:-20], record), (b"", record)):
         path.write_bytes(content)
