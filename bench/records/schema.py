@@ -41,8 +41,10 @@ def _backbone(name: str) -> str:
     return name
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+def _sound(text: str) -> str:
+    # half a character, which JSON may hold and no file can, becomes a code
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return whole if len(whole) <= _LONGEST_TEXT else f"{whole[:_LONGEST_TEXT]}…"
 
 
 # Neither a path nor hidden, whatever it is joined to.
@@ -50,7 +52,7 @@ _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 Backbone = Annotated[str, Field(max_length=1000), AfterValidator(_backbone)]
 # For people to read.
-Words = Annotated[str, AfterValidator(_cut)]
+Words = Annotated[str, AfterValidator(_sound)]
 Whole = Annotated[int, Field(ge=-(2**63), le=2**63)]
 Layer = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(ge=0, le=1e12)]

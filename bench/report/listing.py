@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.printable import no_formula
+from bench.printable import no_formula, printable
 from bench.records.schema import Record
 from bench.report.placing import Place
 from bench.report.select import by_protocol, finished, ranked, validation_f1
@@ -43,7 +43,7 @@ def lines(values: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _line(cells: Sequence[Any]) -> str:
     file = io.StringIO()
-    sound = [no_formula(cell) if isinstance(cell, str) else cell for cell in cells]
+    sound = [no_formula(printable(cell)) if isinstance(cell, str) else cell for cell in cells]
     csv.writer(file, lineterminator="\n").writerow(sound)
     return file.getvalue()
 

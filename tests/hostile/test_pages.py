@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,92 +25,15 @@ from bench.report.figures.rows import Row
 from bench.report.figures.scatter import Point
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import Text, figures
-from tests.bench.records.make_records import SYSTEM, curve, make_record, make_trained, unfinished
+from tests.bench.records.make_records import curve, make_record, make_trained
 from tests.bench.records.make_records import store as with_predictions
 from tests.bench.report.pages import store
 from tests.conftest import Voxgrid
 from tests.hostile.conftest import Put
+from tests.hostile.make_words import EVIL, words, write_rows
 
-EVIL = (
-    "<script>alert(1)</script>",
-    "<img src=http://evil/t.png>",
-    "![seen](http://evil/t.png)",
-    "[here](javascript:alert(1))",
-    "[here]: http://evil",
-    "<http://evil>",
-    "# heading",
-    "1. # heading",
-    "- item",
-    "> quote",
-    "```",
-    "~~~",
-    "---",
-    "`<b>",
-    "``<b>` [x](y)",
-    "\\`<b>`",
-    "\\[x](http://evil)",
-    "a ` b ` c ` [x](y)",
-    "a | b \\| c \\\\| `d|e` `f\\|g`",
-    "\x1b]0;title\x07\x1b[31m",
-    "\u202eright to left",
-    "line\n\n# line\r\n\u2028- line",
-    "end\\",
-    "end`",
-    "$\\frac$",
-)
 PIECES = st.lists(st.sampled_from([*EVIL, *"`|\\[]()<>!#*_~- \n&"]), max_size=6).map("".join)
 TEXTS = PIECES | st.text(max_size=20)
-
-
-def words(text: Callable[[], str]) -> list[Record]:
-    """Records of every status and kind, all texts of which are somebody's."""
-    system = SYSTEM | {
-        **{name: text() for name in ("summary", "task", "backbone", "measured_on")},
-        "protocols": [text()],
-        "poolings": [text()],
-        "figures": {"accuracy": text(), "precision": text()},
-        "undocumented": [text()],
-        "differs": [text()],
-    }
-    labels = [text(), "the other"]
-
-    def own(**more: Any) -> dict[str, Any]:
-        return {
-            "group": text(),
-            "folding": {"summary": text(), "grouped": True, "leaks": False, "subset": False},
-            "labels": labels,
-            "notes": [text()],
-            "excluded": [{"clip": text(), "reason": text()}],
-            "provenance": {
-                "git_sha": text(),
-                "packages": {text(): text()},
-                "utc": text(),
-                "cache_hit": None,
-                "feature_key": text(),
-                "fingerprint": text(),
-            },
-            **more,
-        }
-
-    leaks = {"summary": text(), "grouped": False, "leaks": True, "subset": False}
-    training = {
-        "device": text(),
-        "precision": [text()],
-        "augmentation": {text(): text()},
-    }
-    record = make_trained(trained=[text()], notes=[[text()], []], training=training)
-    of_folds = [fold.model_dump() for fold in record.folds]
-    details = record.training and record.training.model_dump()
-    return [
-        make_record(hardware=text(), **own()),
-        make_record(hardware=text(), **own(protocol="random-80-20", folding=leaks)),
-        make_record(**own(backbone=f"hf:./{text()}")),
-        make_record(head="fine_tune", **own(folds=of_folds, training=details)),
-        make_record(head="other", **own(preset="some", published=system)),
-        unfinished(text(), **own(head="b")),
-        unfinished(text(), **own(head="c", preset="some", published=system)),
-        make_record(**own(task="sample-x", head="d", sample=True)),
-    ]
 
 
 def parsed(text: str) -> tuple[list[Token], list[Token]]:
@@ -172,9 +94,16 @@ def _check(text: str, drawn: int, figures_at: str, others: set[str]) -> None:
 @pytest.mark.parametrize("evil", EVIL)
 def test_what_records_say_is_shown_as_it_is_written(tmp_path: Path, evil: str) -> None:
     store(tmp_path / "results", *words(lambda: evil))
+    write_rows(tmp_path / "results", lambda: evil)
     page = Leaderboard.of(tmp_path / "results", tmp_path / "leaderboard.md")
-    assert len(page.found.records) == 8
+    assert len(page.found.records) == 16
     check(page)
+    # each of what is computed over several rows is there
+    text = page.texts()[page.path]
+    titles = ("The answer", "What each choice changes, speaker-6fold", "The size of the leak")
+    assert [title for title in titles if f"# {title}\n" not in text] == []
+    assert all(f"- `{kind}`, " in text for kind in ("edge", "versions", "baseline", "missing"))
+    assert "On inner folds layer 1 of " in text
 
 
 @settings(max_examples=15, deadline=None)
@@ -185,10 +114,10 @@ def test_no_text_of_any_record_is_more_than_text(
     folder = tmp_path_factory.mktemp("page")
     own = itertools.cycle(texts)
     try:
-        found = words(lambda: next(own))
+        store(folder / "results", *words(lambda: next(own)))
+        write_rows(folder / "results", lambda: next(own))
     except ValidationError:  # a path that is too long
         return
-    store(folder / "results", *found)
     check(Leaderboard.of(folder / "results", folder / "leaderboard.md"))
 
 

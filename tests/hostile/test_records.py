@@ -167,6 +167,17 @@ def test_a_text_too_long_to_be_read_is_cut_and_so_fails_no_run() -> None:
     assert len(record.reason or "") == len(record.notes[0]) == 10_001
 
 
+def test_half_a_character_becomes_a_code_so_that_any_text_can_be_written(tmp_path: Path) -> None:
+    path = records.write(tmp_path / "results", make_record())
+    halves = "\ud800 and \udcff"
+    path.write_text(json.dumps(changed("notes", to=[halves], record=make_record(hardware="CPU"))))
+    (record,) = Folder.read(tmp_path / "results").records
+    assert record.notes == [r"\ud800 and \udcff"]
+    Leaderboard.of(tmp_path / "results", tmp_path / "leaderboard.md").write()
+    assert r"**Note:** \ud800 and \udcff." in (tmp_path / "leaderboard.md").read_text()
+    assert records.write(tmp_path / "results", record) == path
+
+
 def test_a_field_unknown_to_all_is_named_on_one_short_line(tmp_path: Path) -> None:
     file = tmp_path / "a__b__c.json"
     file.write_text(json.dumps(make_record().model_dump() | {"\x1b]0;\n" + "x" * 10_000: 1}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from bench.report.leaderboard import Leaderboard
 from bench.report.listing import BEGINNING, NAME
@@ -58,8 +59,13 @@ def test_it_begins_as_what_is_ours_is_known_by(tmp_path: Path) -> None:
     assert board.texts()[tmp_path / "results" / NAME].startswith(BEGINNING)
 
 
-def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("hardware", "shown"), [("=1+1", "'=1+1"), ("a\x1b[2J\nb", r"a\x1b[2J\nb")]
+)
+def test_no_cell_is_a_formula_or_speaks_to_a_terminal(
+    tmp_path: Path, hardware: str, shown: str
+) -> None:
     results = tmp_path / "results"
-    store(results, make_record(hardware="=1+1"))
+    store(results, make_record(hardware=hardware))
     board = Leaderboard.of(results, tmp_path / "leaderboard.md")
-    assert board.texts()[results / NAME].rstrip().endswith(",'=1+1")
+    assert board.texts()[results / NAME].rstrip().endswith(f",{shown}")
