@@ -213,12 +213,12 @@ def test_nothing_is_drawn_or_removed_behind_a_link(tmp_path: Path) -> None:
     mine.write_bytes(b"mine")
     (tmp_path / "figures").symlink_to(elsewhere)
     with pytest.raises(StorageError, match="figures is a link"):
-        files.write(tmp_path, list(confusion.wanted([make_record()]).values()))
+        files.write(tmp_path, list(confusion.wanted([make_record()], {}).values()))
     assert list(elsewhere.iterdir()) == [mine]
 
 
 def test_of_a_figure_on_disk_no_more_is_read_than_holds_its_mark(tmp_path: Path) -> None:
-    wanted = list(confusion.wanted([make_record()]).values())
+    wanted = list(confusion.wanted([make_record()], {}).values())
     path, dark = (files.path(tmp_path, wanted[0], way) for way in (False, True))
     path.parent.mkdir()
     os.mkfifo(path)

@@ -75,7 +75,7 @@ def test_texts_of_records_stay_on_their_line(texts: Sequence[str]) -> None:
 
 
 def test_every_kind_of_block_has_its_markdown() -> None:
-    (figure,) = confusion.wanted([make_record()]).values()
+    (figure,) = confusion.wanted([make_record()], {}).values()
     page = [
         Heading(2, "a <title>"),
         Text("some **bold** text"),
@@ -142,7 +142,7 @@ TITLES = st.lists(st.sampled_from(HTML) | CELLS, max_size=8).map("".join)
 def test_no_title_or_folder_of_a_figure_breaks_out_of_its_attribute(
     title: str, folder: str
 ) -> None:
-    (plain,) = confusion.wanted([make_record()]).values()
+    (plain,) = confusion.wanted([make_record()], {}).values()
     image = Image(replace(plain, title=title))
     text = markdown.render(
         [Text("before"), image, Text("after")], lambda own, dark: f"{folder}{link(own, dark)}"

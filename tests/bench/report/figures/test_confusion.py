@@ -18,7 +18,7 @@ from tests.bench.records.make_records import make_record, right_of_ten, unfinish
 
 
 def of(record: Record) -> Confusion:
-    return confusion.wanted([record])[record.protocol]
+    return confusion.wanted([record], {})[record.protocol]
 
 
 def test_the_best_row_of_the_first_protocol_is_drawn_which_leaks_only_where_all_do() -> None:
@@ -28,13 +28,20 @@ def test_the_best_row_of_the_first_protocol_is_drawn_which_leaks_only_where_all_
         make_record("other", confusion=right_of_ten(7, 7), protocol="random-80-20"),
         make_record("drawn", confusion=right_of_ten(8, 8), protocol="balanced-109"),
     ]
-    ((protocol, figure),) = confusion.wanted(found).items()
+    ((protocol, figure),) = confusion.wanted(found, {}).items()
     assert (protocol, figure.name) == ("speaker-6fold", "ravdess__speaker-6fold__confusion")
     assert "good" in figure.title
     assert figure.confusion == ((9, 1), (1, 9))
-    ((protocol, figure),) = confusion.wanted(found[2:]).items()
+    ((protocol, figure),) = confusion.wanted(found[2:], {}).items()
     assert protocol == "random-80-20"
     assert "other" in figure.title
+
+
+def test_the_row_to_take_first_is_drawn_where_there_is_one() -> None:
+    best, first = make_record("best", confusion=[[9, 1], [1, 9]]), make_record("first")
+    recommended = {("ravdess", "speaker-6fold"): first}
+    (figure,) = confusion.wanted([best, first], recommended).values()
+    assert "first" in figure.title
 
 
 def test_controls_samples_presets_and_cells_without_scores_are_not_drawn() -> None:
@@ -44,7 +51,7 @@ def test_controls_samples_presets_and_cells_without_scores_are_not_drawn() -> No
         unfinished("no weights"),
         make_record("published", preset="w2v2-gb-ravdess"),
     ]
-    assert confusion.wanted(found) == {}
+    assert confusion.wanted(found, {}) == {}
 
 
 @pytest.mark.parametrize("dark", [False, True])

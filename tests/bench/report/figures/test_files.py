@@ -14,7 +14,7 @@ from tests.bench.report.figures.make_rows import placed, row
 
 
 def wanted(*found: Record) -> list[Figure]:
-    return [*confusion.wanted(found).values(), *curves.wanted(found)]
+    return [*confusion.wanted(found, {}).values(), *curves.wanted(found)]
 
 
 def test_a_figure_is_outdated_once_its_records_change_and_current_after_writing(
