@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,26 +74,59 @@ def test_backbones_of_the_grid_are_not_looked_up() -> None:
     assert "xlsr" in Path("leaderboard.md").read_text(encoding="utf-8")
 
 
-def test_a_damaged_record_is_named_on_the_page() -> None:
+CELL = "ravdess / speaker-6fold / xlsr / mean / mlp"
+
+
+def damaged() -> str:
     path = Path("results") / "ravdess" / "speaker-6fold" / "a__b__c.json"
     path.write_text("{")
-    call()
-    assert f"`{path.as_posix()}`" in Path("leaderboard.md").read_text(encoding="utf-8")
-
-    checked = call("--check")
-    assert checked.exit_code == 1
-    assert f"{path} cannot be read (it is no JSON)" in checked.output
-    assert "--replace" in checked.output
+    return f"{path} cannot be read (it is no JSON)"
 
 
-def test_a_check_looks_at_the_predictions_that_scores_stand_on() -> None:
-    assert call().exit_code == 0
-    assert call("--check").exit_code == 0
+def of_garbage() -> str:
     path = records.predictions_path(Path("results"), make_record().cell)
     path.write_bytes(b"garbage")
-    checked = call("--check")
-    assert checked.exit_code == 1
-    assert f"ravdess / speaker-6fold / xlsr / mean / mlp: its predictions {path}" in checked.output
+    return f"{CELL}: its predictions {path} cannot be read"
+
+
+def of_others() -> str:
+    path = records.predictions_path(Path("results"), make_record().cell)
+    whole = path.read_bytes()
+    store(Path("results"), make_record(confusion=right_of_ten(9, 9)))
+    path.write_bytes(whole)
+    return f"{CELL}: its predictions {path} do not give its scores"
+
+
+def gone() -> str:
+    path = records.predictions_path(Path("results"), make_record().cell)
+    path.unlink()
+    return f"{CELL}: its predictions {path} are not there"
+
+
+def files() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("harm", [damaged, of_garbage, of_others, gone])
+def test_no_page_is_written_of_records_that_their_predictions_do_not_bear_out(
+    harm: Callable[[], str], written: bool
+) -> None:
+    if written:
+        assert call().exit_code == 0
+    said, before = harm(), files()
+    for asked in ((), ("--check",), ("--json",), ("--check", "--json")):
+        refused = call(*asked)
+        assert refused.exit_code == 1
+        assert said in refused.stderr
+        assert "`voxgrid run` makes those cells again, with --replace" in refused.stderr
+        if "--json" in asked:
+            found = document(refused.stdout)
+            assert (len(found["unfounded"]), said in found["unfounded"][0]) == (1, True)
+            assert found["agrees"] is (False if "--check" in asked else None)
+        else:
+            assert refused.stdout == ""
+    assert files() == before
 
 
 @pytest.mark.parametrize("copy", ["xlsr__mean__mlp copy.json", "backup/xlsr__mean__mlp.json"])
