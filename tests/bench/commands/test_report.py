@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def test_a_results_folder_that_is_not_there_is_the_users_mistake(voxgrid: Voxgri
 def test_nothing_is_written_behind_a_link(voxgrid: Voxgrid, tmp_path: Path) -> None:
     store(Path("results"), make_record())
     (tmp_path / "elsewhere").mkdir()
-    os.symlink(tmp_path / "elsewhere", "results/site")
+    Path("results/site").symlink_to(tmp_path / "elsewhere")
     done = voxgrid("report")
     assert done.returncode != 0
     assert "site is a link" in " ".join(done.stderr.split())
