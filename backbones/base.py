@@ -99,6 +99,7 @@ class BackboneInfo:
         thread_safe: whether two threads may encode on one instance at once. The harness does not;
             `voxgrid check` takes the backbone at its word where this is False.
         version: raise it when a code change alters the numbers; it is part of the cache key.
+        differs: what it does otherwise than published, in a few words; the leaderboard says so.
     """
 
     name: str
@@ -122,6 +123,7 @@ class BackboneInfo:
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     thread_safe: bool = True
     version: int = 1
+    differs: str | None = None
 
     @property
     def resampled_to(self) -> int | None:

@@ -24,6 +24,7 @@ INFO = BackboneInfo(
     parameters=20_590_592,
     trainable=True,
     dtypes=Whisper.dtypes,
+    differs=Whisper.differs,
 )
 
 

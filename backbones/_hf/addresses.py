@@ -112,6 +112,7 @@ def _made(address: Address, folder: Path, digest: str) -> type[Backbone]:
         small_layers=None if small == traits.layers else small,
         dtypes=("float32",) if rotates else cls.dtypes,
         thread_safe=not rotates,
+        differs=cls.differs,
         **vars(traits),
     )
     return made

@@ -50,6 +50,7 @@ class TransformersEncoder(Backbone):
     Attributes:
         dtypes: what checkpoints that nobody has measured may compute in. Left out is float16,
             which overflows in late layers of large models of several of these architectures.
+        differs: as of `BackboneInfo`.
         extractors: the feature extractors whose features the network takes.
         defaults: settings of the feature extractor, as its library has them where it is not told
             otherwise.
@@ -64,6 +65,7 @@ class TransformersEncoder(Backbone):
     """
 
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+    differs: ClassVar[str | None] = None
     extractors: ClassVar[tuple[str, ...]]
     defaults: ClassVar[Mapping[str, Any]]
     inference: ClassVar[Mapping[str, Any]] = {}

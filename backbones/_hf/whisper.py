@@ -27,6 +27,7 @@ class Whisper(PreNormEncoder):
 
     # bfloat16: a cosine of 0.997 with float32 in one synthetic clip of 64, by Whisper-base
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "float16")
+    differs = "runs on the clip's own frames, not padded to 30 s: other vectors, less work"
     extractors = ("WhisperFeatureExtractor",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "n_fft": 400,

@@ -305,6 +305,7 @@ class Record(_Strict):
         sample: whether the clips are generated ones, which share no table with real ones.
         group: what clips are grouped by, in one word, such as `speaker`.
         published: the system that `preset` repeats; None without a preset.
+        differs: what the backbone does otherwise than published.
         seeds: scores by seed of the refits, where there are several; `scores` are their means.
     """
 
@@ -327,6 +328,8 @@ class Record(_Strict):
     labels: Annotated[Items[Words], Field(max_length=1000)]
     clips: Count
     weights: WeightsRecord
+    # no record says so that was written before it was asked
+    differs: Words | None = None
     parameters: Count | None = None
     layers: Layer | None = None
     scores: Scores | None = None

@@ -155,6 +155,7 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         "labels": list(folded.task.labels),
         "clips": len(folded.clips),
         "weights": _weights(row.backbone, cell),
+        "differs": row.backbone.info.differs,
         "notes": [*folded.notes, *(split.notes if split else ())],
         "excluded": [ExcludedRecord(clip=clip, reason=reason) for clip, reason in left_out],
     }

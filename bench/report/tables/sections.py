@@ -71,7 +71,10 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
         [letter, *_cost(record, speed, benchmarks)]
         for (letter, *_), (record, speed) in sorted(costs.items(), key=lambda each: each[0])
     ]
-    return [Text(f"On {on} ({escape(made)}). {_COST}"), Table(("on", *_COSTS), rows)]
+    differs = {r.backbone: r.differs for r in found if r.differs}
+    said = [f"{escape(name)} {escape(what)}." for name, what in sorted(differs.items())]
+    about = " ".join([f"On {on} ({escape(made)}). {_COST}", *said])
+    return [Text(about), Table(("on", *_COSTS), rows)]
 
 
 _COST = (

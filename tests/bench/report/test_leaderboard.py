@@ -367,6 +367,12 @@ def test_benchmarks_stand_beside_the_speed_of_the_machine_and_task_they_are_of(
     ]
 
 
+def test_what_a_backbone_does_otherwise_than_published_is_said_with_its_cost(results: Path) -> None:
+    store(results, make_record("w", differs="runs on half of the <clip>"), make_record("x"))
+    costs = section(render(results), "What each backbone costs")
+    assert "w runs on half of the &lt;clip>." in costs
+
+
 def test_alike_records_are_not_called_different(results: Path) -> None:
     store(results, make_record("a"), make_record("b"))
     text = render(results)

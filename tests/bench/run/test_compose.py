@@ -134,6 +134,13 @@ def test_a_skipped_backbone_says_which_weights_it_would_have_run_with(
     assert compose.skipped_record(Skipped(cell, "why"), row, SPEC).weights.kind == kind
 
 
+def test_a_row_says_what_its_backbone_does_otherwise_than_published(folded: FoldedTask) -> None:
+    info = replace(INFO, differs="runs on half of the clip")
+    row = BackbonePlan(folded, SkippedBackbone(info, "why"), ())
+    record = compose.skipped_record(Skipped(make_ready().cell, "why"), row, SPEC)
+    assert record.differs == "runs on half of the clip"
+
+
 def test_a_protocol_that_does_not_fit_is_recorded_without_its_folds(row: BackbonePlan) -> None:
     unfit = replace(row.folded, splits={}, unfit={"speaker-6fold": "too few"})
     record = compose.skipped_record(
@@ -249,7 +256,7 @@ def test_a_search_on_inner_folds_keeps_what_was_said_and_every_seed(
         assert "do not give its scores" in str(proof.flaw(tmp_path, changed))
     file = store.inner_path(tmp_path, record.cell)
     table.assign(fold=0).to_parquet(file, index=False)
-    assert "do not give its scores" in str(proof.flaw(tmp_path, record))
+    assert "are of some clip more than once" in str(proof.flaw(tmp_path, record))
     file.unlink()
     assert proof.flaw(tmp_path, record) == f"its predictions {file} are not there"
 
@@ -319,3 +326,5 @@ def test_a_record_names_the_commit_that_its_weights_came_from(row: BackbonePlan)
     known = replace(row, backbone=replace(row.backbone, extraction=extraction))
     record = compose.failed_record(make_ready(), known, SPEC, ValueError("whatever"))
     assert record.weights.commit == "c" * 40
+
+
