@@ -326,5 +326,3 @@ def test_a_record_names_the_commit_that_its_weights_came_from(row: BackbonePlan)
     known = replace(row, backbone=replace(row.backbone, extraction=extraction))
     record = compose.failed_record(make_ready(), known, SPEC, ValueError("whatever"))
     assert record.weights.commit == "c" * 40
-
-
