@@ -62,7 +62,7 @@ def tested(results: Path, record: Record) -> Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """How sure a row was of each test clip.
+    """How sure a row was of each clip.
 
     Attributes:
         clips: names (clips,).
@@ -82,6 +82,17 @@ def told(results: Path, record: Record) -> Told:
     clips = sum(map(sum, record.scored.confusion))
     path = predictions_path(results, record.cell)
     return _opened(path, (clips, clips), lambda file: _told(file, record.labels))
+
+
+def inner_told(results: Path, record: Record) -> Told:
+    """What the chosen settings said of each clip of inner folds, in the order of `inner`.
+
+    Raises:
+        Unsound: as `tested`.
+    """
+    rows = (1, record.clips * len(record.folds))
+    path = inner_path(results, record.cell)
+    return _opened(path, rows, lambda file: _told(file, record.labels))
 
 
 def inner(results: Path, record: Record) -> Predictions:

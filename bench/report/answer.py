@@ -11,7 +11,7 @@ from bench.report.beside import Beside
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Heading
 from bench.report.select import finished, is_control, ranked
-from bench.report.values import command, interval, minutes, percent, plural
+from bench.report.values import command, interval, minutes, percent, plural, points
 
 TITLE = "The answer"
 # Of more, the best and the worst are named.
@@ -67,9 +67,25 @@ def _sentences(rows: Sequence[Record], beside: Beside) -> Iterator[str]:
             f"computing per hour of audio. {_run(quick)}"
         )
     yield from _within(quick, beside)
+    yield from _average(best, beside)
     local = next((r for r in rows if r.weights.kind == "none"), None)
     if local is not None and local is not best:
         yield f"Without a download the best is {_named(local, beside)}. {_run(local)}"
+
+
+def _average(best: Record, beside: Beside) -> Iterator[str]:
+    """The average over all backbones, where it reads higher than the best row it could choose."""
+    average = next(iter(beside.ensembles.get((best.task, best.protocol), ())), None)
+    if average is None or average.interval is None or average.over_best is None:
+        return
+    by = average.over_best
+    if by.score > 0:
+        row = escape(f"{average.best.backbone}, {average.best.pooling}, {average.best.head}")
+        yield (
+            f"An average of {plural(len(average.members), 'row')}, chosen on inner folds, gives "
+            f"macro-F1 {interval(average.interval)} %, {points(by.score)} points "
+            f"({points(by.low)} to {points(by.high)}) above the best row it could choose, {row}."
+        )
 
 
 def _within(record: Record, beside: Beside) -> Iterator[str]:

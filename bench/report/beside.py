@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.records.schema import Record
 from bench.report.advisories import Advisory, advisories
+from bench.report.ensembles import Ensemble, ensembles
 from bench.report.leak import Leak, leaks_of
 from bench.report.placing import Place, Standing, places, standings
 from bench.report.select import finished, machines
@@ -28,6 +29,7 @@ class Beside:
         standings: rows tested on the same clips, by task and protocol.
         advisories: what to know of rows, by task and protocol.
         leaks: rows under two protocols, by task.
+        ensembles: averages of rows, by task and protocol.
     """
 
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Beside:
     standings: Mapping[Table, Sequence[Standing]] = field(default_factory=dict)
     advisories: Mapping[Table, Sequence[Advisory]] = field(default_factory=dict)
     leaks: Mapping[str, Sequence[Leak]] = field(default_factory=dict)
+    ensembles: Mapping[Table, Sequence[Ensemble]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Path, found: Iterable[Record]) -> Beside:
@@ -56,6 +59,7 @@ class Beside:
             standing,
             {table: advisories(of, standing.get(table, ())) for table, of in own.items()},
             leaks,
+            {table: averages for table, of in own.items() if (averages := ensembles(results, of))},
         )
 
     def macro_f1(self, record: Record) -> str:

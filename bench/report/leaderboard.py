@@ -90,7 +90,8 @@ class Leaderboard:
     def _leftovers(self, texts: Mapping[Path, str]) -> list[Path]:
         """Files that would be among these, but that they belong to no record any more."""
         real, sample = self.boards.real, self.boards.sample
-        pages = [real.folder / contents.TRAINED, real.folder / contents.PUBLISHED, sample.page]
+        further = (contents.TRAINED, contents.PUBLISHED, contents.ENSEMBLES)
+        pages = [*(real.folder / name for name in further), sample.page]
         rows = [board.folder / listing.NAME for board in self.boards]
         known = dict.fromkeys(pages, f"# {contents.TITLE}") | dict.fromkeys(rows, listing.BEGINNING)
         own = {path: text.encode() for path, text in known.items()}

@@ -69,7 +69,17 @@ def _page(made: Leaderboard, board: Board) -> str:
     )
     listed = listing.rows(board.records, board.beside.places)
     document = data.document(made.results, listed, board.beside)
-    return render(page[:first], page[first:], document)
+    return render(page[:first], [*page[first:], *_further(made, board)], document)
+
+
+def _further(made: Leaderboard, board: Board) -> list[Block]:
+    """What the board's other pages show, their headings a level lower."""
+    return [
+        Heading(block.level + 1, block.text) if isinstance(block, Heading) else block
+        for path, page in made.pages.items()
+        if path.parent == board.folder and path not in (b.page for b in made.boards)
+        for block in page
+    ]
 
 
 def render(opening: Sequence[Block], rest: Sequence[Block], document: Mapping[str, Any]) -> str:

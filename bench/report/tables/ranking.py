@@ -16,7 +16,7 @@ from bench.report.values import DASH, layer, minutes, percent, plural
 # Rows of a table; of more, those that stand for the others: fewer where groups leak, since such a
 # table is there for comparison alone.
 LONG, LONG_OF_LEAKS = 20, 5
-TOP, TOP_OF_LEAKS = 7, 3
+TOP, TOP_OF_LEAKS = 6, 3
 
 # What columns that several tables have show of a finished record.
 _SHOWN: Mapping[str, Callable[[Record], str]] = {

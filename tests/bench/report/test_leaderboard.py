@@ -10,6 +10,7 @@ import pytest
 from bench.records.schema import ExcludedRecord, Record
 from bench.report.leaderboard import Leaderboard
 from bench.report.page import figures
+from bench.report.tables.ranking import TOP
 from tests.bench.records.make_benchmarks import entry, measured
 from tests.bench.records.make_records import (
     make_record,
@@ -395,7 +396,7 @@ def test_long_tables_show_their_top_and_the_best_of_each_backbone(results: Path)
     store(results, *found, *weak, control)
     text = section(render(results), "speaker-6fold")
     shown = [(row[0], row[1], row[3]) for row in rows(text)]
-    assert [row[0] for row in shown] == [*map(str, range(1, 8)), "22", "–"]
+    assert [row[0] for row in shown] == [*map(str, range(1, TOP + 1)), "22", "–"]
     assert shown[-2:] == [("22", "weak", "better"), ("–", "weak", "mlp")]
     assert "of 24 rows; all of them are in `leaderboard.csv`" in text
 
