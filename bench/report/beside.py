@@ -13,6 +13,7 @@ from bench.report.ensembles import Ensemble, ensembles
 from bench.report.leak import Leak, leaks_of
 from bench.report.placing import Place, Standing, places, standings
 from bench.report.select import finished, machines
+from bench.report.stored import stored
 from bench.report.values import interval, percent, scored
 
 # A task and a protocol.
@@ -53,13 +54,14 @@ class Beside:
         leaks: dict[str, list[Leak]] = defaultdict(list)
         for leak in leaks_of(results, tuned):
             leaks[leak.fair.task].append(leak)
+        read = {table: stored(results, of) for table, of in own.items()}
         return cls(
             machines(finished(tuned)),
             places(each for several in standing.values() for each in several),
             standing,
             {table: advisories(of, standing.get(table, ())) for table, of in own.items()},
             leaks,
-            {table: averages for table, of in own.items() if (averages := ensembles(results, of))},
+            {table: averages for table, rows in read.items() if (averages := ensembles(rows))},
         )
 
     def macro_f1(self, record: Record) -> str:

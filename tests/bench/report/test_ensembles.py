@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from bench.records import store as records
 from bench.records.schema import Record
-from bench.report.ensembles import MOST, ensembles, greedy
+from bench.report.ensembles import MOST, Ensemble, ensembles, greedy
+from bench.report.stored import stored
 from bench.scoring import macro_f1, score
 from tests.bench.records.make_records import make_record
 
@@ -81,9 +83,13 @@ def _store(results: Path, name: str, right: float, seed: int, **changes: object)
     return record
 
 
+def _ensembles(results: Path, found: Sequence[Record]) -> list[Ensemble]:
+    return ensembles(stored(results, found))
+
+
 def test_rows_that_err_elsewhere_are_better_together(tmp_path: Path) -> None:
     found = [_store(tmp_path, f"b{n} lda", 0.5, n) for n in range(5)]
-    (every,) = ensembles(tmp_path, found)
+    (every,) = _ensembles(tmp_path, found)
     assert every.name == "all"
     assert every.macro_f1 > every.best.scored.macro_f1 + 0.05
     assert every.over_best is not None
@@ -95,7 +101,7 @@ def test_rows_that_err_elsewhere_are_better_together(tmp_path: Path) -> None:
 
 def test_test_predictions_choose_nothing(tmp_path: Path) -> None:
     found = [_store(tmp_path, f"b{n} lda", 0.4 + n / 20, n) for n in range(5)]
-    (before,) = ensembles(tmp_path, found)
+    (before,) = _ensembles(tmp_path, found)
     for record in found:
         path = records.predictions_path(tmp_path, record.cell)
         spoiled = pd.read_parquet(path)
@@ -103,7 +109,7 @@ def test_test_predictions_choose_nothing(tmp_path: Path) -> None:
         odds = rng.random((CLIPS, len(LABELS)))
         spoiled[[f"p_{label}" for label in LABELS]] = odds / odds.sum(axis=1, keepdims=True)
         spoiled.to_parquet(path)
-    (after,) = ensembles(tmp_path, found)
+    (after,) = _ensembles(tmp_path, found)
     chosen = [[(str(row.cell), count) for row, count in own.members] for own in (before, after)]
     assert chosen[0] == chosen[1]
     assert after.macro_f1 < 0.5 < before.macro_f1
@@ -111,15 +117,15 @@ def test_test_predictions_choose_nothing(tmp_path: Path) -> None:
 
 def test_rows_at_chance_stay_there(tmp_path: Path) -> None:
     found = [_store(tmp_path, f"b{n} lda", 0.0, n) for n in range(8)]
-    (every,) = ensembles(tmp_path, found)
+    (every,) = _ensembles(tmp_path, found)
     assert abs(every.macro_f1 - 1 / len(LABELS)) < 0.08
 
 
 def test_each_backbone_of_several_rows_has_one_of_its_own(tmp_path: Path) -> None:
     found = [_store(tmp_path, name, 0.5, n) for n, name in enumerate(("w a", "w b", "x a"))]
-    assert [own.name for own in ensembles(tmp_path, found)] == ["all", "w"]
-    assert [own.name for own in ensembles(tmp_path, found[:2])] == ["w"]
-    assert ensembles(tmp_path, found[:1]) == []
+    assert [own.name for own in _ensembles(tmp_path, found)] == ["all", "w"]
+    assert [own.name for own in _ensembles(tmp_path, found[:2])] == ["w"]
+    assert _ensembles(tmp_path, found[:1]) == []
 
 
 def test_controls_presets_and_rows_without_inner_predictions_take_no_part(tmp_path: Path) -> None:
@@ -129,13 +135,13 @@ def test_controls_presets_and_rows_without_inner_predictions_take_no_part(tmp_pa
     records.write(tmp_path, trained)
     lost = _store(tmp_path, "w c", 0.9, 8)
     records.inner_path(tmp_path, lost.cell).unlink()
-    (own,) = ensembles(tmp_path, [*found, control, trained, lost])
+    (own,) = _ensembles(tmp_path, [*found, control, trained, lost])
     assert {str(row.cell) for row, _ in own.members} <= {str(record.cell) for record in found}
 
 
 def test_where_groups_are_on_both_sides_there_is_no_interval(tmp_path: Path) -> None:
     found = [_store(tmp_path, f"b{n} lda", 0.5, n, protocol="random-80-20") for n in range(2)]
-    (every,) = ensembles(tmp_path, found)
+    (every,) = _ensembles(tmp_path, found)
     assert every.interval is None
     assert every.over_best is None
 
