@@ -11,6 +11,7 @@ import typer
 from bench.commands.check import check
 from bench.commands.clean import clean
 from bench.commands.dashboard import dashboard
+from bench.commands.doubts import doubts
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
@@ -54,6 +55,7 @@ app.command()(plan)
 app.command(name="list")(list_)
 app.command()(leaderboard)
 app.command()(report)
+app.command()(doubts)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from bench.records.schema import Record
 from bench.report.advisories import Advisory, advisories
+from bench.report.calibration import Calibrated, calibrated
 from bench.report.ensembles import Ensemble, ensembles
 from bench.report.leak import Leak, leaks_of
 from bench.report.placing import Place, Standing, places, standings
 from bench.report.select import finished, machines
-from bench.report.stored import stored
+from bench.report.stored import Stored, stored
 from bench.report.values import interval, percent, scored
 
 # A task and a protocol.
@@ -31,6 +32,8 @@ class Beside:
         advisories: what to know of rows, by task and protocol.
         leaks: rows under two protocols, by task.
         ensembles: averages of rows, by task and protocol.
+        calibrations: of rows that were searched on inner folds, by cell as text.
+        stored: what rows said, by task and protocol.
     """
 
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class Beside:
     advisories: Mapping[Table, Sequence[Advisory]] = field(default_factory=dict)
     leaks: Mapping[str, Sequence[Leak]] = field(default_factory=dict)
     ensembles: Mapping[Table, Sequence[Ensemble]] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibrated] = field(default_factory=dict)
+    stored: Mapping[Table, Sequence[Stored]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Path, found: Iterable[Record]) -> Beside:
@@ -55,13 +60,20 @@ class Beside:
         for leak in leaks_of(results, tuned):
             leaks[leak.fair.task].append(leak)
         read = {table: stored(results, of) for table, of in own.items()}
+        mended = {
+            table: [mending for row in rows if (mending := calibrated(row))]
+            for table, rows in read.items()
+        }
+        averages = {table: ensembles([each.row for each in of]) for table, of in mended.items()}
         return cls(
             machines(finished(tuned)),
             places(each for several in standing.values() for each in several),
             standing,
             {table: advisories(of, standing.get(table, ())) for table, of in own.items()},
             leaks,
-            {table: averages for table, rows in read.items() if (averages := ensembles(rows))},
+            {table: of for table, of in averages.items() if of},
+            {str(each.row.record.cell): each for of in mended.values() for each in of},
+            read,
         )
 
     def macro_f1(self, record: Record) -> str:

@@ -19,12 +19,12 @@ from bench.report.markdown import code, escape, linked, opening
 from bench.report.page import Block, Bullets, Heading, Image, Text
 from bench.report.select import by_protocol, finished, is_control, leaks
 from bench.report.tables import effects as effect_tables
-from bench.report.tables import ensembles, gaps, leak, published, sections, training
+from bench.report.tables import gaps, leak, predictions, published, sections, training
 from bench.report.tables.ranking import majority, rankings
 from bench.report.values import plural
 
 # Further pages of real tasks.
-PUBLISHED, TRAINED, ENSEMBLES = "published.md", "trained.md", "ensembles.md"
+PUBLISHED, TRAINED, PREDICTIONS = "published.md", "trained.md", "predictions.md"
 
 # How the titles of pages begin, but for the leaderboard of real tasks.
 TITLE = "Leaderboard: "
@@ -72,7 +72,10 @@ def pages(boards: Boards, found: Folder, speeds: Sequence[Benchmark]) -> dict[Pa
     main = [*_main(real, found), *_common(real.records, speeds, overview)]
     tuned = finished(r for r in real.records if r.preset is None)
     others = {
-        real.folder / ENSEMBLES: ("averages of rows", [*_ensembles(real.beside)]),
+        real.folder / PREDICTIONS: (
+            "averages, calibration and doubts",
+            [*_predictions(real.beside)],
+        ),
         trained: ("how heads were trained epoch by epoch", [*_trained(tuned)]),
         systems: ("published systems and what they give here", [*_published(real.records)]),
         sample.page: ("sample tasks, on generated clips", [*_samples(boards, speeds)]),
@@ -125,14 +128,15 @@ def _main(board: Board, found: Folder) -> Iterator[Block]:
     yield from _tasks(real, board.beside)
 
 
-def _ensembles(beside: Beside) -> Iterator[Block]:
-    """Averages of rows, by task and protocol."""
-    if beside.ensembles:
-        yield Heading(1, f"{TITLE}averages of rows")
-        yield Text(ensembles.ABOUT)
-    for (task, protocol), own in sorted(beside.ensembles.items()):
-        yield Heading(2, f"{task}, {protocol}")
-        yield ensembles.table(own)
+def _predictions(beside: Beside) -> Iterator[Block]:
+    """What stored predictions give without another pass of a backbone."""
+    own = {table: [*predictions.about(table, beside)] for table in sorted(beside.stored)}
+    if any(own.values()):
+        yield Heading(1, f"{TITLE}what stored predictions give")
+    for (task, protocol), blocks in own.items():
+        if blocks:
+            yield Heading(2, f"{task}, {protocol}")
+            yield from blocks
 
 
 def _published(found: Sequence[Record]) -> Iterator[Block]:

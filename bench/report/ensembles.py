@@ -76,6 +76,9 @@ def greedy(rows: Sequence[Probabilities], truth: Codes, most: int = MOST) -> lis
 def ensembles(found: Sequence[Stored]) -> list[Ensemble]:
     """The ensembles of one task and protocol: of all rows first, then of each backbone's.
 
+    Their probabilities are averaged as they are given: those of a row that is too sure of itself
+    count for more than they should, unless a temperature has mended them (`calibration`).
+
     Rows take part that were searched on inner folds, and whose clips all others share; trainings
     were not. There is none of fewer than two rows, and of splits that repeat.
     """

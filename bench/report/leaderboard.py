@@ -90,7 +90,7 @@ class Leaderboard:
     def _leftovers(self, texts: Mapping[Path, str]) -> list[Path]:
         """Files that would be among these, but that they belong to no record any more."""
         real, sample = self.boards.real, self.boards.sample
-        further = (contents.TRAINED, contents.PUBLISHED, contents.ENSEMBLES)
+        further = (contents.TRAINED, contents.PUBLISHED, contents.PREDICTIONS)
         pages = [*(real.folder / name for name in further), sample.page]
         rows = [board.folder / listing.NAME for board in self.boards]
         known = dict.fromkeys(pages, f"# {contents.TITLE}") | dict.fromkeys(rows, listing.BEGINNING)

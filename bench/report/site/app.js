@@ -129,7 +129,7 @@
     ["hardware", row.values.hardware], ["remarks", row.shown.remarks],
   ];
   function details(row) {
-    const curve = el("div", { className: "chart" });
+    const curve = el("div", { className: "chart" }), reliability = el("div", { className: "chart" });
     const say = ([id, detail]) => el("li", {}, el("code", {}, id), ` ${detail ? `${detail}: ` : ""}${data.advisories[id][0]}; ${data.advisories[id][1]}.`);
     open(`${named(row)} on ${row.table}`,
       list(facts(row)),
@@ -143,14 +143,25 @@
         row.folds.map((fold, at) => [at + 1, fold.groups.join(" "), percent(fold.validation), percent(fold.test), fold.trials,
           Object.entries(fold.params).map(([name, value]) => `${name} ${value}`).join(", ")]), "Folds"),
       row.folds.some((fold) => fold.curve.length > 1) ? [el("h3", {}, `Validation macro-F1 by ${row.folds[0].by}, by fold`), curve] : [],
+      row.calibration ? [el("h3", {}, "Calibration"), el("p", {}, `A temperature of ${row.calibration.temperature} (the median over folds) was fitted on inner predictions.`),
+        grid(["probabilities", "expected calibration error, points", "Brier score"], Object.entries(row.calibration.told).map(([name, own]) => [name, percent(own.error), own.brier.toFixed(3)]), "Calibration"), reliability] : [],
       row.wrong.length ? [el("h3", {}, "Wrong with the most confidence"), wrong(row)] : [],
       [...row.notes, ...row.folds.flatMap((fold) => fold.notes)].length
         ? [el("h3", {}, "Notes"), el("ul", {}, [...new Set([...row.notes, ...row.folds.flatMap((fold) => fold.notes)])].map((note) => el("li", {}, note)))] : [],
       el("h3", {}, "Where it comes from"), list(Object.entries(row.made)));
+    if (row.calibration) reliable(reliability, row.calibration);
     const points = row.folds.flatMap((fold, at) => fold.curve.map((f1, step) => ({ step: step + 1, f1: 100 * f1, fold: String(at + 1) })));
     if (row.folds.some((fold) => fold.curve.length > 1))
       embed(curve, { description: "Validation macro-F1 by step, a line for each fold", width: "container", height: 200, data: { values: points }, mark: { type: "line", tooltip: true },
         encoding: { x: { field: "step", type: "quantitative", title: row.folds[0].by }, y: { field: "f1", type: "quantitative", title: "macro-F1 %", scale: { zero: false } }, color: { field: "fold", type: "nominal" } } });
+  }
+  function reliable(node, own) {
+    const values = Object.entries(own.told).flatMap(([name, each]) => each.bins.map(([clips, confidence, accuracy]) => ({ name, clips, confidence: 100 * confidence, accuracy: 100 * accuracy })));
+    const x = { field: "confidence", type: "quantitative", title: "mean of the highest probability, %", scale: { domain: [0, 100] } }, y = { field: "accuracy", type: "quantitative", title: "right, %", scale: { domain: [0, 100] } };
+    embed(node, { description: "Share of clips that are right by how sure the row is; on the diagonal it can be taken at its word", width: "container", height: 220, layer: [
+      { data: { values: [{ confidence: 0, accuracy: 0 }, { confidence: 100, accuracy: 100 }] }, mark: { type: "line", strokeDash: [4, 4], color: ink }, encoding: { x, y } },
+      { data: { values }, mark: { type: "line", point: true }, encoding: { x, y, color: { field: "name", type: "nominal", title: "probabilities" }, tooltip: [{ field: "clips" }, { field: "confidence" }, { field: "accuracy" }] } },
+    ] });
   }
   const wrong = (row) => grid(["clip", "truth", "prediction", "its probability"],
     row.wrong.map(([clip, truth, said, sure]) => [clip, row.labels[truth], row.labels[said], sure.toFixed(3)]), "Clips predicted wrongly");

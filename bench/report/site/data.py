@@ -20,6 +20,7 @@ from bench.records.schema import FoldRecord, Record
 from bench.report import chance, listing
 from bench.report.advisories import KINDS
 from bench.report.beside import Beside
+from bench.report.calibration import Calibrated
 from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
 from bench.report.statistics import FEWEST_GROUPS, RESAMPLES, draws, tails
@@ -151,6 +152,7 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
         "f1": {k: round(v, _DIGITS) for k, v in record.scored.per_class_f1.items()},
         "confusion": record.scored.confusion,
         "folds": [_fold(fold) for fold in record.folds],
+        "calibration": _calibration(beside.calibrations.get(str(record.cell))),
         "notes": list(record.notes),
         "made": {
             "weights": " ".join(filter(None, (record.weights.id, record.weights.sha))),
@@ -160,6 +162,23 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
             "packages": ", ".join(f"{n} {v}" for n, v in record.provenance.packages.items()),
         },
         "command": command(record),
+    }
+
+
+def _calibration(own: Calibrated | None) -> dict[str, Any] | None:
+    if own is None:
+        return None
+    told = {"plain": own.plain, "with temperature": own.scaled}
+    return {
+        "temperature": round(own.temperature, 3),
+        "told": {
+            name: {
+                "error": round(each.error, _DIGITS),
+                "brier": round(each.brier, _DIGITS),
+                "bins": [[b.clips, *_rounded((b.confidence, b.accuracy))] for b in each.bins],
+            }
+            for name, each in told.items()
+        },
     }
 
 
