@@ -164,6 +164,7 @@ def extract_with(
     limit = job.shard_seconds
     shards = [*_shards(new, limit), *_shards(todo[len(new) :], limit)]
     _warm_up(encoder, job.frames)
+    loaded = peak_rss_mb()
     on_progress(0.0)
     started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=DECODERS, thread_name_prefix="decode") as pool:
@@ -197,6 +198,7 @@ def extract_with(
                 hardware=hardware(job.settings.device),
                 parameters=backbone.parameter_count(),
                 peak_rss_mb=peak_rss_mb(),
+                loaded_rss_mb=loaded,
             )
             if any(clip not in features for clip in usable):
                 features.add(list(usable), list(usable.values()), timing)

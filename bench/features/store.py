@@ -43,6 +43,8 @@ class ShardTiming:
         total_seconds: decoding, batching, encoding, statistics and writing.
         parameters: of the encoder that ran.
         peak_rss_mb: of the extracting process so far, in MiB.
+        loaded_rss_mb: the same before its first clip, libraries and weights; None in caches that
+            were filled before it was asked.
     """
 
     audio_seconds: _Seconds
@@ -53,6 +55,7 @@ class ShardTiming:
     hardware: str
     parameters: _Count
     peak_rss_mb: Annotated[float, Field(gt=0, le=1e12)]
+    loaded_rss_mb: Annotated[float, Field(gt=0, le=1e12)] | None = None
 
 
 class _About(BaseModel):

@@ -267,9 +267,16 @@ class TrainingRecord(_Strict):
 
 
 class MemoryRecord(_Strict):
-    """Largest resident size of the child process that extracted the features, MiB."""
+    """Largest resident size of the child process that extracted the features, MiB.
+
+    Attributes:
+        peak_rss_mb: in all.
+        loaded_rss_mb: before its first clip, libraries and weights.
+    """
 
     peak_rss_mb: Annotated[float, Field(ge=0, le=1e12)]
+    # no record has it that was written before it was asked
+    loaded_rss_mb: Annotated[float, Field(ge=0, le=1e12)] | None = None
 
 
 class ExcludedRecord(_Strict):

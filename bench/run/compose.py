@@ -131,12 +131,21 @@ def finished_record(
         ],
         throughput=_throughput(timings, cell, outcome, spec),
         training=_training(cell, outcome, spec),
-        memory=MemoryRecord(peak_rss_mb=round(max(t.peak_rss_mb for t in timings), 1)),
+        memory=_memory(timings),
         provenance=_provenance(
             fingerprint=cell.fingerprint, feature_key=features.settings.key, cache_hit=cache_hit
         ),
     )
     return Finished(record, _parquet(predictions), _inner(cell, row.folded, outcome))
+
+
+def _memory(timings: Sequence[ShardTiming]) -> MemoryRecord:
+    largest = max(timings, key=attrgetter("peak_rss_mb"))
+    loaded = largest.loaded_rss_mb
+    return MemoryRecord(
+        peak_rss_mb=round(largest.peak_rss_mb, 1),
+        loaded_rss_mb=None if loaded is None else round(loaded, 1),
+    )
 
 
 def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Record:

@@ -235,7 +235,7 @@
   const tooltip = [{ field: "row" }, { field: "shown", title: "macro-F1 %" }, { field: "rtfx", title: "end-to-end RTFx" }];
   function point(row) {
     return { row: named(row), backbone: row.values.backbone, f1: 100 * row.values.macro_f1, low: 100 * row.values.macro_f1_low, high: 100 * row.values.macro_f1_high,
-      known: row.values.macro_f1_low != null, shown: row.shown.macro_f1, rtfx: row.values.end_to_end_rtfx, parameters: row.values.parameters, hardware: row.values.hardware, control: row.control };
+      known: row.values.macro_f1_low != null, shown: row.shown.macro_f1, rtfx: row.values.end_to_end_rtfx, parameters: row.values.parameters, hardware: row.values.hardware, control: row.control, tied: row.values.rank_first === 1 };
   }
   function draw(rows) {
     const tables = [...new Set(rows.map((row) => row.table))];
@@ -255,6 +255,7 @@
     const y = { field: "row", type: "nominal", sort: null, title: null };
     const x = { field: "f1", type: "quantitative", title: "macro-F1 %" };
     embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, encoding: { y }, layer: [
+      { transform: [{ filter: "datum.tied" }], mark: { type: "rect", color: ink, opacity: 0.07 }, encoding: { x: { value: 0 }, x2: { value: "width" } } },
       { transform: [{ filter: "datum.known" }], mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...shape, legend: null } } },
       ...points({ x, tooltip }),
       ...(chance == null ? [] : [{ data: { values: [{ x: 100 * chance }] }, mark: { type: "rule", strokeDash: [4, 4], color: ink }, encoding: { y: null, x: { field: "x", type: "quantitative" } } }]),

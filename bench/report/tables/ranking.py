@@ -8,6 +8,7 @@ from bench.records.schema import Record
 from bench.report import chance
 from bench.report.beside import Beside
 from bench.report.listing import NAME
+from bench.report.markdown import escape
 from bench.report.page import Block, Table, Text
 from bench.report.select import is_control, leaks, ranked, validation_f1
 from bench.report.tables import advice
@@ -29,7 +30,7 @@ _SHOWN: Mapping[str, Callable[[Record], str]] = {
 }
 _COST = "minutes per hour of audio>"
 _RANKED = ("backbone", "pooling", "head", "macro-F1 %>", "layer", _COST, "remarks")
-BEST = ("backbone", "pooling", "head", "layer", "macro-F1 %>", "validation macro-F1 %>", _COST)
+BEST = ("backbone", "pooling", "head", "macro-F1 %>", "validation macro-F1 %>", _COST)
 
 
 def values(record: Record, columns: Sequence[str], beside: Beside) -> list[str]:
@@ -53,7 +54,7 @@ def rankings(found: Sequence[Record], about: str, beside: Beside) -> Iterator[Bl
     """
     table = _ranking(found, beside)
     yield table
-    told = [about, majority(found)]
+    told = [about, *_compared(found, beside), majority(found)]
     if len(table.rows) < len(found):
         told.append(
             f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
@@ -63,6 +64,20 @@ def rankings(found: Sequence[Record], about: str, beside: Beside) -> Iterator[Bl
     yield Text(" ".join(told))
     if not leaks(found):
         yield from advice.about(beside.advisories.get((found[0].task, found[0].protocol), ()))
+
+
+def _compared(found: Sequence[Record], beside: Beside) -> Iterator[str]:
+    """What intervals are over, where rows have them."""
+    for standing in beside.standings.get((found[0].task, found[0].protocol), ()):
+        groups, folds = len(standing.group_names), {len(r.folds) for r in standing.records}
+        seeds = sorted({max(1, len(r.seeds)) for r in standing.records})
+        number = plural(seeds[0], "seed")
+        if len(seeds) > 1:
+            number = f"{seeds[0]} to {seeds[-1]} seeds"
+        yield (
+            f"Intervals are over {groups} {escape(found[0].group)}s, of {max(folds)} folds that "
+            f"share training clips, with {number} of each refit."
+        )
 
 
 def _ranking(found: Sequence[Record], beside: Beside) -> Table:

@@ -54,7 +54,7 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
     costs: dict[tuple[str, str, str], tuple[Record, Throughput]] = {}
     own = [(r, r.throughput) for r in found if r.throughput]
     # the longest measurement stands for the backbone; its cells share one extraction
-    for record, speed in sorted(own, key=lambda of: (-of[1].audio_seconds, str(of[0].cell))):
+    for record, speed in sorted(own, key=_longest_first):
         # a control is the same network
         if not (is_control(record) and record.backbone in real):
             key = letters[speed.hardware], record.backbone, weights(record)
@@ -77,11 +77,18 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
     return [Text(about), Table(("on", *_COSTS), rows)]
 
 
+def _longest_first(measured: tuple[Record, Throughput]) -> tuple[object, ...]:
+    """Of equally long ones, first what tells the memory before the first clip too."""
+    record, speed = measured
+    told = record.memory is not None and record.memory.loaded_rss_mb is not None
+    return -speed.audio_seconds, not told, str(record.cell)
+
+
 _COST = (
     "**RTFx** is seconds of audio per second of computing: of the encoder in the run; of the run "
     "with decoding and all else; and of the encoder alone on ready waves, at the fastest batch "
-    "tried by `tox -e perf`. **Memory** is the most that the extracting process held, "
-    "libraries and weights included."
+    "tried by `tox -e perf`. **Memory** is the most that the extracting process held, in brackets "
+    "what it held before its first clip: libraries and weights."
 )
 _COSTS = (
     "backbone",
@@ -90,8 +97,16 @@ _COSTS = (
     "encoder RTFx (batch, at most)>",
     "end-to-end RTFx>",
     "encoder alone RTFx (batch)>",
-    "memory MiB>",
+    "memory MiB (before the first clip)>",
 )
+
+
+def _memory(record: Record) -> str:
+    if record.memory is None:
+        return DASH
+    loaded = record.memory.loaded_rss_mb
+    before = "" if loaded is None else f" ({loaded:.0f})"
+    return f"{record.memory.peak_rss_mb:.0f}{before}"
 
 
 def _cost(record: Record, speed: Throughput, benchmarks: Sequence[Benchmark]) -> list[str]:
@@ -108,7 +123,7 @@ def _cost(record: Record, speed: Throughput, benchmarks: Sequence[Benchmark]) ->
         f"{decimal(speed.backbone_rtfx)} ({speed.batch})",
         decimal(speed.end_to_end_rtfx),
         alone,
-        f"{record.memory.peak_rss_mb:.0f}" if record.memory else DASH,
+        _memory(record),
     ]
 
 

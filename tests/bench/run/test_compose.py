@@ -289,7 +289,21 @@ def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
     assert (speed.tuning_hardware, speed.tuning_threads) == (machine.hardware(), 1)
     assert speed.tuning_seconds == 40.1
     assert record.memory is not None
-    assert record.memory.peak_rss_mb == 1000.0
+    assert (record.memory.peak_rss_mb, record.memory.loaded_rss_mb) == (1000.0, None)
+
+
+def test_memory_before_the_first_clip_is_that_of_the_process_that_held_most(
+    row: BackbonePlan, tmp_path: Path
+) -> None:
+    first = replace(TIMING, peak_rss_mb=700.0, loaded_rss_mb=600.0)
+    later = replace(TIMING, peak_rss_mb=900.0, loaded_rss_mb=500.0)
+    features = filled(row, tmp_path, first, later)
+    done = compose.finished_record(
+        make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), features, cache_hit=True
+    )
+    assert done.record.memory is not None
+    told = done.record.memory.peak_rss_mb, done.record.memory.loaded_rss_mb
+    assert told == (900.0, 500.0)
 
 
 @pytest.mark.parametrize(
