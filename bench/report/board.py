@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bench.records.schema import Record
 from bench.records.store import Folder
 from bench.report.beside import Beside
+from bench.report.speeds import fastest
 
 # Beside the records. A sample task's name begins with it, but is longer.
 _SAMPLE = "sample"
@@ -43,7 +44,7 @@ class Boards(NamedTuple):
         """The board of real tasks, at the page that is asked for, and that of generated clips."""
 
         def board(page: Path, folder: Path, sample: bool) -> Board:
-            own = tuple(record for record in found.records if record.sample == sample)
+            own = tuple(fastest([each for each in found.records if each.sample == sample]))
             return Board(page, folder, own, Beside.of(results, own))
 
         folder = results / _SAMPLE

@@ -88,7 +88,8 @@ _COST = (
     "**RTFx** is seconds of audio per second of computing: of the encoder in the run; of the run "
     "with decoding and all else; and of the encoder alone on ready waves, at the fastest batch "
     "tried by `tox -e perf`. **Memory** is the most that the extracting process held, in brackets "
-    "what it held before its first clip: libraries and weights."
+    "what it held before its first clip: libraries and weights. Of several measurements of a "
+    "backbone on one machine the fastest stands for all its rows."
 )
 _COSTS = (
     "backbone",
