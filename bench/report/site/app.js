@@ -142,7 +142,7 @@
       grid(["fold", "tested groups", "validation macro-F1 %", "test macro-F1 %", "trials", "chosen"],
         row.folds.map((fold, at) => [at + 1, fold.groups.join(" "), percent(fold.validation), percent(fold.test), fold.trials,
           Object.entries(fold.params).map(([name, value]) => `${name} ${value}`).join(", ")]), "Folds"),
-      row.folds.some((fold) => fold.curve.length > 1) ? [el("h3", {}, `Validation macro-F1 by ${row.folds[0].by}, by fold`), curve] : [],
+      row.folds.some((fold) => fold.curve.length > 1) ? [el("h3", {}, `Validation macro-F1${row.folds[0].by === "epoch" ? "" : ", the best so far"}, by ${row.folds[0].by} and fold`), curve] : [],
       row.calibration ? [el("h3", {}, "Calibration"), el("p", {}, `A temperature of ${row.calibration.temperature} (the median over folds) was fitted on inner predictions.`),
         grid(["probabilities", "expected calibration error, points", "Brier score"], Object.entries(row.calibration.told).map(([name, own]) => [name, percent(own.error), own.brier.toFixed(3)]), "Calibration"), reliability] : [],
       row.wrong.length ? [el("h3", {}, "Wrong with the most confidence"), wrong(row)] : [],
@@ -150,10 +150,10 @@
         ? [el("h3", {}, "Notes"), el("ul", {}, [...new Set([...row.notes, ...row.folds.flatMap((fold) => fold.notes)])].map((note) => el("li", {}, note)))] : [],
       el("h3", {}, "Where it comes from"), list(Object.entries(row.made)));
     if (row.calibration) reliable(reliability, row.calibration);
-    const points = row.folds.flatMap((fold, at) => fold.curve.map((f1, step) => ({ step: step + 1, f1: 100 * f1, fold: String(at + 1) })));
+    const points = row.folds.flatMap((fold, at) => fold.curve.map((f1, step) => ({ step: step + (fold.by === "layer" ? 0 : 1), f1: 100 * f1, fold: String(at + 1) })));
     if (row.folds.some((fold) => fold.curve.length > 1))
       embed(curve, { description: "Validation macro-F1 by step, a line for each fold", width: "container", height: 200, data: { values: points }, mark: { type: "line", tooltip: true },
-        encoding: { x: { field: "step", type: "quantitative", title: row.folds[0].by }, y: { field: "f1", type: "quantitative", title: "macro-F1 %", scale: { zero: false } }, color: { field: "fold", type: "nominal" } } });
+        encoding: { x: { field: "step", type: "quantitative", title: row.folds[0].by, axis: { tickMinStep: 1 } }, y: { field: "f1", type: "quantitative", title: "macro-F1 %", scale: { zero: false } }, color: { field: "fold", type: "nominal" } } });
   }
   function reliable(node, own) {
     const values = Object.entries(own.told).flatMap(([name, each]) => each.bins.map(([clips, confidence, accuracy]) => ({ name, clips, confidence: 100 * confidence, accuracy: 100 * accuracy })));

@@ -193,9 +193,16 @@ def _fold(fold: FoldRecord) -> dict[str, Any]:
         "test": round(fold.test_macro_f1, _DIGITS),
         "trials": fold.trials.complete + fold.trials.pruned + fold.trials.failed,
         "curve": _rounded(curve),
-        "by": "epoch" if fold.curve else "setting tried",
+        "by": _step(fold),
         "notes": [*fold.notes, *fold.trial_errors],
     }
+
+
+def _step(fold: FoldRecord) -> str:
+    """What a point of its curve comes after."""
+    if fold.curve:
+        return "epoch"
+    return "layer" if fold.tried is not None and fold.tried.how == "every" else "setting tried"
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
