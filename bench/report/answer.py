@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from bench.records.schema import Record
 from bench.report.beside import Beside
+from bench.report.ensembles import MOST
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Heading
 from bench.report.select import finished, is_control, ranked
@@ -38,12 +39,17 @@ def recommended(found: Sequence[Record], beside: Beside) -> Mapping[tuple[str, s
 
 
 def _tables(found: Sequence[Record], beside: Beside) -> Mapping[tuple[str, str], Sequence[Record]]:
-    """Rows with an interval by task and protocol, best first; no controls and presets."""
-    own: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in ranked(finished(found)):
-        if str(record.cell) in beside.places and not is_control(record) and not record.preset:
-            own[record.task, record.protocol].append(record)
-    return dict(sorted(own.items()))
+    """Rows by task and protocol, best first; no controls. Of several lists of clips, the rows of
+    the list that most were tested on, since others are not compared with them.
+    """
+    known = {str(record.cell): record for record in finished(found)}
+    own: dict[tuple[str, str], list[Record]] = {}
+    for table, several in sorted(beside.standings.items()):
+        most = max(several, key=lambda standing: len(standing.records))
+        cells = [str(r.cell) for r in ranked(most.records) if not is_control(r)]
+        if rows := [known[cell] for cell in cells if cell in known]:
+            own[table] = rows
+    return own
 
 
 def _tied(rows: Sequence[Record], beside: Beside) -> list[Record]:
@@ -54,17 +60,19 @@ def _tied(rows: Sequence[Record], beside: Beside) -> list[Record]:
 
 def _sentences(rows: Sequence[Record], beside: Beside) -> Iterator[str]:
     best, tied = rows[0], _tied(rows, beside)
-    alone = "no other row can keep up"
-    others = f"{plural(len(tied) - 1, 'more row')} cannot be told from it" if tied[1:] else alone
+    others = f"{plural(len(tied) - 1, 'more row')} cannot be told from it"
+    if not tied[1:]:
+        others = "no other row can keep up" if rows[1:] else "there is no other row yet"
     yield (
         f"{code(best.task)}, {code(best.protocol)}: the best is {_named(best, beside)}; {others}. "
         f"{_run(best)}"
     )
     quick = _quickest(tied) or best
-    if quick is not best:
+    if quick is not best and quick.throughput is not None:
+        machine = escape(quick.throughput.hardware)
         yield (
-            f"Of these {_named(quick, beside)} takes the least: {minutes(quick, {})} minutes of "
-            f"computing per hour of audio. {_run(quick)}"
+            f"Of these, as measured on {machine}, {_named(quick, beside)} takes the least: "
+            f"{minutes(quick, {})} minutes of computing per hour of audio. {_run(quick)}"
         )
     yield from _within(quick, beside)
     yield from _average(best, beside)
@@ -82,9 +90,10 @@ def _average(best: Record, beside: Beside) -> Iterator[str]:
     if by.score > 0:
         row = escape(f"{average.best.backbone}, {average.best.pooling}, {average.best.head}")
         yield (
-            f"An average of {plural(len(average.members), 'row')}, chosen on inner folds, gives "
+            f"An average of at most {MOST} rows each fold, chosen on inner folds, gives "
             f"macro-F1 {interval(average.interval)} %, {points(by.score)} points "
-            f"({points(by.low)} to {points(by.high)}) above the best row it could choose, {row}."
+            f"({points(by.low)} to {points(by.high)}) above the best row it could choose, {row}"
+            f"{', which is not told from zero' if by.low <= 0 else ''}."
         )
 
 

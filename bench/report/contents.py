@@ -32,11 +32,12 @@ _HOW_TO_READ = (
     "**macro-F1** is the mean of the classes' F1 over all test clips of all folds together. Layer "
     "and settings were chosen within each row on validation clips only. Rows are ordered by test "
     "score: the best of many rows is a little lucky, and its figure is no unbiased estimate.",
-    "**(low–high)** is where macro-F1 would lie in 95 of 100 cases with other speakers (or what "
-    "clips are grouped by) like these: groups are drawn with replacement, all their clips "
-    "together. It does not tell of other training data. Rows that cannot be told from the best of "
-    "them, all pairs of rows together, share their **rank** (1–4). Where groups are on both sides, "
-    "splits are repeated or groups are fewer than eight, there is neither.",
+    "**(low–high)** is an interval that, made this way, holds the macro-F1 over all speakers (or "
+    "what clips are grouped by) like these in about 95 of 100 cases: groups are drawn with "
+    "replacement, all their clips together. It does not tell of other training data. Rows that "
+    "cannot be told from the best of them, all pairs of rows together, share their **rank** (1–4). "
+    "Where groups are on both sides, splits are repeated or groups are fewer than eight, there is "
+    "neither.",
     "**layer** is the one chosen: median over the folds, their range, and what there is to choose "
     "from (0 = before the first block); `weighted` where a sum of those of one shape was learnt. "
     "**minutes per hour of audio** is what decoding and the encoder take. Speed is only compared "

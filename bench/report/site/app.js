@@ -123,7 +123,7 @@
   byId("compare").addEventListener("click", () => compare(...picked.map((box) => data.rows[box.value])));
 
   const facts = (row) => [
-    ["rank", row.shown.rank], ["macro-F1 %", row.shown.macro_f1], ["accuracy %", row.shown.accuracy], ["UAR %", row.shown.uar],
+    ["task", row.values.task], ["protocol", row.values.protocol], ["rank", row.shown.rank], ["macro-F1 %", row.shown.macro_f1], ["accuracy %", row.shown.accuracy], ["UAR %", row.shown.uar],
     ["validation macro-F1 %", percent(row.values.validation_macro_f1)], ["layer", row.values.layer], ["weights", row.values.weights],
     ["trials per fold", row.values.trials_per_fold], ["encoder RTFx", row.values.encoder_rtfx], ["end-to-end RTFx", row.values.end_to_end_rtfx],
     ["hardware", row.values.hardware], ["remarks", row.shown.remarks],
@@ -142,7 +142,7 @@
       grid(["fold", "tested groups", "validation macro-F1 %", "test macro-F1 %", "trials", "chosen"],
         row.folds.map((fold, at) => [at + 1, fold.groups.join(" "), percent(fold.validation), percent(fold.test), fold.trials,
           Object.entries(fold.params).map(([name, value]) => `${name} ${value}`).join(", ")]), "Folds"),
-      row.folds.some((fold) => fold.curve.length > 1) ? [el("h3", {}, `Validation macro-F1${row.folds[0].by === "epoch" ? "" : ", the best so far"}, by ${row.folds[0].by} and fold`), curve] : [],
+      row.folds.some((fold) => fold.curve.length > 1) ? [el("h3", {}, `Validation macro-F1${row.folds[0].by === "setting tried" ? ", the best so far" : ""}, by ${row.folds[0].by} and fold`), curve] : [],
       row.calibration ? [el("h3", {}, "Calibration"), el("p", {}, `A temperature of ${row.calibration.temperature} (the median over folds) was fitted on inner predictions.`),
         grid(["probabilities", "expected calibration error, points", "Brier score"], Object.entries(row.calibration.told).map(([name, own]) => [name, percent(own.error), own.brier.toFixed(3)]), "Calibration"), reliability] : [],
       row.wrong.length ? [el("h3", {}, "Wrong with the most confidence"), wrong(row)] : [],
@@ -210,9 +210,10 @@
     if (!both) parts.push(el("p", {}, "They were not tested on the same clips, so that nothing can be paired."));
     else {
       if (one.values.macro_f1_low != null && other.values.macro_f1_low != null) {
-        const [by, low, high] = difference(one, other).map((share) => (100 * share).toFixed(1));
-        const told = low > 0 || high < 0 ? "The interval leaves zero out." : "The interval holds zero: they cannot be told apart.";
-        parts.push(el("p", { id: "difference" }, `${named(one)} is better by ${by} points of macro-F1 (95 % interval ${low} to ${high}, paired over groups). ${told} It pays for this one comparison only, not for having picked two of many rows.`));
+        const found = difference(one, other), lower = found[0] < 0;
+        const [by, low, high] = (lower ? [-found[0], -found[2], -found[1]] : found).map((share) => (100 * share).toFixed(1));
+        const told = found[1] > 0 || found[2] < 0 ? "The interval leaves zero out." : "The interval holds zero: they cannot be told apart.";
+        parts.push(el("p", { id: "difference" }, `${named(lower ? other : one)} is better by ${by} points of macro-F1 (95 % interval ${low} to ${high}, paired over groups). ${told} This interval is for two rows chosen beforehand. Ranks allow for all pairs of rows, and so tell fewer apart.`));
       } else parts.push(el("p", {}, "There is no interval: groups are on both sides, splits are repeated, or groups are few."));
       const truth = codes(clips.truth), a = codes(one.said[0]), b = codes(other.said[0]);
       const at = [...truth.keys()], right = (said, i) => said[i] === truth[i];
@@ -228,7 +229,7 @@
 
   // Figures --------------------------------------------------------------------------------------
   const ink = "currentColor";
-  const config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, tickColor: ink, domainColor: ink, gridColor: ink, gridOpacity: 0.15, labelLimit: 260 }, legend: { labelColor: ink, titleColor: ink, orient: "top", columns: 4 }, title: { color: ink }, text: { color: ink } };
+  const config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, tickColor: ink, domainColor: ink, gridColor: ink, gridOpacity: 0.15, labelLimit: 400 }, legend: { labelColor: ink, titleColor: ink, orient: "top", columns: 4 }, title: { color: ink }, text: { color: ink } };
   const embed = (node, spec) => vegaEmbed(node, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", config, ...spec }, { renderer: "svg", actions: false, tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
   const most = 40;
   const shape = { field: "backbone", type: "nominal" };
@@ -252,7 +253,7 @@
       encoding: { x: { field: "layer", type: "quantitative", axis: { tickMinStep: 1 } }, y: { field: "f1", type: "quantitative", title: "macro-F1 % on inner folds", scale: { zero: false } }, color: shape } });
   }
   function forest(values, chance) {
-    const y = { field: "row", type: "nominal", sort: null, title: null };
+    const y = { field: "row", type: "nominal", sort: null, scale: { domain: [...new Set(values.map((value) => value.row))] }, title: null };
     const x = { field: "f1", type: "quantitative", title: "macro-F1 %" };
     embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, encoding: { y }, layer: [
       { transform: [{ filter: "datum.tied" }], mark: { type: "rect", color: ink, opacity: 0.07 }, encoding: { x: { value: 0 }, x2: { value: "width" } } },

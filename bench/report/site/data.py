@@ -183,7 +183,7 @@ def _calibration(own: Calibrated | None) -> dict[str, Any] | None:
 
 
 def _fold(fold: FoldRecord) -> dict[str, Any]:
-    curve = fold.tried.curve if fold.tried else []
+    curve = fold.tried.by_layer or fold.tried.curve if fold.tried else []
     if fold.curve:
         curve = [each.validation_macro_f1 or 0.0 for each in fold.curve]
     return {
@@ -202,7 +202,7 @@ def _step(fold: FoldRecord) -> str:
     """What a point of its curve comes after."""
     if fold.curve:
         return "epoch"
-    return "layer" if fold.tried is not None and fold.tried.how == "every" else "setting tried"
+    return "layer" if fold.tried is not None and fold.tried.by_layer else "setting tried"
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

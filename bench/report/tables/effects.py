@@ -13,7 +13,8 @@ from bench.report.values import interval, percent
 
 _ABOUT = (
     "Means over rows that differ in this one choice and are alike in the others. **Behind it**: by "
-    "how many points of macro-F1 the others are lower, with intervals paired over groups."
+    "how many points of macro-F1 the others are lower, with intervals paired over groups. Values "
+    "with few rows take no part."
 )
 _COLUMNS = ("choice", "best", "rows>", "mean macro-F1 %>", "behind it, points")
 
@@ -39,7 +40,8 @@ def _row(factor: str, own: Sequence[Effect]) -> list[str]:
 
 
 def _points(found: Interval) -> str:
-    return f"{100 * found.score:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    told = "" if found.low > 0 else ", not told apart"
+    return f"{100 * found.score:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f}{told})"
 
 
 def _layers(curve: LayerCurve) -> str:
