@@ -13,6 +13,8 @@ from bench.report.select import by_protocol, finished, is_control
 from bench.report.statistics import FEWEST_GROUPS, Counts, Interval, Resampled
 
 ACCURACY, MACRO_F1, UAR = range(3)
+# Groups, clips, and how many clips of each class each group has.
+_Clips = tuple[tuple[str, ...], tuple[str, ...], bytes]
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def places(found: Iterable[Standing]) -> Mapping[str, Place]:
 
 
 def _standings(results: Path, found: Iterable[Record]) -> Iterable[Standing]:
-    alike: dict[tuple[tuple[str, ...], bytes], list[tuple[Record, Counts]]] = defaultdict(list)
+    alike: dict[_Clips, list[tuple[Record, Counts]]] = defaultdict(list)
     for record in found:
         try:
             own = predictions.tested(results, record)
@@ -117,8 +119,8 @@ def _standings(results: Path, found: Iterable[Record]) -> Iterable[Standing]:
             continue
         shape = len(own.group_names), len(record.labels)
         counts = Counts.of(own.truth, own.said, own.groups, shape)
-        alike[own.group_names, counts.true[0].tobytes()].append((record, counts))
-    for (names, _), rows in alike.items():
+        alike[own.group_names, own.clip_names, counts.true[0].tobytes()].append((record, counts))
+    for (names, *_), rows in alike.items():
         if len(names) >= FEWEST_GROUPS:
             records, counted = zip(*rows, strict=True)
             yield Standing(records, Resampled.of(counted), counted, names)

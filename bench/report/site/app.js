@@ -246,7 +246,8 @@
     // presets are not tuned, and stand in no comparison
     const tuned = rows.filter((row) => !row.values.preset).map(point).sort((a, b) => b.f1 - a.f1);
     forest(tuned.slice(0, most), data.tables[tables[0]].chance);
-    speed(tuned);
+    // a control is the same network, and nobody uses it for what it costs
+    speed(tuned.filter((p) => !p.control));
     const layers = data.tables[tables[0]].layers.flatMap(({ backbone, macro_f1 }) => macro_f1.map((f1, layer) => ({ backbone, layer, f1: 100 * f1 })));
     byId("layers").closest("figure").hidden = !layers.length;
     if (layers.length) embed(byId("layers"), { description: "Validation macro-F1 by layer, a line for each backbone", width: "container", height: 300, data: { values: layers }, mark: { type: "line", point: true, tooltip: true },

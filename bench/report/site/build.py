@@ -6,6 +6,7 @@ opens from a disk and asks nothing of any server.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import re
@@ -151,10 +152,11 @@ def _packed(document: Mapping[str, Any]) -> str:
     return b64encode(gzip.compress(sound, mtime=0)).decode()
 
 
-def _scripts() -> list[str]:
+@functools.cache  # the same on every page, and bundling takes seconds
+def _scripts() -> tuple[str, ...]:
     from vl_convert import javascript_bundle
 
-    return [_text("vendor/dataTables.min.js"), javascript_bundle(_EMBED), _text("app.js")]
+    return _text("vendor/dataTables.min.js"), javascript_bundle(_EMBED), _text("app.js")
 
 
 def _script(text: str) -> str:
