@@ -256,15 +256,16 @@
   function forest(values, chance) {
     const y = { field: "row", type: "nominal", sort: null, scale: { domain: [...new Set(values.map((value) => value.row))] }, title: null };
     const x = { field: "f1", type: "quantitative", title: "macro-F1 %" };
+    const some = (what, layer) => (values.some((value) => value[what]) ? [{ transform: [{ filter: `datum.${what}` }], ...layer }] : []);
     embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, encoding: { y }, layer: [
-      { transform: [{ filter: "datum.tied" }], mark: { type: "rect", color: ink, opacity: 0.07 }, encoding: { x: { value: 0 }, x2: { value: "width" } } },
-      { transform: [{ filter: "datum.known" }], mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...shape, legend: null } } },
-      ...points({ x, tooltip }),
+      ...some("tied", { mark: { type: "rect", color: ink, opacity: 0.07 }, encoding: { x: { value: 0 }, x2: { value: "width" } } }),
+      ...some("known", { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...shape, legend: null } } }),
+      ...points(values, { x, tooltip }),
       ...(chance == null ? [] : [{ data: { values: [{ x: 100 * chance }] }, mark: { type: "rule", strokeDash: [4, 4], color: ink }, encoding: { y: null, x: { field: "x", type: "quantitative" } } }]),
     ] });
   }
-  // Hollow where weights are random.
-  const points = (encoding) => [false, true].map((control) => ({
+  // Hollow where weights are random; a layer without a mark would be an image without a name.
+  const points = (values, encoding) => [...new Set(values.map((value) => value.control))].map((control) => ({
     transform: [{ filter: `datum.control === ${control}` }], mark: { type: "point", size: 60, filled: !control, opacity: 1 }, encoding: { color: shape, shape, ...encoding },
   }));
   let compared = [];
@@ -284,7 +285,7 @@
     const y = { field: "f1", type: "quantitative", title: "macro-F1 %", scale: { zero: false } };
     embed(byId("speed"), { description: `macro-F1 against ${fast ? "speed" : "parameters"}`, width: "container", height: 300, layer: [
       { data: { values: front }, mark: { type: "line", interpolate: fast ? "step-before" : "step-after", color: ink, opacity: 0.5 }, encoding: { x, y, order: { field: cost } } },
-      { data: { values: own }, layer: points({ x, y, tooltip }) },
+      { data: { values: own }, layer: points(own, { x, y, tooltip }) },
     ] });
   }
   byId("cost").addEventListener("change", () => speed(compared));
