@@ -36,14 +36,14 @@ def doubts(
     beside = made.boards.real.beside
     own = finished(r for r in made.boards.real.records if r.task == task and r.preset is None)
     if not own:
-        known = {name for name, _ in beside.stored}
+        known = {record.task for record in made.boards.real.records}
         raise UserError(f"no row of task '{task}' is in {made.results}; {nearest(task, known)}")
     protocols = list(by_protocol(own))
     if protocol is not None and protocol not in protocols:
         raise UserError(
             f"no row of '{task}' is of protocol '{protocol}'; {nearest(protocol, protocols)}"
         )
-    rows = beside.stored.get((task, protocol or protocols[0]), ())
+    rows = beside.said((task, protocol or protocols[0]))
     found, console = doubted(rows), Terminal()
     if asked(rows) < 2:
         raise UserError(

@@ -39,7 +39,6 @@ class Predictions:
         group_names: sorted; of a long one its beginning.
         folds: outer fold (clips,).
         clips: a number for each clip (clips,); equal ones are one clip.
-        clip_names: of the clips, sorted.
     """
 
     truth: Codes
@@ -48,7 +47,6 @@ class Predictions:
     group_names: tuple[str, ...]
     folds: Codes
     clips: Codes
-    clip_names: tuple[str, ...]
 
 
 def tested(results: Path, record: Record) -> Predictions:
@@ -156,8 +154,7 @@ def _columns(file: BinaryIO, said: Sequence[str], labels: Sequence[str]) -> Pred
     place = {name: number for number, name in enumerate(ordered)}
     group = np.array([place[name] for name in groups], dtype=np.int64)[group]
     shown = tuple(name[:_LONGEST_NAME] for name in ordered)
-    names_of_clips = tuple(sorted(clips))
-    return Predictions(truth, tuple(predicted), group, shown, fold, clip, names_of_clips)
+    return Predictions(truth, tuple(predicted), group, shown, fold, clip)
 
 
 def _holds_texts(column: Any) -> bool:

@@ -33,7 +33,7 @@ class Beside:
         leaks: rows under two protocols, by task.
         ensembles: averages of rows, by task and protocol.
         calibrations: of rows that were searched on inner folds, by cell as text.
-        stored: what rows said, by task and protocol.
+        stored: what all these rows said, controls and presets included, by cell as text.
     """
 
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -43,27 +43,28 @@ class Beside:
     leaks: Mapping[str, Sequence[Leak]] = field(default_factory=dict)
     ensembles: Mapping[Table, Sequence[Ensemble]] = field(default_factory=dict)
     calibrations: Mapping[str, Calibrated] = field(default_factory=dict)
-    stored: Mapping[Table, Sequence[Stored]] = field(default_factory=dict)
+    stored: Mapping[str, Stored] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Path, found: Iterable[Record]) -> Beside:
-        """Compute it from records and their predictions; presets take no part."""
+        """Compute it from records and their predictions; generated clips give nothing to read."""
+        known = list(found)
+        read = stored(results, (record for record in known if not record.sample))
         own: dict[Table, list[Record]] = defaultdict(list)
-        for record in found:
+        for record in known:
             if record.preset is None:
                 own[record.task, record.protocol].append(record)
         tuned = [record for records in own.values() for record in records]
         standing: dict[Table, list[Standing]] = defaultdict(list)
-        for each in standings(results, tuned):
+        for each in standings(read.values()):
             standing[each.records[0].task, each.records[0].protocol].append(each)
         leaks: dict[str, list[Leak]] = defaultdict(list)
-        for leak in leaks_of(results, tuned):
+        for leak in leaks_of(tuned, read):
             leaks[leak.fair.task].append(leak)
-        read = {table: stored(results, of) for table, of in own.items()}
-        mended = {
-            table: [mending for row in rows if (mending := calibrated(row))]
-            for table, rows in read.items()
-        }
+        mended: dict[Table, list[Calibrated]] = defaultdict(list)
+        for row in read.values():
+            if row.tuned and (each_mended := calibrated(row)):
+                mended[row.record.task, row.record.protocol].append(each_mended)
         averages = {table: ensembles([each.row for each in of]) for table, of in mended.items()}
         return cls(
             machines(finished(tuned)),
@@ -75,6 +76,11 @@ class Beside:
             {str(each.row.record.cell): each for of in mended.values() for each in of},
             read,
         )
+
+    def said(self, table: Table) -> list[Stored]:
+        """What the rows of a task and protocol said, best first; no controls and presets."""
+        rows = self.stored.values()
+        return [r for r in rows if r.tuned and (r.record.task, r.record.protocol) == table]
 
     def macro_f1(self, record: Record) -> str:
         """In percent, with its interval where it has one, such as `71.8 (67.9–75.4)`."""

@@ -131,7 +131,8 @@ def _main(board: Board, found: Folder) -> Iterator[Block]:
 
 def _predictions(beside: Beside) -> Iterator[Block]:
     """What stored predictions give without another pass of a backbone."""
-    own = {table: [*predictions.about(table, beside)] for table in sorted(beside.stored)}
+    tables = sorted({(row.record.task, row.record.protocol) for row in beside.stored.values()})
+    own = {table: [*predictions.about(table, beside)] for table in tables}
     if any(own.values()):
         yield Heading(1, f"{TITLE}what stored predictions give")
     for (task, protocol), blocks in own.items():

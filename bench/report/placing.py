@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from bench.records import predictions
 from bench.records.schema import Record
-from bench.report.select import by_protocol, finished, is_control
+from bench.report.select import is_control
 from bench.report.statistics import FEWEST_GROUPS, Counts, Interval, Resampled
+from bench.report.stored import Stored
 
 ACCURACY, MACRO_F1, UAR = range(3)
-# Groups, clips, and how many clips of each class each group has.
-_Clips = tuple[tuple[str, ...], tuple[str, ...], bytes]
+# Task and protocol; names of clips and groups; the class and the group of each clip.
+_Tested = tuple[str, str, tuple[str, ...], tuple[str, ...], bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,14 @@ class Standing:
 
     Attributes:
         records: controls among them.
+        counts: what each of these rows predicted, by group.
         scored: the same rows, on the same draws of groups.
-        counts: what each row predicted, by group.
         group_names: of the groups, in order.
     """
 
     records: Sequence[Record]
-    scored: Resampled
     counts: Sequence[Counts]
+    scored: Resampled
     group_names: Sequence[str]
 
     def mean(self, rows: Sequence[Record], others: Sequence[Record] = ()) -> Interval:
@@ -85,42 +84,29 @@ class Standing:
         }
 
 
-def standings(results: Path, found: Iterable[Record]) -> list[Standing]:
+def standings(found: Iterable[Stored]) -> list[Standing]:
     """The rows that have a place, by the clips they were tested on.
 
     There is none under a protocol that leaks groups or draws its splits anew, with fewer than
-    eight groups, of generated clips, of presets, which take no part in rankings, and of a row whose
-    predictions cannot be read.
+    eight groups, of generated clips, and of presets, which take no part in rankings.
     """
-    by_task: dict[str, list[Record]] = defaultdict(list)
-    for record in finished(found):
-        apart = record.sample or record.preset is not None
-        if not (apart or record.folding.leaks or record.folding.repeats):
-            by_task[record.task].append(record)
+    alike: dict[_Tested, list[tuple[Record, Counts]]] = defaultdict(list)
+    for row in found:
+        record, said = row.record, row.tested
+        folding = record.folding
+        apart = record.sample or record.preset is not None or folding.leaks or folding.repeats
+        if not apart and len(said.group_names) >= FEWEST_GROUPS:
+            shape = len(said.group_names), len(record.labels)
+            counts = Counts.of(said.truth, said.predicted, said.groups, shape)
+            clips = (said.clips, said.group_names, said.truth.tobytes(), said.groups.tobytes())
+            alike[record.task, record.protocol, *clips].append((record, counts))
     return [
-        standing
-        for records in by_task.values()
-        for own in by_protocol(records).values()
-        for standing in _standings(results, own)
+        Standing([r for r, _ in rows], own, Resampled.of(own), names)
+        for (_, _, _, names, *_), rows in alike.items()
+        if (own := [counts for _, counts in rows])
     ]
 
 
 def places(found: Iterable[Standing]) -> Mapping[str, Place]:
     """The place of every row that has one, by its cell as text."""
     return {cell: place for standing in found for cell, place in standing.places().items()}
-
-
-def _standings(results: Path, found: Iterable[Record]) -> Iterable[Standing]:
-    alike: dict[_Clips, list[tuple[Record, Counts]]] = defaultdict(list)
-    for record in found:
-        try:
-            own = predictions.tested(results, record)
-        except predictions.Unsound:
-            continue
-        shape = len(own.group_names), len(record.labels)
-        counts = Counts.of(own.truth, own.said, own.groups, shape)
-        alike[own.group_names, own.clip_names, counts.true[0].tobytes()].append((record, counts))
-    for (names, *_), rows in alike.items():
-        if len(names) >= FEWEST_GROUPS:
-            records, counted = zip(*rows, strict=True)
-            yield Standing(records, Resampled.of(counted), counted, names)

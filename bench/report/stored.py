@@ -20,13 +20,14 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """Probabilities of clips, in order of fold and name.
+    """What a row said of clips, in order of fold and name.
 
     Attributes:
         clips: names (clips,).
         folds, truth, groups: outer fold, class and group of each (clips,).
         group_names: of the groups.
-        probabilities: of each class (clips, classes).
+        predicted: the class that each seed's refit predicts (clips,).
+        probabilities: of each class, by the first refit (clips, classes).
     """
 
     clips: tuple[str, ...]
@@ -34,6 +35,7 @@ class Said:
     truth: Codes
     groups: Codes
     group_names: tuple[str, ...]
+    predicted: tuple[Codes, ...]
     probabilities: Probabilities
 
     @classmethod
@@ -46,6 +48,7 @@ class Said:
             found.truth[order],
             found.groups[order],
             found.group_names,
+            tuple(said[order] for said in found.said),
             told.probabilities[order],
         )
 
@@ -56,37 +59,44 @@ class Said:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A row with what its first refit said.
+    """A row with what it said.
 
     Attributes:
         tested: of test clips.
         inner: what its chosen settings said of the clips of inner folds, which they had not been
-            fitted on; None of a row that was not searched on inner folds.
+            fitted on; None of a row that was not searched on inner folds, or where it cannot be
+            read.
     """
 
     record: Record
     tested: Said
     inner: Said | None
 
+    @property
+    def tuned(self) -> bool:
+        """Whether it is neither a control nor a preset."""
+        return self.record.preset is None and not is_control(self.record)
 
-def stored(results: Path, found: Iterable[Record]) -> list[Stored]:
-    """Rows of real tasks whose predictions can be read, best first; no controls and presets."""
-    rows = []
+
+def stored(results: Path, found: Iterable[Record]) -> dict[str, Stored]:
+    """Finished rows whose predictions can be read, by their cells as text, best first."""
+    read = {}
     for record in ranked(finished(found)):
-        if record.sample or record.preset is not None or is_control(record):
-            continue
-        searched = bool(record.folds) and all(fold.tried is not None for fold in record.folds)
         try:
             tested = Said.of(predictions.tested(results, record), predictions.told(results, record))
-            inner = None
-            if searched:
-                inner = Said.of(
-                    predictions.inner(results, record), predictions.inner_told(results, record)
-                )
         except Unsound:
             continue
-        rows.append(Stored(record, tested, inner))
-    return rows
+        read[str(record.cell)] = Stored(record, tested, _inner(results, record))
+    return read
+
+
+def _inner(results: Path, record: Record) -> Said | None:
+    if not record.folds or any(fold.tried is None for fold in record.folds):
+        return None
+    try:
+        return Said.of(predictions.inner(results, record), predictions.inner_told(results, record))
+    except Unsound:
+        return None
 
 
 def alike(rows: Iterable[Stored]) -> list[Stored]:

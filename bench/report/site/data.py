@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from bench.printable import printable_lines
-from bench.records import predictions
-from bench.records.predictions import Predictions, Told, Unsound
 from bench.records.schema import FoldRecord, Record
 from bench.report import chance, listing
 from bench.report.advisories import KINDS
@@ -24,6 +22,7 @@ from bench.report.calibration import Calibrated
 from bench.report.effects import layer_curves
 from bench.report.select import is_control, leaks
 from bench.report.statistics import FEWEST_GROUPS, RESAMPLES, draws, tails
+from bench.report.stored import Said, Stored, stored
 from bench.report.tables.ranking import ranks, remarks
 from bench.report.values import DASH, command, interval, minutes, percent
 
@@ -44,7 +43,7 @@ def document(
     """All that the page shows of some rows.
 
     Args:
-        results: folder of the records, for their predictions.
+        results: folder of the records, for predictions of generated clips.
         listed: what `listing.rows` gives.
         beside: what rows are read beside.
     """
@@ -62,6 +61,8 @@ def document(
         for cell, text in ranks([r for r in own if r.preset is None], beside).items()
     }
     clips = _Clips()
+    unread = [record for record, _ in listed if record.sample]
+    read = {**beside.stored, **stored(results, unread)}
     lines = listing.lines([values for _, values in listed])
     rows = [
         {
@@ -69,7 +70,7 @@ def document(
             "line": line,
             "table": _table(record),
             "advisories": _shown(said.get(str(record.cell), [])),
-            **clips.of(results, record),
+            **clips.of(read.get(str(record.cell))),
         }
         for (record, values), line in zip(listed, lines[1:], strict=True)
     ]
@@ -227,30 +228,27 @@ class _Clips:
         self.lists: list[dict[str, Any]] = []
         self._known: dict[tuple[object, ...], int] = {}
 
-    def of(self, results: Path, record: Record) -> dict[str, Any]:
+    def of(self, row: Stored | None) -> dict[str, Any]:
         """What a row said of which list; nothing where its predictions cannot be read."""
-        try:
-            found, told = predictions.tested(results, record), predictions.told(results, record)
-        except Unsound:
+        if row is None:
             return {"clips": None, "said": [], "wrong": []}
-        order = np.lexsort((np.array(told.clips), found.folds))
-        names = tuple(told.clips[place] for place in order)
-        key = (names, found.group_names, found.truth[order].tobytes(), found.folds[order].tobytes())
+        said = row.tested
+        key = (said.clips, said.group_names, said.truth.tobytes(), said.folds.tobytes())
         number = self._known.setdefault(key, len(self.lists))
         if number == len(self.lists):
             self.lists.append(
                 {
-                    "names": _shown(list(names)),
-                    "groupNames": _shown(list(found.group_names)),
-                    "groups": found.groups[order].tolist(),
-                    "truth": _characters(found.truth[order]),
-                    "repeats": record.folding.repeats,
+                    "names": _shown(list(said.clips)),
+                    "groupNames": _shown(list(said.group_names)),
+                    "groups": said.groups.tolist(),
+                    "truth": _characters(said.truth),
+                    "repeats": row.record.folding.repeats,
                 }
             )
         return {
             "clips": number,
-            "said": [_characters(said[order]) for said in found.said],
-            "wrong": _shown(_wrong(found, told)),
+            "said": [_characters(own) for own in said.predicted],
+            "wrong": _shown(_wrong(said)),
         }
 
 
@@ -258,12 +256,12 @@ def _characters(codes: np.ndarray) -> str:
     return "".join(chr(_FIRST + code) for code in codes)
 
 
-def _wrong(found: Predictions, told: Told) -> list[list[Any]]:
+def _wrong(found: Said) -> list[list[Any]]:
     """Clips predicted wrongly: name, truth, prediction, its probability; the surest first."""
-    said = found.said[0]
-    sure = told.probabilities[np.arange(len(said)), said]
+    said = found.predicted[0]
+    sure = found.probabilities[np.arange(len(said)), said]
     wrong = np.flatnonzero(said != found.truth)
     first = wrong[np.argsort(-sure[wrong], kind="stable")][:_WRONG]
     return [
-        [told.clips[i], int(found.truth[i]), int(said[i]), round(float(sure[i]), 3)] for i in first
+        [found.clips[i], int(found.truth[i]), int(said[i]), round(float(sure[i]), 3)] for i in first
     ]

@@ -42,7 +42,7 @@ def about(table: tuple[str, str], beside: Beside) -> Iterator[Block]:
         yield Text(_AVERAGES)
         best_first = sorted(averages, key=lambda own: -own.macro_f1)
         yield Table(_AVERAGED, [_average(each) for each in best_first])
-    rows = beside.stored.get(table, ())
+    rows = beside.said(table)
     lines = [_calibration(row.record, beside) for row in rows if _known(row.record, beside)]
     if lines:
         yield Heading(3, "Calibration")

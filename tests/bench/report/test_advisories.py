@@ -10,6 +10,7 @@ import pytest
 from bench.records.schema import Record
 from bench.report.advisories import KINDS, Advisory, advisories
 from bench.report.placing import standings
+from bench.report.stored import stored
 from tests.bench.records.make_records import make_record, store
 
 
@@ -90,7 +91,7 @@ def test_rows_no_better_than_a_baseline_or_a_control_are_told(tmp_path: Path) ->
     ]
     for record in found:
         store(tmp_path, record, groups=20)
-    said = {(a.id, a.row) for a in advisories(found, standings(tmp_path, found))}
+    said = {(a.id, a.row) for a in advisories(found, standings(stored(tmp_path, found).values()))}
     assert said == {("baseline", "poor mean mlp"), ("control", "poor mean mlp")}
 
 

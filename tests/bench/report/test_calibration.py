@@ -56,7 +56,8 @@ def _said(probabilities: np.ndarray, truth: np.ndarray) -> Said:
     count = len(truth)
     names = tuple(f"clip{number}" for number in range(count))
     folds = np.arange(count) * 2 // count
-    return Said(names, folds, truth, np.zeros(count, dtype=np.int64), ("g",), probabilities)
+    said = (probabilities.argmax(axis=1),)
+    return Said(names, folds, truth, np.zeros(count, dtype=np.int64), ("g",), said, probabilities)
 
 
 def test_each_fold_has_a_temperature_of_its_own_inner_predictions() -> None:

@@ -19,7 +19,7 @@ def _row(name: str, said: Sequence[int], sure: float = 0.9, **changes: object) -
     probabilities[np.arange(len(said)), list(said)] = sure
     zeros = np.zeros(len(said), dtype=np.int64)
     names = tuple("abcd"[: len(said)])
-    tested = Said(names, zeros, TRUTH[: len(said)], zeros, ("g",), probabilities)
+    tested = Said(names, zeros, TRUTH[: len(said)], zeros, ("g",), (np.array(said),), probabilities)
     return Stored(make_record(name, **changes), tested, None)
 
 

@@ -10,6 +10,7 @@ import pytest
 from bench.records.schema import Record
 from bench.report.effects import effects, layer_curves
 from bench.report.placing import Standing, standings
+from bench.report.stored import stored
 from tests.bench.records.make_records import make_record, store
 
 GROUPS = 20
@@ -26,7 +27,7 @@ def _standing(results: Path, right: dict[tuple[str, str, str], int]) -> Standing
     ]
     for record in found:
         store(results, record, GROUPS)
-    (standing,) = standings(results, found)
+    (standing,) = standings(stored(results, found).values())
     return standing
 
 
@@ -57,7 +58,7 @@ def test_one_value_has_no_effect_and_controls_take_no_part(tmp_path: Path) -> No
     standing = _standing(tmp_path, right)
     control = make_record("x", "a", _confusion(50), control="random-init")
     store(tmp_path, control, GROUPS)
-    (standing,) = standings(tmp_path, [*standing.records, control])
+    (standing,) = standings(stored(tmp_path, [*standing.records, control]).values())
     assert {effect.factor for effect in effects(standing)} == {"head"}
 
 

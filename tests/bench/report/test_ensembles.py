@@ -84,7 +84,7 @@ def _store(results: Path, name: str, right: float, seed: int, **changes: object)
 
 
 def _ensembles(results: Path, found: Sequence[Record]) -> list[Ensemble]:
-    return ensembles(stored(results, found))
+    return ensembles([row for row in stored(results, found).values() if row.tuned])
 
 
 def test_rows_that_err_elsewhere_are_better_together(tmp_path: Path) -> None:

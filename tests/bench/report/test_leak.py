@@ -8,6 +8,7 @@ import pytest
 
 from bench.records.store import predictions_path
 from bench.report.leak import leaks_of
+from bench.report.stored import stored
 from tests.bench.records.make_records import make_record, store
 
 
@@ -25,7 +26,7 @@ def test_the_same_row_under_both_protocols_is_compared_with_an_interval(tmp_path
     ]
     for record in (fair, leaky, *others):
         store(tmp_path, record, groups=20)
-    (leak,) = leaks_of(tmp_path, [fair, leaky, *others])
+    (leak,) = leaks_of([fair, leaky, *others], stored(tmp_path, [fair, leaky, *others]))
     assert (leak.fair, leak.leaky) == (fair, leaky)
     assert leak.points == pytest.approx(0.2)
     assert leak.difference is not None
@@ -38,7 +39,7 @@ def test_without_sound_predictions_there_is_no_interval(tmp_path: Path) -> None:
     for record in found:
         store(tmp_path, record, groups=20)
     predictions_path(tmp_path, found[1].cell).unlink()
-    (leak,) = leaks_of(tmp_path, found)
+    (leak,) = leaks_of(found, stored(tmp_path, found))
     assert leak.difference is None
     assert leak.points == 0
 
@@ -47,5 +48,5 @@ def test_few_groups_give_no_interval(tmp_path: Path) -> None:
     found = [make_record(), make_record(protocol="random-80-20")]
     for record in found:
         store(tmp_path, record, groups=4)
-    (leak,) = leaks_of(tmp_path, found)
+    (leak,) = leaks_of(found, stored(tmp_path, found))
     assert leak.difference is None

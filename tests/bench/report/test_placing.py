@@ -11,6 +11,7 @@ from bench.records import store as records
 from bench.records.schema import Record
 from bench.report.leaderboard import Leaderboard
 from bench.report.placing import places, standings
+from bench.report.stored import stored
 from tests.bench.records.make_records import make_record, store
 from tests.bench.report.pages import render, rows, section
 
@@ -39,7 +40,9 @@ def test_rows_that_cannot_be_told_apart_share_a_rank_and_controls_have_none(
     tmp_path: Path,
 ) -> None:
     found = _rows(tmp_path)
-    placed = [places(standings(tmp_path, found))[str(record.cell)] for record in found]
+    placed = [
+        places(standings(stored(tmp_path, found).values()))[str(record.cell)] for record in found
+    ]
     assert [place.ranks for place in placed] == [(1, 2), (1, 2), (3, 3), None]
     for record, place in zip(found, placed, strict=True):
         interval = place.macro_f1
@@ -77,13 +80,13 @@ def test_the_same_predictions_give_the_same_page(tmp_path: Path) -> None:
 def test_where_an_interval_would_mislead_there_is_none(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    assert not places(standings(tmp_path, _rows(tmp_path, **changes)))
+    assert not places(standings(stored(tmp_path, _rows(tmp_path, **changes)).values()))
 
 
 def test_a_row_without_sound_predictions_has_no_place(tmp_path: Path) -> None:
     found = _rows(tmp_path)
     records.predictions_path(tmp_path, found[1].cell).unlink()
-    assert set(places(standings(tmp_path, found))) == {
+    assert set(places(standings(stored(tmp_path, found).values()))) == {
         str(found[place].cell) for place in (0, 2, 3)
     }
 
@@ -92,14 +95,14 @@ def test_rows_tested_on_different_clips_are_not_ranked_together(tmp_path: Path) 
     found = _rows(tmp_path)
     other = make_record(head="other", confusion=[[95, 5], [0, 50]])
     store(tmp_path, other, GROUPS)
-    placed = places(standings(tmp_path, [*found, other]))
+    placed = places(standings(stored(tmp_path, [*found, other]).values()))
     assert placed[str(other.cell)].ranks == (1, 1)
     assert placed[str(found[0].cell)].ranks == (1, 2)
 
 
 def test_presets_take_no_part_in_ranks(tmp_path: Path) -> None:
     found = _rows(tmp_path)
-    before = places(standings(tmp_path, found))
+    before = places(standings(stored(tmp_path, found).values()))
     preset = make_record(head="preset", confusion=_confusion(99), preset="some")
     store(tmp_path, preset, GROUPS)
-    assert places(standings(tmp_path, [*found, preset])) == before
+    assert places(standings(stored(tmp_path, [*found, preset]).values())) == before
