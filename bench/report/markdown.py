@@ -31,8 +31,8 @@ def _block(block: Block, link: Address) -> str:
     match block:
         case Heading(level, text):
             return f"{'#' * level} {escape(text)}"
-        case Text(text):
-            return text
+        case Text(text, beside):
+            return " ".join(filter(None, (text, beside)))
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
         case Table():

@@ -42,9 +42,16 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph.
+
+    Attributes:
+        text: what it says.
+        beside: what it says further where a page lies beside the records: of files, and of rows
+            that are left out there.
+    """
 
     text: str
+    beside: str = ""
 
 
 @dataclass(frozen=True)

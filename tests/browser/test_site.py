@@ -45,18 +45,46 @@ def test_the_page_is_one_small_file_without_a_request(committed: Path, look: Ope
         expect(page.locator(f"#{chart} svg")).to_be_visible()
 
 
-def test_a_column_sorts_by_its_button_and_says_so(committed: Path, look: Open) -> None:
+@pytest.mark.parametrize(
+    ("title", "first", "then"),
+    [
+        ("minutes per hour", "ascending", "descending"),
+        ("macro-F1 %", "descending", "ascending"),
+    ],
+)
+def test_a_column_sorts_by_its_button_and_says_so(
+    committed: Path, look: Open, title: str, first: str, then: str
+) -> None:
     page = look(committed)
-    header = page.locator("#table th", has_text="minutes per hour")
-    header.get_by_role("button").click()
-    expect(header).to_have_attribute("aria-sort", "descending")
-    shown = [float(text.split()[0]) for text in _column(page, "minutes per hour") if text != "–"]
-    assert shown == sorted(shown, reverse=True)
-    header.get_by_role("button").click()
-    expect(header).to_have_attribute("aria-sort", "ascending")
-    shown = [float(text.split()[0]) for text in _column(page, "minutes per hour") if text != "–"]
-    assert shown == sorted(shown)
+    header = page.locator("#table th", has_text=title)
+    for way in (first, then):
+        header.get_by_role("button").click()
+        expect(header).to_have_attribute("aria-sort", way)
+        shown = [float(text.split()[0]) for text in _column(page, title) if text != "–"]
+        assert shown == sorted(shown, reverse=way == "descending")
     assert page.locator("th[aria-sort]").count() == 1
+
+
+def test_rows_without_a_rank_come_last(committed: Path, look: Open) -> None:
+    page = look(committed)
+    page.locator("#table th", has_text="rank").get_by_role("button").click()
+    page.locator("select.dt-input").select_option("-1")
+    shown = _column(page, "rank")
+    places = [int(text.partition("–")[0]) for text in shown if text != "–"]
+    assert places == sorted(places)
+    assert set(shown[len(places) :]) == {"–"}
+
+
+def test_a_pick_that_a_filter_hides_is_dropped(committed: Path, look: Open) -> None:
+    page = look(committed)
+    for name in ("whisper-base, mean_std, lda", "quartznet, mean_std, lda"):
+        page.get_by_label(f"compare {name}", exact=True).check()
+    expect(page.get_by_role("button", name="Compare two rows")).to_be_enabled()
+    _filter(page, "backbone").select_option("quartznet")
+    expect(page.get_by_role("button", name="Compare two rows")).to_be_disabled()
+    _filter(page, "backbone").select_option("")
+    expect(page.get_by_label("compare whisper-base, mean_std, lda", exact=True)).not_to_be_checked()
+    expect(page.get_by_label("compare quartznet, mean_std, lda", exact=True)).to_be_checked()
 
 
 def test_filters_and_search_leave_the_rows_that_are_meant(committed: Path, look: Open) -> None:
@@ -106,10 +134,11 @@ def test_a_row_opens_with_all_that_is_known_of_it(committed: Path, look: Open) -
     expect(shown.locator(".chart svg").first).to_be_visible()
 
 
-def test_two_rows_differ_by_what_the_report_says(committed: Path, look: Open) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_rows_differ_by_what_the_report_says(committed: Path, look: Open, turned: bool) -> None:
     page = look(committed)
     names = ("whisper-base, mean_std, lda", "quartznet, mean_std, mlp")
-    for name in names:
+    for name in reversed(names) if turned else names:
         page.get_by_label(f"compare {name}", exact=True).check()
     page.get_by_role("button", name="Compare two rows").click()
     found = records.Folder.read(committed.parents[1]).records
@@ -121,8 +150,8 @@ def test_two_rows_differ_by_what_the_report_says(committed: Path, look: Open) ->
     )
     by = standing.mean([one], [other])
     expect(page.locator("#difference")).to_contain_text(
-        f"better by {100 * by.score:.1f} points of macro-F1 (95 % interval {100 * by.low:.1f} to "
-        f"{100 * by.high:.1f}"
+        f"{names[0]} is better by {100 * by.score:.1f} points of macro-F1 "
+        f"(95 % interval {100 * by.low:.1f} to {100 * by.high:.1f}"
     )
     differ = page.get_by_role("region", name="Clips on which they differ").locator("tbody tr")
     assert differ.count() > 10

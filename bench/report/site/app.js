@@ -56,7 +56,7 @@
   });
   document.documentElement.classList.remove("paging");
   head.forEach((cell, at) => cell.querySelector("button").addEventListener("click", () => {
-    const ascending = cell.getAttribute("aria-sort") === "descending" || (cell.getAttribute("aria-sort") == null && !cell.classList.contains("number"));
+    const ascending = cell.getAttribute("aria-sort") === "descending" || (cell.getAttribute("aria-sort") == null && cell.dataset.first === "asc");
     table.order([at + first, ascending ? "asc" : "desc"]).draw();
   }));
 
@@ -87,6 +87,7 @@
     columns();
     table.search(form.elements.search.value).draw();
     const rows = onScreen();
+    for (const box of picked.filter((box) => !rows.includes(data.rows[box.value]))) unpick(box);
     byId("count").textContent = `${rows.length} of ${data.rows.length} rows`;
     draw(rows);
   }
@@ -113,11 +114,16 @@
     if (button) details(data.rows[button.value]);
   });
   const picked = [];
+  function unpick(box) {
+    box.checked = false;
+    picked.splice(picked.indexOf(box), 1);
+    byId("compare").disabled = picked.length !== 2;
+  }
   byId("table").addEventListener("change", (event) => {
     const box = event.target;
-    if (box.checked) picked.push(box);
-    else picked.splice(picked.indexOf(box), 1);
-    if (picked.length > 2) picked.shift().checked = false;
+    if (!box.checked) return unpick(box);
+    picked.push(box);
+    if (picked.length > 2) unpick(picked[0]);
     byId("compare").disabled = picked.length !== 2;
   });
   byId("compare").addEventListener("click", () => compare(...picked.map((box) => data.rows[box.value])));
@@ -228,11 +234,14 @@
   }
 
   // Figures --------------------------------------------------------------------------------------
-  const ink = "currentColor";
-  const config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, tickColor: ink, domainColor: ink, gridColor: ink, gridOpacity: 0.15, labelLimit: 400 }, legend: { labelColor: ink, titleColor: ink, orient: "top", columns: 4 }, title: { color: ink }, text: { color: ink } };
+  const ink = "currentColor", narrow = innerWidth < 600;
+  const config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, tickColor: ink, domainColor: ink, gridColor: ink, gridOpacity: 0.15, labelLimit: narrow ? 150 : 400 }, legend: { labelColor: ink, titleColor: ink, orient: "top", columns: narrow ? 2 : 4 }, title: { color: ink }, text: { color: ink } };
   const embed = (node, spec) => vegaEmbed(node, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", config, ...spec }, { renderer: "svg", actions: false, tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
   const most = 40;
-  const shape = { field: "backbone", type: "nominal" };
+  // those with pretrained rows come first, so that they have the clearest colours
+  const backbones = [...new Set([...data.rows].sort((a, b) => a.control - b.control).map((row) => row.values.backbone))];
+  // A backbone has one colour and one shape in every figure, and the legend names those shown.
+  const sign = (shown) => ({ field: "backbone", type: "nominal", scale: { domain: backbones }, legend: { values: backbones.filter((name) => shown.some((each) => each.backbone === name)) } });
   const tooltip = [{ field: "row" }, { field: "shown", title: "macro-F1 %" }, { field: "rtfx", title: "end-to-end RTFx" }];
   function point(row) {
     return { row: named(row), backbone: row.values.backbone, f1: 100 * row.values.macro_f1, low: 100 * row.values.macro_f1_low, high: 100 * row.values.macro_f1_high,
@@ -241,17 +250,18 @@
   function draw(rows) {
     const tables = [...new Set(rows.map((row) => row.table))];
     byId("why-none").textContent = tables.length === 1 ? "" : tables.length ? "Figures are of one task and protocol: choose them above." : "No row is shown.";
-    document.querySelector(".figures").hidden = tables.length !== 1;
-    if (tables.length !== 1) return;
     // presets are not tuned, and stand in no comparison
     const tuned = rows.filter((row) => !row.values.preset).map(point).sort((a, b) => b.f1 - a.f1);
+    document.querySelector(".figures").hidden = tables.length !== 1 || !tuned.length;
+    if (tables.length !== 1 || !tuned.length) return;
+    byId("cut").textContent = tuned.length > most ? ` The best ${most} of ${tuned.length} rows.` : "";
     forest(tuned.slice(0, most), data.tables[tables[0]].chance);
     // a control is the same network, and nobody uses it for what it costs
     speed(tuned.filter((p) => !p.control));
-    const layers = data.tables[tables[0]].layers.flatMap(({ backbone, macro_f1 }) => macro_f1.map((f1, layer) => ({ backbone, layer, f1: 100 * f1 })));
+    const layers = data.tables[tables[0]].layers.filter(({ backbone }) => tuned.some((each) => each.backbone === backbone)).flatMap(({ backbone, macro_f1 }) => macro_f1.map((f1, layer) => ({ backbone, layer, f1: 100 * f1 })));
     byId("layers").closest("figure").hidden = !layers.length;
     if (layers.length) embed(byId("layers"), { description: "Validation macro-F1 by layer, a line for each backbone", width: "container", height: 300, data: { values: layers }, mark: { type: "line", point: true, tooltip: true },
-      encoding: { x: { field: "layer", type: "quantitative", axis: { tickMinStep: 1 } }, y: { field: "f1", type: "quantitative", title: "macro-F1 % on inner folds", scale: { zero: false } }, color: shape } });
+      encoding: { x: { field: "layer", type: "quantitative", axis: { tickMinStep: 1 } }, y: { field: "f1", type: "quantitative", title: "macro-F1 % on inner folds", scale: { zero: false } }, color: sign(layers) } });
   }
   function forest(values, chance) {
     const y = { field: "row", type: "nominal", sort: null, scale: { domain: [...new Set(values.map((value) => value.row))] }, title: null };
@@ -259,14 +269,14 @@
     const some = (what, layer) => (values.some((value) => value[what]) ? [{ transform: [{ filter: `datum.${what}` }], ...layer }] : []);
     embed(byId("forest"), { description: "macro-F1 of each row with its interval", width: "container", autosize: { type: "fit-x", contains: "padding" }, height: { step: 18 }, data: { values }, encoding: { y }, layer: [
       ...some("tied", { mark: { type: "rect", color: ink, opacity: 0.07 }, encoding: { x: { value: 0 }, x2: { value: "width" } } }),
-      ...some("known", { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...shape, legend: null } } }),
+      ...some("known", { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, stroke: { ...sign(values), legend: null } } }),
       ...points(values, { x, tooltip }),
       ...(chance == null ? [] : [{ data: { values: [{ x: 100 * chance }] }, mark: { type: "rule", strokeDash: [4, 4], color: ink }, encoding: { y: null, x: { field: "x", type: "quantitative" } } }]),
     ] });
   }
   // Hollow where weights are random; a layer without a mark would be an image without a name.
   const points = (values, encoding) => [...new Set(values.map((value) => value.control))].map((control) => ({
-    transform: [{ filter: `datum.control === ${control}` }], mark: { type: "point", size: 60, filled: !control, opacity: 1 }, encoding: { color: shape, shape, ...encoding },
+    transform: [{ filter: `datum.control === ${control}` }], mark: { type: "point", size: 60, filled: !control, opacity: 1 }, encoding: { color: sign(values), shape: sign(values), ...encoding },
   }));
   let compared = [];
   function speed(rows) {

@@ -19,7 +19,7 @@ for _mark in ("link_open", "link_close", "image"):
 
 
 def html(blocks: Sequence[Block]) -> str:
-    """What the blocks show; figures are left out, and tables whose rows stand elsewhere."""
+    """What the blocks show, but figures, tables whose rows stand elsewhere, and talk of files."""
     parts, heading = [], ""
     for number, block in enumerate(blocks):
         if isinstance(block, Heading):
@@ -34,7 +34,7 @@ def _block(block: Block, label: str) -> str:
         case Heading(level, text):
             return f"<h{level}>{_inline(markdown.escape(text))}</h{level}>"
         case Text(text):
-            return f"<p>{_inline(text)}</p>"
+            return f"<p>{_inline(text)}</p>" if text else ""
         case Bullets(items):
             return f"<ul>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</ul>"
         case Table():

@@ -36,11 +36,19 @@ _FILTERS = ("task", "protocol", "backbone", "pooling", "head", "weights")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table; `order` is what it sorts by, None where its text will do."""
+    """A cell of the table.
+
+    Attributes:
+        text: what it shows.
+        order: what it sorts by, None where its text will do.
+        number: whether it is one.
+        lowest_first: whether numbers of its column are sorted so first.
+    """
 
     text: str
-    order: float | str | None = None
+    order: float | None = None
     number: bool = False
+    lowest_first: bool = False
 
 
 def write(made: Leaderboard) -> list[Path]:
@@ -103,13 +111,15 @@ def render(opening: Sequence[Block], rest: Sequence[Block], document: Mapping[st
         rest=Markup(blocks.html(rest)),
         style=Markup(_text("style.css")),
         filters=_FILTERS,
-        columns=[{"title": t, "number": cell.number} for t, cell in _cells(_NOTHING).items()],
+        columns=_cells(_NOTHING),
         rows=[list(row.values()) for row in rows],
         data=_packed(document),
         scripts=[Markup(_script(each)) for each in _scripts()],
     )
 
 
+# Beyond any rank and any number of minutes.
+_LAST = 1e12
 _NOTHING: Mapping[str, Any] = {"values": {}, "shown": {}}
 
 
@@ -117,17 +127,19 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Cell]:
     """A row of the table by the titles of its columns."""
     values, shown = row["values"], row["shown"]
 
-    def number(text: str, order: Any) -> Cell:
-        return Cell(text, -1 if order is None else order, number=True)
+    def number(text: str, order: Any, lowest_first: bool = False) -> Cell:
+        if order is None:  # last, as it is sorted first
+            order = _LAST if lowest_first else -1
+        return Cell(text, order, number=True, lowest_first=lowest_first)
 
     def score(name: str) -> Cell:
         return number(shown.get(name, ""), values.get(name))
 
-    speed = values.get("end_to_end_rtfx")
-    first = values.get("rank_first")
-    control = values.get("control")
+    speed = values.get("end_to_end_rtfx") if shown.get("minutes") != DASH else None
+    rank, control = shown.get("rank", ""), values.get("control")
+    place = rank.partition("–")[0]
     return {
-        "rank": number(shown.get("rank", ""), first if first is not None else shown.get("rank")),
+        "rank": number(rank, int(place) if place else None, lowest_first=True),
         **{name: Cell(printable(str(values.get(name, "")))) for name in _FILTERS[:-1]},
         "macro-F1 %": score("macro_f1"),
         "accuracy %": score("accuracy"),
@@ -136,7 +148,9 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Cell]:
             percent(values.get("validation_macro_f1")), values.get("validation_macro_f1")
         ),
         "layer": Cell(values.get("layer", "")),
-        "minutes per hour": number(shown.get("minutes", ""), 60 / speed if speed else None),
+        "minutes per hour": number(
+            shown.get("minutes", ""), 60 / speed if speed else None, lowest_first=True
+        ),
         "params M": number(millions(values.get("parameters")), values.get("parameters")),
         "trials": number(str(values.get("trials_per_fold", "")), values.get("trials_per_fold")),
         "weights": Cell(str(control or values.get("weights", ""))),

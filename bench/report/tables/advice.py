@@ -12,9 +12,9 @@ from bench.report.values import plural
 
 # Rows that a line names; the page to explore names all.
 _NAMED = 3
-_TITLE = (
-    "**Before you rely on a row**, see whether one of these is about it; the page of "
-    "`voxgrid report` names all rows."
+_TITLE = Text(
+    "**Before you rely on a row**, see whether one of these is about it.",
+    "The page of `voxgrid report` names all rows.",
 )
 
 
@@ -24,7 +24,7 @@ def about(found: Sequence[Advisory]) -> Iterator[Block]:
     for advisory in found:
         by_kind[advisory.id][advisory.row].append(advisory.detail)
     if by_kind:
-        yield Text(_TITLE)
+        yield _TITLE
         yield Bullets([_line(id, rows) for id, rows in by_kind.items()])
 
 

@@ -54,14 +54,15 @@ def rankings(found: Sequence[Record], about: str, beside: Beside) -> Iterator[Bl
     """
     table = _ranking(found, beside)
     yield table
-    told = [about, *_compared(found, beside), majority(found)]
+    told = " ".join([about, *_compared(found, beside), majority(found)])
+    left_out = ""
     if len(table.rows) < len(found):
-        told.append(
+        left_out = (
             f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
             f"{len(found)} rows; all of them are in `{NAME}` beside "
             f"{'this page' if found[0].sample else 'the records'}."
         )
-    yield Text(" ".join(told))
+    yield Text(told, left_out)
     if not leaks(found):
         yield from advice.about(beside.advisories.get((found[0].task, found[0].protocol), ()))
 
