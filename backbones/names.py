@@ -18,7 +18,7 @@ Scheme = Literal["hf", "nemo"]
 SCHEMES: tuple[Scheme, ...] = ("hf", "nemo")
 
 # What marks a path; anything else after `hf:` is a repository of the hub.
-_PATH_STARTS = ("/", "./", "../", "~/")
+PATH_STARTS = ("/", "./", "../", "~/")
 # What the hub takes for a name.
 _PART = r"[A-Za-z0-9]([\w.-]*\w)?"
 _REPOSITORY = re.compile(rf"(?!.*(--|\.\.))(?!.*\.git$)({_PART}/)?(?!.{{97}}){_PART}", re.ASCII)
@@ -89,7 +89,7 @@ def parse(name: str) -> Address | None:
                 "nemo:models/citrinet.nemo"
             )
         return Address(name, "nemo", where, None)
-    if where.startswith(_PATH_STARTS):
+    if where.startswith(PATH_STARTS):
         return Address(name, "hf", where, None)
     repository, at, revision = where.partition("@")
     if not _REPOSITORY.fullmatch(repository) or (at and not _REVISION.fullmatch(revision)):

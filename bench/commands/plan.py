@@ -23,6 +23,7 @@ from bench.planning.plan import (
     Held,
     Plan,
     Ready,
+    ReadyFusion,
     Skipped,
     SkippedBackbone,
     TaskPlan,
@@ -94,7 +95,7 @@ def _table(console: Terminal, rows: Sequence[_Row]) -> None:
     figures = ["to extract", *states, "start", "extract", "tune", "disk"]
     cells = [
         [
-            row.backbone.info.name,
+            row.backbone.name,
             _features(row),
             *(str(count[state]) for state in states),
             *map(_time, (times.start, times.extraction, times.tuned)),
@@ -112,9 +113,11 @@ def _count(row: BackbonePlan) -> Counter[str]:
 def _features(row: BackbonePlan) -> str:
     if isinstance(row.backbone, SkippedBackbone):
         return "skipped"
-    if not row.ready:
+    if isinstance(row.backbone, ReadyFusion):
+        return "of its parts"
+    if row.encoder is None:
         return "–"
-    return duration(row.backbone.pending_seconds) if row.backbone.pending_seconds else "cached"
+    return duration(row.encoder.pending_seconds) if row.encoder.pending_seconds else "cached"
 
 
 def _time(value: Estimate) -> str:
@@ -134,7 +137,7 @@ def _reasons(plan: Plan) -> Iterator[str]:
     cells = {cell.cell for row in plan.rows() for cell in row.cells}
     for row in plan.rows():
         if isinstance(row.backbone, SkippedBackbone) and not row.cells:
-            yield f"{row.backbone.info.name}: skipped: {row.backbone.reason}"
+            yield f"{row.backbone.name}: skipped: {row.backbone.reason}"
     for reason, skipped in plan.by_reason(Skipped).items():
         shared = []
         for part in ("protocol", "backbone", "pooling", "head", "task"):
@@ -164,7 +167,7 @@ def _totals(rows: Sequence[_Row]) -> Iterator[str]:
     for what in ("extraction", "tuning"):
         for basis, words in estimate.BASES.items():
             names = {
-                row.backbone.info.name: None
+                row.backbone.name: None
                 for row, times in rows
                 if (times.extraction if what == "extraction" else times.tuned).basis == basis
             }
@@ -226,7 +229,7 @@ def _document(plan: Plan, rows: Sequence[_Row], workers: int) -> str:
     backbones = [
         {
             "task": row.folded.task.name,
-            "backbone": row.backbone.info.name,
+            "backbone": row.backbone.name,
             "reason": getattr(row.backbone, "reason", None),
             "pending_audio_seconds": getattr(row.backbone, "pending_seconds", 0.0),
             "starts": asdict(times.start),

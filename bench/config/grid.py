@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backbones import names
+from backbones import fusion
 
 Control = Literal["random-init"]
 
@@ -17,6 +17,7 @@ class Cell:
     """One combination of the grid: task × protocol × backbone × pooling × head.
 
     Attributes:
+        backbone: or a fusion, by its one name.
         control: `random-init` where the weights are random on purpose, else None.
         preset: the published set-up this is a reproduction of, with nothing tuned; else None.
     """
@@ -36,7 +37,8 @@ class Cell:
         for kind in (self.control, self.preset):
             if kind:
                 folder /= kind
-        return folder / f"{names.file_name(self.backbone)}__{self.pooling}__{self.head}"
+        name = fusion.parse(self.backbone).file_name
+        return folder / f"{name}__{self.pooling}__{self.head}"
 
     def seed(self, base: int, *more: object) -> int:
         """A seed from names alone, so that adding a cell changes no other cell.

@@ -36,6 +36,7 @@ _DURATION = re.compile(
     rf"\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
     re.IGNORECASE | re.ASCII,
 )
+_COMMA = re.compile(r",(?![^\[]*\])")
 _YEAR = 366 * 24 * 3600.0
 # Blanks between its parts could be tried in as many ways as there are.
 _LONGEST_DURATION = 40
@@ -68,8 +69,8 @@ class _Settings(BaseModel):
             return value
         if not all(isinstance(each, str) for each in value):
             return tuple(value)  # of which one is refused
-        # an address keeps its commas
-        apart = ([each] if ":" in each else each.split(",") for each in value)
+        # an address keeps its commas, and so do layers in brackets
+        apart = ([each] if ":" in each else _COMMA.split(each) for each in value)
         return tuple(dict.fromkeys(name.strip() for name in chain(*apart)))
 
 
@@ -140,7 +141,11 @@ class RunSpec(_Settings):
         Field(description="Protocol; repeatable. By default all of the task but repeated splits."),
     ] = ()
     backbones: Annotated[
-        tuple[str, ...], Field(description="Backbone; repeatable. By default all.")
+        tuple[str, ...],
+        Field(
+            description="Backbone, or a fusion as in quartznet+whisper-base; repeatable. By "
+            "default all backbones.",
+        ),
     ] = ()
     poolings: Annotated[tuple[str, ...], Field(description="Pooling; repeatable.")] = (
         "mean",

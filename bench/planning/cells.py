@@ -11,6 +11,7 @@ from typing import Any
 from backbones import BackboneError
 from backbones import weights as backbone_weights
 from backbones.extras import missing_extra
+from backbones.fusion import Fusion, parse
 from bench import paths
 from bench.config import presets
 from bench.config.grid import Cell
@@ -25,9 +26,11 @@ from bench.planning.plan import (
     BackbonePlan,
     FoldedTask,
     Held,
+    PlannedBackbone,
     PlannedCell,
     Ready,
     ReadyBackbone,
+    ReadyFusion,
     Skipped,
     SkippedBackbone,
     TaskPlan,
@@ -39,8 +42,10 @@ from bench.tuning.cell import CellJob
 from bench.tuning.fits.backbone import BackboneFits
 from bench.tuning.fits.base import Draw, Fits
 from bench.tuning.fits.frames import FrameFits
+from bench.tuning.fits.fusion import JOINED, PER_PART, FusionFits, tried
 from bench.tuning.fits.vectors import PROBE, VectorFits
-from bench.tuning.inner import GO_ON, LAYERS
+from bench.tuning.inner import GO_ON
+from bench.tuning.probing import LAYERS
 from bench.tuning.storage import StudyStore
 from heads import Head, Reads
 
@@ -58,12 +63,44 @@ def plan_task(
     The reporter is told of each download; `download=False` keeps off the network.
     """
     trials = spec.sample.trials if folded.task.sample else spec.trials
-    plans = []
+    fusions = [found for found in map(parse, spec.backbones) if not found.alone]
+    rows: dict[str, BackbonePlan] = {}
     for name in spec.backbones:
-        backbone = _resolve(name, folded, spec, reporter, download)
-        cells = _cells(folded, spec, backbone)
-        plans.append(_planned(folded, backbone, cells, spec, studies))
-    return TaskPlan(folded, trials, tuple(plans))
+        if parse(name).alone:
+            backbone = _resolve(name, folded, spec, reporter, download)
+            cells = _cells(folded, spec, backbone)
+            rows[name] = _planned(folded, backbone, cells, spec, studies)
+    for fusion in fusions:  # after the rows of their backbones, which extract for them
+        for name in fusion.backbones:
+            if name not in rows:
+                backbone = _resolve(name, folded, spec, reporter, download)
+                rows[name] = _planned(folded, backbone, (), spec, studies)
+        parts = [rows[name].backbone for name in fusion.backbones]
+        joined = _joined(fusion, parts)
+        row = _planned(folded, joined, _cells(folded, spec, joined), spec, studies)
+        rows[fusion.name] = row
+        for name in fusion.backbones if row.ready else ():
+            rows[name] = replace(rows[name], feeds=True)
+    return TaskPlan(folded, trials, tuple(rows.values()))
+
+
+def _joined(fusion: Fusion, parts: Sequence[PlannedBackbone]) -> ReadyFusion | SkippedBackbone:
+    """The fusion of these backbones, or why there is none."""
+    ready = []
+    for part in parts:
+        if not isinstance(part, ReadyBackbone):
+            assert isinstance(part, SkippedBackbone)
+            return replace(part, fusion=fusion.name)
+        ready.append(part)
+    made = ReadyFusion(fusion, tuple(ready))
+    for part in ready:
+        last = made.layers[part.name] - 1
+        wrong = [layer for layer in fusion.fixed(part.name) if layer > last]
+        if wrong or not tried(fusion, {part.name: last + 1}):
+            asked = f"layer {wrong[0]}" if wrong else "more layers than there are"
+            reason = f"{fusion.name} asks for {asked}: {part.name} has layers 0 to {last} here"
+            return SkippedBackbone(part.info, reason, fusion.name)
+    return made
 
 
 def without_unusable(row: BackbonePlan, spec: RunSpec) -> BackbonePlan:
@@ -80,34 +117,36 @@ def without_unusable(row: BackbonePlan, spec: RunSpec) -> BackbonePlan:
 
 def _planned(
     folded: FoldedTask,
-    backbone: ReadyBackbone | SkippedBackbone,
+    backbone: PlannedBackbone,
     cells: Sequence[Cell],
     spec: RunSpec,
     studies: StudyStore,
 ) -> BackbonePlan:
     """The row of a backbone, without the clips that it is known not to use."""
-    if isinstance(backbone, ReadyBackbone) and (reasons := _unusable(backbone)):
-        folded = without(folded, reasons, backbone.info.name)
-        sources = tuple(s for s in backbone.extraction.sources if s.pcm_sha256 not in reasons)
-        backbone = replace(backbone, extraction=replace(backbone.extraction, sources=sources))
+    if not isinstance(backbone, SkippedBackbone) and (reasons := _unusable(backbone)):
+        folded = without(folded, reasons, backbone.name)
+        if isinstance(backbone, ReadyBackbone):
+            sources = tuple(s for s in backbone.extraction.sources if s.pcm_sha256 not in reasons)
+            backbone = replace(backbone, extraction=replace(backbone.extraction, sources=sources))
     maker = _Maker(folded, spec, studies, backbone)
     planned = tuple(maker.plan(cell) for cell in cells)
     return BackbonePlan(folded, _with_frames(backbone, planned, spec), planned)
 
 
-def _unusable(backbone: ReadyBackbone) -> dict[str, str]:
+def _unusable(backbone: ReadyBackbone | ReadyFusion) -> dict[str, str]:
     """Why clips of a task are left out for a backbone, by the sha256 of their samples."""
-    known = backbone.extraction.features().unusable
-    own = {source.pcm_sha256 for source in backbone.extraction.sources}
-    return {clip: reason for clip, reason in known.items() if clip in own}
+    found: dict[str, str] = {}
+    for encoder in backbone.encoders:
+        known = encoder.extraction.features().unusable
+        own = {source.pcm_sha256 for source in encoder.extraction.sources}
+        found |= {clip: reason for clip, reason in known.items() if clip in own}
+    return found
 
 
-def _cells(
-    folded: FoldedTask, spec: RunSpec, backbone: ReadyBackbone | SkippedBackbone
-) -> list[Cell]:
-    if spec.control and not backbone.info.needs_weights:
+def _cells(folded: FoldedTask, spec: RunSpec, backbone: PlannedBackbone) -> list[Cell]:
+    if spec.control and not any(info.needs_weights for info in backbone.infos):
         return []  # a control stands in for weights; a backbone without any has no control
-    task, name = folded.task.name, backbone.info.name
+    task, name = folded.task.name, backbone.name
     tuned = spec.fine_tune.poolings
     every = dict.fromkeys((*spec.poolings, *tuned))
     return [
@@ -159,10 +198,10 @@ def _resolve(
 
 
 def _with_frames(
-    backbone: ReadyBackbone | SkippedBackbone, cells: tuple[PlannedCell, ...], spec: RunSpec
-) -> ReadyBackbone | SkippedBackbone:
+    backbone: PlannedBackbone, cells: tuple[PlannedCell, ...], spec: RunSpec
+) -> PlannedBackbone:
     """The backbone with the frames that its cells read, and how much sound is yet to pass."""
-    if isinstance(backbone, SkippedBackbone):
+    if not isinstance(backbone, ReadyBackbone):
         return backbone
     wanted = {
         layer
@@ -186,7 +225,7 @@ class _Maker:
         folded: FoldedTask,
         spec: RunSpec,
         studies: StudyStore,
-        backbone: ReadyBackbone | SkippedBackbone,
+        backbone: PlannedBackbone,
     ) -> None:
         self.folded = folded
         self.spec = spec
@@ -200,41 +239,41 @@ class _Maker:
         """The cell with its job, or why there is none."""
         backbone = self.backbone
         reason = self.folded.unfit.get(cell.protocol)
-        reason = reason or pairs.skip(backbone.info, cell.pooling, cell.head)
+        reason = reason or pairs.skip(backbone.infos, backbone.name, cell.pooling, cell.head)
         if reason is not None:
             return Skipped(cell, reason)
         if isinstance(backbone, SkippedBackbone):
             return Skipped(cell, backbone.reason)
         reads = pairs.reads(cell.pooling, cell.head)
-        if reads == "frames" and not backbone.kept:
+        kept = backbone.kept if isinstance(backbone, ReadyBackbone) else ()
+        if reads == "frames" and not kept:
             return Skipped(
                 cell,
-                f"the frames of a single layer of {backbone.info.name} take more disk than "
+                f"the frames of a single layer of {backbone.name} take more disk than "
                 f"frames_gb allows ({self.spec.frames_gb:g}): raise --frames-gb",
             )
-        recipe, settings = None, backbone.extraction.settings
+        recipe = None
         if self.preset is not None:
-            last = backbone.info.layers_of(settings.weights.size) - 1
-            recipe = Draw(last, dict(self.preset.params))
+            recipe = Draw(backbone.last, dict(self.preset.params))
         head = HEADS.reading(cell.head, reads)
         inner = self.spec.inner == "folds" and reads == "vectors" and self.preset is None
         mark = fingerprint(
             cell,
             self.folded,
             self.spec,
-            feature_key=settings.key,
+            feature_key=backbone.feature_key,
             reads=reads,
             head_version=head.version,
-            layers=backbone.kept,
+            layers=kept,
             recipe=recipe,
-            inner=_searched(head) if inner else None,
+            inner=_searched(head, backbone) if inner else None,
         )
         trials = self._trials(reads)
         if inner:
-            grid, layers = head.grid(), backbone.info.layers_of(settings.weights.size)
-            trials = min(trials, head.tries) if grid is None else len(grid) * layers
+            grid = head.grid()
+            trials = min(trials, head.tries) if grid is None else len(grid) * _choices(backbone)
         seeds = self._seeds(head)
-        stands = standing(cell, mark, (trials, seeds), self.folded, self.spec, settings)
+        stands = standing(cell, mark, (trials, seeds), self.folded, self.spec, backbone)
         if isinstance(stands, Held) and self.spec.replace:
             stands = stands.reason
         if not isinstance(stands, str):
@@ -271,24 +310,38 @@ class _Maker:
             return 1
         return self.spec.seeds if head.reads == "vectors" else self.spec.fine_tune.seeds
 
-    def _fits(self, backbone: ReadyBackbone, reads: Reads) -> Fits:
-        extraction, settings = backbone.extraction, self.spec.fine_tune
+    def _fits(self, backbone: ReadyBackbone | ReadyFusion, reads: Reads) -> Fits:
+        clips = tuple(clip.pcm_sha256 for clip in self.folded.clips)
+        if isinstance(backbone, ReadyFusion):
+            extractions = [encoder.extraction for encoder in backbone.encoders]
+            settings = tuple(extraction.settings for extraction in extractions)
+            return FusionFits(extractions[0].root, backbone.fusion, settings, clips)
+        extraction, training = backbone.extraction, self.spec.fine_tune
         if reads == "frames":
-            return FrameFits(extraction, backbone.kept, settings.crop_seconds)
+            return FrameFits(extraction, backbone.kept, training.crop_seconds)
         if reads == "backbone":
             return BackboneFits(
-                extraction, settings.crop_seconds, cached=settings.cache, augment=settings.augment
+                extraction, training.crop_seconds, cached=training.cache, augment=training.augment
             )
-        clips = tuple(clip.pcm_sha256 for clip in self.folded.clips)
         return VectorFits(extraction.root, extraction.settings, clips)
 
 
-def _searched(head: type[Head]) -> dict[str, Any]:
+def _choices(backbone: ReadyBackbone | ReadyFusion) -> int:
+    """How many layers a head with a list of settings tries all of it on."""
+    if isinstance(backbone, ReadyFusion):
+        return tried(backbone.fusion, backbone.layers)
+    return backbone.layers[backbone.name]
+
+
+def _searched(head: type[Head], backbone: ReadyBackbone | ReadyFusion) -> dict[str, Any]:
     """What a search on inner folds depends on beside folds and the version of the head."""
-    grid = head.grid()
+    grid, fused = head.grid(), {}
+    if isinstance(backbone, ReadyFusion):
+        probe = HEADS.reading(PROBE, "vectors").version
+        fused = {"fused": [PER_PART, JOINED, *LAYERS], "probe": probe}
     if grid is not None:
-        return {"every": [dict(setting) for setting in grid]}
-    return {
+        return {"every": [dict(setting) for setting in grid], **fused}
+    return fused | {
         "race": [*head.variants({})],
         "go_on": GO_ON,
         "probe": HEADS.reading(PROBE, "vectors").version,

@@ -133,14 +133,12 @@ def history(spec: RunSpec) -> History:
 
 def times(row: BackbonePlan, known: History, workers: int) -> Times:
     """What a backbone with cells to run takes; a run extracts only for cells that need it."""
-    backbone = row.backbone
-    if not isinstance(backbone, ReadyBackbone) or not row.ready:
-        return Times()
-    assumed = {TUNE_START: starts.TUNING}
-    if backbone.pending_seconds:
-        network = starts.WEIGHTS if backbone.info.needs_weights else 0.0
-        phase = EXTRACT_START.format(backbone.info.name)
-        assumed = {phase: starts.EXTRACTION + network, **assumed}
+    encoder, assumed = row.encoder, {}
+    if encoder and encoder.pending_seconds:
+        network = starts.WEIGHTS if encoder.info.needs_weights else 0.0
+        assumed[EXTRACT_START.format(encoder.name)] = starts.EXTRACTION + network
+    if row.ready:
+        assumed[TUNE_START] = starts.TUNING
     return Times(
         {
             phase: Estimate(known.starts[phase], "records")
@@ -148,10 +146,10 @@ def times(row: BackbonePlan, known: History, workers: int) -> Times:
             else Estimate(seconds, "guess")
             for phase, seconds in assumed.items()
         },
-        extraction(backbone, known),
+        extraction(encoder, known) if encoder else Estimate(),
         tuple(tuning(cell, known) for cell in row.ready),
-        min(workers, len(row.ready)),
-        feature_bytes(backbone),
+        max(1, min(workers, len(row.ready))),
+        feature_bytes(encoder) if encoder else 0,
     )
 
 

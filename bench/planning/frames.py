@@ -32,7 +32,7 @@ def frames_read(
     """Which of the layers that may be kept a cell's fits read the frames of, from the store."""
     if reads == "vectors" or (reads == "backbone" and not spec.fine_tune.cache):
         return ()
-    if recipe is not None and recipe.layer != "weighted":
+    if recipe is not None and isinstance(recipe.layer, int):
         if reads == "frames":
             return (recipe.layer,)
         fixed = HEADS.reading(head, reads).build(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import chain
 
-from backbones import BackboneError
+from backbones import BackboneError, fusion
 from bench import machine, paths, tasks
 from bench.clips import Task
 from bench.config.spec import RunSpec
@@ -100,8 +101,10 @@ def _filled(spec: RunSpec, download: bool) -> RunSpec:
     for task in spec.tasks:
         tasks.find(task)
     try:
-        for backbone in spec.backbones:
+        found = [fusion.parse(name) for name in spec.backbones]
+        for backbone in chain.from_iterable(each.backbones for each in found):
             BACKBONES.get(backbone, allow_download=download)
+        spec = spec.altered(backbones=tuple(each.name for each in found))
         for head in spec.heads:
             HEADS.get(head)
     except BackboneError as error:

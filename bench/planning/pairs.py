@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backbones import BackboneInfo
 from bench.features.pooling import POOLINGS, get_pooling
 from bench.plugins import HEADS
@@ -9,6 +11,7 @@ from heads.base import Reads
 
 # The pooling that stands for all, where a clip is one frame.
 _OF_ONE_FRAME = "mean"
+_READS: dict[Reads, str] = {"frames": "frames", "backbone": "a backbone that it trains"}
 
 
 def reads(pooling: str, head: str) -> Reads:
@@ -18,18 +21,30 @@ def reads(pooling: str, head: str) -> Reads:
     return "backbone" if frozen not in kinds and "backbone" in kinds else frozen
 
 
-def skip(backbone: BackboneInfo, pooling: str, head: str) -> str | None:
-    """Why a combination cannot be run, in one sentence; None where it can."""
+def skip(infos: Sequence[BackboneInfo], name: str, pooling: str, head: str) -> str | None:
+    """Why a combination cannot be run, in one sentence; None where it can.
+
+    Args:
+        infos: of a backbone, or of those of a fusion.
+        name: of the backbone or fusion.
+    """
     kind = reads(pooling, head)
+    if kind != "vectors" and name != infos[0].name and kind in HEADS.get(head):
+        return (
+            f"{name} is a fusion of pooled vectors, and {head} under {pooling} pooling reads "
+            f"{_READS[kind]}: use one backbone with all its layers, or another head or pooling"
+        )
+    backbone = infos[0]
     if kind == "backbone" and not backbone.trainable:
         nothing = "it has no weights" if not backbone.needs_weights else "its plugin offers none"
         return (
             f"{head} trains the backbone, and {backbone.name} has no part to train ({nothing}): "
             "use another backbone, or another head"
         )
-    if kind == "vectors" and backbone.per_clip and pooling != _OF_ONE_FRAME:
+    per_clip = all(info.per_clip for info in infos)
+    if kind == "vectors" and per_clip and pooling != _OF_ONE_FRAME:
         return (
-            f"{backbone.name} gives one vector per clip, which {pooling} pooling leaves as it is: "
+            f"{name} gives one vector per clip, which {pooling} pooling leaves as it is: "
             f"use {_OF_ONE_FRAME}, whose rows stand for both"
         )
     if kind not in HEADS.get(head):

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backbones import BackboneInfo
+from backbones import BackboneInfo, Weights
+from backbones.fusion import Fusion, joined
 from bench.audio.index import ScannedClip
 from bench.clips import Exclusion, Task
 from bench.config.grid import Cell
 from bench.config.spec import RunSpec
 from bench.features.extract import Extraction
+from bench.features.key import digest
 from bench.protocols.fold import Split
 from bench.tuning.cell import CellJob
 from heads import Reads
@@ -67,13 +69,120 @@ class ReadyBackbone:
     kept: tuple[int, ...] = ()
     pending_seconds: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The backbone's."""
+        return self.info.name
+
+    @property
+    def infos(self) -> tuple[BackboneInfo, ...]:
+        """Its own; a fusion has several."""
+        return (self.info,)
+
+    @property
+    def encoders(self) -> tuple[ReadyBackbone, ...]:
+        """Itself; a fusion has several."""
+        return (self,)
+
+    @property
+    def weights(self) -> Weights:
+        """Those that run."""
+        return self.extraction.settings.weights
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+        return self.extraction.settings.dtype
+
+    @property
+    def feature_key(self) -> str:
+        """Digest of all that decides its vectors."""
+        return self.extraction.settings.key
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """How many layers it returns, by its name."""
+        return {self.name: self.info.layers_of(self.weights.size)}
+
+    @property
+    def last(self) -> int:
+        """Its last layer."""
+        return self.layers[self.name] - 1
+
+
+@dataclass(frozen=True)
+class ReadyFusion:
+    """A fusion whose backbones can run; their own rows extract what it reads.
+
+    Attributes:
+        encoders: its backbones, each once.
+    """
+
+    fusion: Fusion
+    encoders: tuple[ReadyBackbone, ...]
+
+    @property
+    def name(self) -> str:
+        """The fusion's."""
+        return self.fusion.name
+
+    @property
+    def infos(self) -> tuple[BackboneInfo, ...]:
+        """Those of its backbones."""
+        return tuple(encoder.info for encoder in self.encoders)
+
+    @property
+    def weights(self) -> Weights:
+        """Those of all its backbones."""
+        return joined([encoder.weights for encoder in self.encoders])
+
+    @property
+    def dtype(self) -> str:
+        """What its backbones compute in."""
+        return self.encoders[0].dtype
+
+    @property
+    def feature_key(self) -> str:
+        """Digest of all that decides its vectors; which layers are joined says its name."""
+        return digest({encoder.name: encoder.feature_key for encoder in self.encoders})
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """How many layers each of its backbones returns."""
+        return {name: count for e in self.encoders for name, count in e.layers.items()}
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """Of each part the layer that is fixed, or the last one."""
+        parts = self.fusion.parts
+        return tuple(self.layers[p.backbone] - 1 if p.layer is None else p.layer for p in parts)
+
 
 @dataclass(frozen=True)
 class SkippedBackbone:
-    """A backbone that cannot run here, and why."""
+    """A backbone or fusion that cannot run here, and why.
+
+    Attributes:
+        info: of the backbone, the first that cannot run of a fusion.
+        fusion: its name, None of a backbone by itself.
+    """
 
     info: BackboneInfo
     reason: str
+    fusion: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The backbone's or fusion's."""
+        return self.fusion or self.info.name
+
+    @property
+    def infos(self) -> tuple[BackboneInfo, ...]:
+        """Of what cannot run."""
+        return (self.info,)
+
+
+PlannedBackbone = ReadyBackbone | ReadyFusion | SkippedBackbone
 
 
 @dataclass(frozen=True)
@@ -125,11 +234,22 @@ PlannedCell = Ready | Finished | Held | Skipped
 
 @dataclass(frozen=True)
 class BackbonePlan:
-    """What one backbone does for a task: it is extracted once, then all its cells run."""
+    """What one backbone does for a task: it is extracted once, then all its cells run.
+
+    Attributes:
+        feeds: whether cells of fusions read its features.
+    """
 
     folded: FoldedTask
-    backbone: ReadyBackbone | SkippedBackbone
+    backbone: PlannedBackbone
     cells: tuple[PlannedCell, ...]
+    feeds: bool = False
+
+    @property
+    def encoder(self) -> ReadyBackbone | None:
+        """The backbone, where a cell to be run needs its features; a fusion has none of its own."""
+        own = self.backbone
+        return own if isinstance(own, ReadyBackbone) and (self.ready or self.feeds) else None
 
     @property
     def ready(self) -> tuple[Ready, ...]:

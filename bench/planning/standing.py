@@ -6,9 +6,8 @@ import os
 
 from bench.config.grid import Cell
 from bench.config.spec import RunSpec
-from bench.features.key import FeatureSettings
 from bench.files import unlinked
-from bench.planning.plan import Finished, FoldedTask, Held
+from bench.planning.plan import Finished, FoldedTask, Held, ReadyBackbone, ReadyFusion
 from bench.records import store as records
 from bench.records.proof import flaw
 from bench.records.schema import Record
@@ -21,7 +20,7 @@ def standing(
     wanted: tuple[int, int],
     folded: FoldedTask,
     spec: RunSpec,
-    settings: FeatureSettings,
+    backbone: ReadyBackbone | ReadyFusion,
 ) -> Finished | Held | str:
     """What a run that wants a cell finds at its address; a record of more will do.
 
@@ -42,7 +41,7 @@ def standing(
     if stored is None or stored.status != "ok":
         return ""
     if stored.provenance.fingerprint != fingerprint:
-        return Held(cell, f"its record has {_differences(stored, trials, folded, spec, settings)}")
+        return Held(cell, f"its record has {_differences(stored, trials, folded, spec, backbone)}")
     if stored.trials < trials:
         return f"its record has {stored.trials} trials per fold, and {trials} are wanted"
     if (had := max(1, len(stored.seeds))) < seeds:
@@ -51,16 +50,20 @@ def standing(
 
 
 def _differences(
-    record: Record, trials: int, folded: FoldedTask, spec: RunSpec, settings: FeatureSettings
+    record: Record,
+    trials: int,
+    folded: FoldedTask,
+    spec: RunSpec,
+    backbone: ReadyBackbone | ReadyFusion,
 ) -> str:
     """What a record tells that differs today; what either side does not know is not told."""
-    had, today = record.weights, settings.weights
+    had, today = record.weights, backbone.weights
     known: dict[str, tuple[object, object]] = {
         "seed": (record.seed, spec.seed),
         "trials": (record.trials, trials),
         "clips": (record.clips, len(folded.clips)),
         "classes": (", ".join(record.labels), ", ".join(folded.task.labels)),
-        "dtype": (record.throughput and record.throughput.dtype, settings.dtype),
+        "dtype": (record.throughput and record.throughput.dtype, backbone.dtype),
         "weights": (had.kind, today.kind),
         "weights of commit": (had.commit, today.commit),
         "weights with sha256": (had.sha and had.sha[:8], today.sha and today.sha[:8]),
@@ -68,7 +71,7 @@ def _differences(
     differ = {k: (a, b) for k, (a, b) in known.items() if None not in (a, b) and a != b}
     told = [f"{name} {before} (wanted: {now})" for name, (before, now) in differ.items()]
     if differ.keys() <= {"trials"}:
-        same = record.provenance.feature_key == settings.key
+        same = record.provenance.feature_key == backbone.feature_key
         features = "features of another device, or another version of backbone, torch or decoding"
         other = "other clips, labels, folds or settings, or another version of head or tuning"
         told.append(other if same else features)

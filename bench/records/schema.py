@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from backbones import names
+from backbones import fusion
 from backbones.base import BackboneError
 from bench.config.grid import Cell
 from bench.scoring import Count, Scores, Share
@@ -33,10 +33,10 @@ def predicted_by(seed: int) -> str:
 
 def _backbone(name: str) -> str:
     try:
-        known = names.parse(name) is not None or re.fullmatch(_NAME, name) is not None
-    except BackboneError:
-        known = False
-    if not known:
+        found = fusion.parse(name)
+    except BackboneError as error:
+        raise ValueError(f"it is neither a name nor an address: {error}") from error
+    if found.name != name or not all(":" in e or re.fullmatch(_NAME, e) for e in found.backbones):
         raise ValueError("it is neither a name nor an address")
     return name
 
@@ -154,17 +154,17 @@ class TriedRecord(_Strict):
     """How settings were searched on inner folds.
 
     Attributes:
-        how: `every` one there is, or drawn ones in a `race`, where most are given up before the
-            last inner folds.
+        how: `every` one there is; each on the `best` layers of a fusion's parts; or drawn ones in
+            a `race`, where most are given up before the last inner folds.
         settings: how many, layers times the settings of each included.
         inner_folds: how many there are.
         curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
-            of `every`, after each setting on the first inner folds of a `race`.
+            of `every` and `best`, after each setting on the first inner folds of a `race`.
         lowest, highest: parameters whose chosen value lies at that end of what was tried.
         by_layer: of `every`, the highest macro-F1 on all inner folds at each layer, from layer 0.
     """
 
-    how: Literal["every", "race"]
+    how: Literal["every", "best", "race"]
     settings: Count
     inner_folds: Count
     curve: Items[Share]
@@ -185,7 +185,7 @@ class FoldRecord(_Strict):
     """One outer fold: what was tuned on validation and what it gave on test.
 
     Attributes:
-        layer: `weighted` where a sum of layers was learnt.
+        layer: `weighted` where a sum of layers was learnt; of a fusion, one per part.
         trained: what of the network was trained, in words; None where the head's name says it.
         best_epoch: 0-based, the one the best trial was stopped at, up to which the refit trains.
         curve: epochs of the best trial, of a head trained epoch by epoch on the training clips.
@@ -197,7 +197,7 @@ class FoldRecord(_Strict):
     test_groups: Items[Words]
     clips: dict[Literal["train", "validation", "test"], Count]
     best_params: dict[Words, Value | None]
-    layer: Layer | Literal["weighted"]
+    layer: Layer | Items[Layer] | Literal["weighted"]
     trained: Words | None = None
     val_accuracy: Share
     val_macro_f1: Share
@@ -374,6 +374,16 @@ class Record(_Strict):
             self.control,
             self.preset,
         )
+
+    @property
+    def fused(self) -> bool:
+        """Whether it joins vectors of several layers; or of one that the name fixes."""
+        return not fusion.parse(self.backbone).alone
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The backbones that clips pass: one, or those of a fusion."""
+        return fusion.parse(self.backbone).backbones
 
     @property
     def scored(self) -> Scores:

@@ -124,7 +124,7 @@ def _most_trials(rows: Iterable[Record]) -> Mapping[str, int]:
 
 def _missing(found: Iterable[Record]) -> list[str]:
     """Rows that some backbone has and another, which has rows, has no record of at all."""
-    own = [record for record in found if not is_control(record)]
+    own = [record for record in found if not is_control(record) and not record.fused]
     known = {_named(record) for record in own}
     backbones = sorted({record.backbone for record in finished(own)})
     pairs = sorted({(record.pooling, record.head) for record in finished(own)})

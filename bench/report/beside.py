@@ -11,6 +11,7 @@ from bench.records.schema import Record
 from bench.report.advisories import Advisory, advisories
 from bench.report.calibration import Calibrated, calibrated
 from bench.report.ensembles import Ensemble, ensembles
+from bench.report.fusions import Joined, fusions
 from bench.report.leak import Leak, leaks_of
 from bench.report.placing import Place, Standing, places, standings
 from bench.report.select import finished, machines
@@ -31,6 +32,7 @@ class Beside:
         standings: rows tested on the same clips, by task and protocol.
         advisories: what to know of rows, by task and protocol.
         leaks: rows under two protocols, by task.
+        fusions: beside the best row of one backbone, by task and protocol.
         ensembles: averages of rows, by task and protocol.
         calibrations: of rows that were searched on inner folds, by cell as text.
         stored: what all these rows said, controls and presets included, by cell as text.
@@ -41,6 +43,7 @@ class Beside:
     standings: Mapping[Table, Sequence[Standing]] = field(default_factory=dict)
     advisories: Mapping[Table, Sequence[Advisory]] = field(default_factory=dict)
     leaks: Mapping[str, Sequence[Leak]] = field(default_factory=dict)
+    fusions: Mapping[Table, Sequence[Joined]] = field(default_factory=dict)
     ensembles: Mapping[Table, Sequence[Ensemble]] = field(default_factory=dict)
     calibrations: Mapping[str, Calibrated] = field(default_factory=dict)
     stored: Mapping[str, Stored] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Beside:
             standing,
             {table: advisories(of, standing.get(table, ())) for table, of in own.items()},
             leaks,
+            {table: fusions(of, standing.get(table, ())) for table, of in own.items()},
             {table: of for table, of in averages.items() if of},
             {str(each.row.record.cell): each for of in mended.values() for each in of},
             read,

@@ -59,10 +59,10 @@ def effects(standing: Standing) -> list[Effect]:
     """Marginal means of each factor, the highest first.
 
     Rows are compared whose other two values occur with every value of the factor, so that a value
-    is not better for the company it was tried in. Controls take no part, and a factor with one
-    value has no effect.
+    is not better for the company it was tried in. Controls and fusions take no part, and a factor
+    with one value has no effect.
     """
-    rows = [record for record in standing.records if not is_control(record)]
+    rows = [record for record in standing.records if not is_control(record) and not record.fused]
     found: list[Effect] = []
     for factor, value in _FACTORS.items():
         others = [read for name, read in _FACTORS.items() if name != factor]

@@ -86,7 +86,8 @@ def ensembles(found: Sequence[Stored]) -> list[Ensemble]:
     rows = alike(searched)
     groups = {"all": rows}
     for row in rows:
-        groups.setdefault(row.record.backbone, []).append(row)
+        if not row.record.fused:
+            groups.setdefault(row.record.backbone, []).append(row)
     if len(groups) == 2:  # all of them are one backbone's
         del groups["all"]
     return [_of(name, of) for name, of in groups.items() if len(of) > 1]

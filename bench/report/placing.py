@@ -47,6 +47,9 @@ class Standing:
     scored: Resampled
     group_names: Sequence[str]
 
+    def __contains__(self, row: Record) -> bool:
+        return any(row.cell == own.cell for own in self.records)
+
     def mean(self, rows: Sequence[Record], others: Sequence[Record] = ()) -> Interval:
         """The mean macro-F1 of rows, or what it is higher by than that of others."""
         places = {str(record.cell): place for place, record in enumerate(self.records)}

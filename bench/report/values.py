@@ -61,15 +61,18 @@ def median_and_range(values: Sequence[int]) -> str:
 
 
 def layer(record: Record) -> str:
-    """Layers chosen over the folds, such as `5 (4–7) of 0–12`.
+    """Layers chosen over the folds, such as `5 (4–7) of 0–12`; `5 + 3 (2–3)` of a fusion's parts.
 
     Folds that learnt a weighted sum of layers are counted apart, as in
     `weighted in 4 of 6 folds, else 3 (2–5) of 0–6`.
     """
     folds = len(record.folds)
-    picked = [fold.layer for fold in record.folds if fold.layer != "weighted"]
     if not folds or record.layers == 1:
         return DASH
+    joined = [fold.layer for fold in record.folds if isinstance(fold.layer, list)]
+    if joined:
+        return " + ".join(map(median_and_range, zip(*joined, strict=True)))
+    picked = [fold.layer for fold in record.folds if isinstance(fold.layer, int)]
     span = f" of 0–{record.layers - 1}" if record.layers else ""
     if not picked:
         return f"weighted{span}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from operator import attrgetter
+from itertools import chain
+from operator import attrgetter, truediv
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from bench.features.store import FeatureSet, ShardTiming
 from bench.planning.plan import (
     BackbonePlan,
     FoldedTask,
+    PlannedBackbone,
     Ready,
     ReadyBackbone,
     Skipped,
@@ -89,15 +91,17 @@ def finished_record(
     row: BackbonePlan,
     spec: RunSpec,
     outcome: CellOutcome,
-    features: FeatureSet,
+    features: Sequence[FeatureSet],
     *,
     cache_hit: bool,
 ) -> Finished:
     """The record of a cell that ran, and its predictions.
 
-    The timings of the feature set that it read become the record's throughput; `cache_hit` says
-    whether no clip went through the backbone for it.
+    The timings of the feature sets that it read, one of each backbone, become the record's
+    throughput; `cache_hit` says whether no clip went through a backbone for it.
     """
+    backbone = row.backbone
+    assert not isinstance(backbone, SkippedBackbone)
     labels = row.folded.task.labels
     predictions = _predictions(cell, row.folded, outcome)
     names = ["label", *(predicted_by(seed) for seed in range(1 + len(outcome.folds[0].again)))]
@@ -109,18 +113,16 @@ def finished_record(
     seeds = [
         mean_scores([score(truth[its], said[its], labels) for its in parts]) for said in predicted
     ]
-    timings = features.timings([c.pcm_sha256 for c in row.folded.clips])
-    # those under the conditions of the last shard: speeds of two machines do not mix
-    conditions = attrgetter("hardware", "threads", "batch")
-    timings = [timing for timing in timings if conditions(timing) == conditions(timings[-1])]
+    clips = [c.pcm_sha256 for c in row.folded.clips]
+    timings = [_of_last_conditions(each.timings(clips)) for each in features]
     record = _record(
         cell.cell,
         row,
         spec,
         status="ok",
         trials=cell.job.trials,
-        parameters=timings[-1].parameters,
-        layers=outcome.layers,
+        parameters=sum(own[-1].parameters for own in timings),
+        layers=outcome.layers if isinstance(backbone, ReadyBackbone) else None,
         scores=over_seeds(seeds),
         seeds=[SeedRecord(accuracy=own.accuracy, macro_f1=own.macro_f1) for own in seeds]
         if len(seeds) > 1
@@ -133,14 +135,21 @@ def finished_record(
         training=_training(cell, outcome, spec),
         memory=_memory(timings),
         provenance=_provenance(
-            fingerprint=cell.fingerprint, feature_key=features.settings.key, cache_hit=cache_hit
+            fingerprint=cell.fingerprint, feature_key=backbone.feature_key, cache_hit=cache_hit
         ),
     )
     return Finished(record, _parquet(predictions), _inner(cell, row.folded, outcome))
 
 
-def _memory(timings: Sequence[ShardTiming]) -> MemoryRecord:
-    largest = max(timings, key=attrgetter("peak_rss_mb"))
+def _of_last_conditions(timings: list[ShardTiming]) -> list[ShardTiming]:
+    """Those under the conditions of the last shard: speeds of two machines do not mix."""
+    conditions = attrgetter("hardware", "threads", "batch")
+    return [timing for timing in timings if conditions(timing) == conditions(timings[-1])]
+
+
+def _memory(timings: Sequence[Sequence[ShardTiming]]) -> MemoryRecord:
+    """Of the backbone that takes most: those of a fusion run one after the other."""
+    largest = max(chain(*timings), key=attrgetter("peak_rss_mb"))
     loaded = largest.loaded_rss_mb
     return MemoryRecord(
         peak_rss_mb=round(largest.peak_rss_mb, 1),
@@ -164,7 +173,7 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         "labels": list(folded.task.labels),
         "clips": len(folded.clips),
         "weights": _weights(row.backbone, cell),
-        "differs": row.backbone.info.differs,
+        "differs": "; ".join(filter(None, (i.differs for i in row.backbone.infos))) or None,
         "notes": [*folded.notes, *(split.notes if split else ())],
         "excluded": [ExcludedRecord(clip=clip, reason=reason) for clip, reason in left_out],
     }
@@ -198,7 +207,7 @@ def _published(preset: Preset) -> PublishedSystem:
     )
 
 
-def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRecord:
+def _weights(backbone: PlannedBackbone, cell: Cell) -> WeightsRecord:
     if isinstance(backbone, SkippedBackbone):
         kind = "random-init" if cell.control else "pretrained"
         if not backbone.info.needs_weights:
@@ -206,7 +215,7 @@ def _weights(backbone: ReadyBackbone | SkippedBackbone, cell: Cell) -> WeightsRe
         return WeightsRecord.model_validate(
             {"id": backbone.info.weights_id, "sha": None, "kind": kind}
         )
-    weights = backbone.extraction.settings.weights
+    weights = backbone.weights
     return WeightsRecord(
         id=weights.id,
         commit=weights.commit,
@@ -288,7 +297,7 @@ def _fold(
             "test": len(fold.test),
         },
         best_params={key: _as_json(value) for key, value in result.best_params.items()},
-        layer=result.layer,
+        layer=list(result.layer) if isinstance(result.layer, tuple) else result.layer,
         trained=head.trains(result.best_params, cell.cell.pooling, cut),
         val_accuracy=validated.accuracy,
         val_macro_f1=validated.macro_f1,
@@ -335,19 +344,23 @@ def _tuning_device(cell: Ready, spec: RunSpec) -> str:
 
 
 def _throughput(
-    timings: Sequence[ShardTiming], cell: Ready, outcome: CellOutcome, spec: RunSpec
+    timings: Sequence[Sequence[ShardTiming]], cell: Ready, outcome: CellOutcome, spec: RunSpec
 ) -> Throughput:
-    audio = sum(t.audio_seconds for t in timings)
+    """Of all backbones one after the other; of each, what one second of audio takes."""
+    audio = [sum(t.audio_seconds for t in own) for own in timings]
+    encoding = [sum(t.encode_seconds for t in own) for own in timings]
+    total = [sum(t.total_seconds for t in own) for own in timings]
+    last = [own[-1] for own in timings]
     speeds = [fold.tested.clips_per_s for fold in outcome.folds]
     return Throughput(
         # none is so slow that its speed is 0, which nothing could be divided by
-        backbone_rtfx=max(0.001, round(audio / sum(t.encode_seconds for t in timings), 3)),
-        end_to_end_rtfx=max(0.001, round(audio / sum(t.total_seconds for t in timings), 3)),
-        audio_seconds=round(audio, 3),
-        batch=timings[-1].batch,
+        backbone_rtfx=max(0.001, round(1 / sum(map(truediv, encoding, audio)), 3)),
+        end_to_end_rtfx=max(0.001, round(1 / sum(map(truediv, total, audio)), 3)),
+        audio_seconds=round(min(audio), 3),
+        batch=max(t.batch for t in last),
         dtype=spec.dtype,
-        threads=timings[-1].threads,
-        hardware=timings[-1].hardware,
+        threads=max(t.threads for t in last),
+        hardware=" + ".join(dict.fromkeys(t.hardware for t in last)),
         predict_clips_per_s=round(float(np.median(speeds)), 1),
         tuning_hardware=machine.hardware(_tuning_device(cell, spec)),
         tuning_threads=outcome.threads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.errors import UserError, crashes_of, said
@@ -23,7 +23,9 @@ from bench.planning.plan import (
     PlannedCell,
     Ready,
     ReadyBackbone,
+    ReadyFusion,
     Skipped,
+    SkippedBackbone,
 )
 from bench.plugins import HEADS
 from bench.progress import Reporter
@@ -86,12 +88,14 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
             row = planned
             for cell in row.cells:
                 run.note(row, cell)
-            if isinstance(row.backbone, ReadyBackbone) and row.ready:
-                extracted = run.extract(row, row.backbone)
-                if extracted is not None:
-                    features = row.backbone.extraction.features()
+            if row.encoder is not None:
+                run.extract(row, row.encoder)
+            if row.ready and not isinstance(row.backbone, SkippedBackbone):
+                passed = run.passed(row, row.backbone)
+                if passed is not None:
+                    features = [each.extraction.features() for each in row.backbone.encoders]
                     row = run.without_unusable(row)
-                    run.tune(row, features, cache_hit=not extracted)
+                    run.tune(row, features, cache_hit=not passed)
             run.watch.over(planned)
             ended.append(row)
     run.summary.unmet = named.unmet(plan.spec, ended, may_download=False)
@@ -105,6 +109,8 @@ class _Run:
     Attributes:
         workers: most cells at once.
         watch: knows how far it is.
+        extracted: by task and backbone whether anything passed through it, or why not all did;
+            None where the budget ended it.
     """
 
     plan: Plan
@@ -113,6 +119,7 @@ class _Run:
     workers: int
     watch: Watch
     summary: Summary = field(default_factory=Summary)
+    extracted: dict[tuple[str, str], bool | Exception | None] = field(default_factory=dict)
 
     def note(self, row: BackbonePlan, cell: PlannedCell) -> None:
         """Count and record what is not run: finished before, or skipped."""
@@ -122,30 +129,42 @@ class _Run:
             self.summary.skipped += 1
             self._store(compose.skipped_record(cell, row, self.plan.spec))
 
-    def extract(self, row: BackbonePlan, backbone: ReadyBackbone) -> bool | None:
-        """Fill the feature set and say whether anything passed through the backbone.
-
-        None where its cells cannot run, since the extraction failed or the budget ended it.
-        """
-        if not backbone.pending_seconds:
-            return False
-        name, began = backbone.info.name, time.perf_counter()
-        job = ExtractJob(backbone.extraction)
-        on_event = self.watch.extracting(row, backbone)
+    def extract(self, row: BackbonePlan, encoder: ReadyBackbone) -> None:
+        """Fill the feature set of a row's backbone."""
+        key = row.folded.task.name, encoder.name
+        if not encoder.pending_seconds:
+            self.extracted[key] = False
+            return
+        began = time.perf_counter()
+        job = ExtractJob(encoder.extraction)
+        on_event = self.watch.extracting(row, encoder)
         (done,) = self.executor.run([job], workers=1, on_event=on_event)
         if isinstance(done.outcome, Exception):
-            self.reporter.say(f"extract {name}: failed: {said(done.outcome)}")
-            for cell in row.ready:
-                self._fail(row, cell, done.outcome)
-            return None
-        if not done.outcome:
+            self.reporter.say(f"extract {encoder.name}: failed: {said(done.outcome)}")
+            self.extracted[key] = done.outcome
+            return
+        self.extracted[key] = True if done.outcome else None
+        if done.outcome:
+            self.reporter.say(
+                f"extract {encoder.name}: {encoder.pending_seconds:.0f} s of audio in "
+                f"{time.perf_counter() - began:.0f} s ({encoder.weights.kind})"
+            )
+
+    def passed(self, row: BackbonePlan, backbone: ReadyBackbone | ReadyFusion) -> bool | None:
+        """Whether anything passed through the backbones of a row in this run.
+
+        None where its cells cannot run, since an extraction failed or the budget ended it.
+        """
+        states = [self.extracted[row.folded.task.name, each.name] for each in backbone.encoders]
+        for state in states:
+            if isinstance(state, Exception):
+                for cell in row.ready:
+                    self._fail(row, cell, state)
+                return None
+        if None in states:
             self.summary.unfinished += len(row.ready)
             return None
-        self.reporter.say(
-            f"extract {name}: {backbone.pending_seconds:.0f} s of audio in "
-            f"{time.perf_counter() - began:.0f} s ({backbone.extraction.settings.weights.kind})"
-        )
-        return True
+        return True in states
 
     def without_unusable(self, row: BackbonePlan) -> BackbonePlan:
         """The row without the clips that its backbone could not use, each said with its reason."""
@@ -158,7 +177,7 @@ class _Run:
                 self.note(usable, cell)
         return usable
 
-    def tune(self, row: BackbonePlan, features: FeatureSet, *, cache_hit: bool) -> None:
+    def tune(self, row: BackbonePlan, features: Sequence[FeatureSet], *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
         on_event = self.watch.tuning(row)
         for cells, workers in self._crews(row.ready):
@@ -182,7 +201,7 @@ class _Run:
         row: BackbonePlan,
         cell: Ready,
         outcome: CellOutcome | Exception,
-        features: FeatureSet,
+        features: Sequence[FeatureSet],
         cache_hit: bool,
     ) -> str:
         """Store what came of a cell and return it in a few words."""

@@ -36,11 +36,12 @@ class Watch:
             times = estimate.times(row, known, workers)
             for phase, seconds in times.starts.items():
                 self._pace.add((_of(row), phase), phase, seconds)
-            if isinstance(row.backbone, ReadyBackbone) and row.ready:
-                pending = row.backbone.pending_seconds
+            if row.encoder is not None:
                 # a shard is heard of when it is whole
-                shards = math.ceil(pending / row.backbone.extraction.shard_seconds)
-                self._pace.add(_of(row), row.backbone.info.name, times.extraction, shards)
+                shards = math.ceil(
+                    row.encoder.pending_seconds / row.encoder.extraction.shard_seconds
+                )
+                self._pace.add(_of(row), row.encoder.name, times.extraction, shards)
             for cell, seconds in zip(row.ready, times.tuning, strict=True):
                 place = None if cell.reads == "vectors" else cell.cell.backbone
                 kind = (cell.cell.task, cell.cell.head, cell.reads, place)
@@ -66,7 +67,7 @@ class Watch:
 
     def extracting(self, row: BackbonePlan, backbone: ReadyBackbone) -> OnEvent:
         """Audio passes through a backbone from now on; returns what hears of it."""
-        doing = f"extract {row.folded.task.name} through {backbone.info.name}"
+        doing = f"extract {row.folded.task.name} through {backbone.name}"
         alive = self._begun(row, _extract(row), doing)
 
         def on_event(event: object) -> None:
@@ -79,7 +80,7 @@ class Watch:
     def tuning(self, row: BackbonePlan) -> OnEvent:
         """The cells of a backbone are tuned from now on; returns what hears of it."""
         steps = {cell.cell: _steps(cell) for cell in row.ready}
-        doing = f"tune {row.folded.task.name} on {row.backbone.info.name}"
+        doing = f"tune {row.folded.task.name} on {row.backbone.name}"
         alive = self._begun(row, estimate.TUNE_START, doing)
 
         def on_event(event: object) -> None:
@@ -128,11 +129,11 @@ class Watch:
 
 def _of(row: BackbonePlan) -> tuple[str, str]:
     """What the extraction for a row is called."""
-    return row.folded.task.name, row.backbone.info.name
+    return row.folded.task.name, row.backbone.name
 
 
 def _extract(row: BackbonePlan) -> str:
-    return estimate.EXTRACT_START.format(row.backbone.info.name)
+    return estimate.EXTRACT_START.format(row.backbone.name)
 
 
 def _steps(cell: Ready) -> int:

@@ -67,16 +67,17 @@ class Tried:
     """How settings were searched on inner folds.
 
     Attributes:
-        how: `every` one there is, or drawn ones in a `race`, where few reach the last inner folds.
+        how: `every` one there is; each on the `best` layers of a fusion's parts; or drawn ones in
+            a `race`, where few reach the last inner folds.
         settings: how many, layers times the settings of each included.
         inner_folds: how many there are.
         curve: the highest macro-F1 so far, in the order tried: after each layer on all inner folds
-            of `every`, after each setting on the first inner folds of a `race`.
+            of `every` and `best`, after each setting on the first inner folds of a `race`.
         lowest, highest: parameters whose chosen value lies at that end of what was tried.
         by_layer: of `every`, the highest macro-F1 on all inner folds at each layer, from layer 0.
     """
 
-    how: Literal["every", "race"]
+    how: Literal["every", "best", "race"]
     settings: int
     inner_folds: int
     curve: list[float]
@@ -91,7 +92,7 @@ class FoldOutcome:
 
     Attributes:
         best_params: as drawn, the layer included; the whole recipe where nothing was tuned.
-        layer: the tuned layer, or `weighted`.
+        layer: the tuned layer, one per part of a fusion, or `weighted`.
         validated: what the best trial gave on the validation clips.
         tested: what its refit gave on the test clips.
         states: number of trials by final state.

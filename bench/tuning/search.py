@@ -226,9 +226,8 @@ def refitted(fit: Fit, draw: Draw, fold: Fold, search: Search, validated: Valida
         _test(fit, fit.refit(draw, validated.best_epoch), fold, search, seed)
         for seed in range(search.seeds)
     )
-    layer = {"layer": draw.layer} if fit.layers > 1 else {}
     return FoldOutcome(
-        best_params={**layer, **draw.params},
+        best_params={**fit.said(draw.layer), **draw.params},
         layer=draw.layer,
         validated=validated,
         tested=tested,

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bench.records.schema import Record
 from bench.report.beside import Beside
 from bench.report.doubts import asked, doubts, pairs
 from bench.report.ensembles import MOST, Ensemble
+from bench.report.fusions import Joined
 from bench.report.page import Block, Heading, Table, Text
-from bench.report.values import decimal, interval, percent, points
+from bench.report.speeds import minutes
+from bench.report.values import decimal, interval, layer, percent, points
 
+# Lines of each table.
+_ROWS, _CLIPS, _PAIRS = 10, 10, 5
+_FUSIONS = (
+    "Pooled vectors side by side, each feature standardised by itself. Layers were chosen on inner "
+    "folds: the best of each backbone by itself, then the best of their combinations. The row that "
+    "they are compared with is the best of one backbone by its score on test clips, trainings "
+    f"included. The best {_ROWS} stand here; the page has all."
+)
+_FUSED = ("fusion", "layers", "macro-F1 %>", "above the best row of one backbone, points>")
 _AVERAGES = (
     f"Averages of the probabilities, with their temperatures (see calibration), of at most {MOST} "
     "rows each fold, chosen one after the other on the predictions of inner folds; no test clip "
@@ -31,17 +42,20 @@ _CALIBRATION = (
 _CALIBRATED = ("row", "error>", "Brier>", "temperature>", "error with it>", "Brier with it>")
 _DOUBTED = ("clip", "labelled", "most rows say", "how many>", "mean probability>")
 _PAIRED = ("row", "other row", "one of them right, % of clips>", "at least one right, %>")
-# Lines of each table.
-_ROWS, _CLIPS, _PAIRS = 10, 10, 5
 
 
 def about(table: tuple[str, str], beside: Beside) -> Iterator[Block]:
     """What there is of one task and protocol."""
+    if joined := beside.fusions.get(table):
+        yield Heading(3, "Fusions")
+        yield Text(_FUSIONS)
+        yield Table(_FUSED, [_fusion(each, beside) for each in joined[:_ROWS]])
     if averages := beside.ensembles.get(table):
         yield Heading(3, "Averages of rows")
         yield Text(_AVERAGES)
+        known = [row.record for row in beside.stored.values()]
         best_first = sorted(averages, key=lambda own: -own.macro_f1)
-        yield Table(_AVERAGED, [_average(each) for each in best_first])
+        yield Table(_AVERAGED, [_average(each, known) for each in best_first])
     rows = beside.said(table)
     lines = [_calibration(row.record, beside) for row in rows if _known(row.record, beside)]
     if lines:
@@ -71,6 +85,17 @@ def about(table: tuple[str, str], beside: Beside) -> Iterator[Block]:
         )
 
 
+def _fusion(own: Joined, beside: Beside) -> list[str]:
+    by = own.interval
+    over = f"{points(by.score)} ({points(by.low)} to {points(by.high)})" if by else points(own.over)
+    return [
+        _row(own.row),
+        layer(own.row),
+        beside.macro_f1(own.row),
+        f"{over}: {_row(own.single)}",
+    ]
+
+
 def _row(record: Record) -> str:
     return f"{record.backbone} {record.pooling} {record.head}"
 
@@ -91,7 +116,7 @@ def _calibration(record: Record, beside: Beside) -> list[str]:
     ]
 
 
-def _average(own: Ensemble) -> list[str]:
+def _average(own: Ensemble, beside: Iterable[Record]) -> list[str]:
     members = [f"{_row(record)} ×{count}" for record, count in own.members[:_NAMED]]
     if len(own.members) > _NAMED:
         members.append(f"{len(own.members) - _NAMED} more")
@@ -103,13 +128,5 @@ def _average(own: Ensemble) -> list[str]:
         f"{points(by.score)} ({points(by.low)} to {points(by.high)})"
         if by
         else points(own.macro_f1 - own.best.scored.macro_f1),
-        decimal(minutes(own)),
+        decimal(minutes([record for record, _ in own.members], beside)),
     ]
-
-
-def minutes(own: Ensemble) -> float | None:
-    """Of computing per hour of audio, of each encoder once; None across machines."""
-    speeds = {r.backbone: r.throughput for r, _ in own.members if r.throughput}
-    if len({speed.hardware for speed in speeds.values()}) != 1:
-        return None
-    return sum(60 / speed.end_to_end_rtfx for speed in speeds.values())

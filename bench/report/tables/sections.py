@@ -52,7 +52,8 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
     letters = machines(found)
     real = {r.backbone for r in found if not is_control(r)}
     costs: dict[tuple[str, str, str], tuple[Record, Throughput]] = {}
-    own = [(r, r.throughput) for r in found if r.throughput]
+    # what a fusion costs is the sum of its backbones
+    own = [(r, r.throughput) for r in found if r.throughput and not r.fused]
     # the longest measurement stands for the backbone; its cells share one extraction
     for record, speed in sorted(own, key=_longest_first):
         # a control is the same network
@@ -71,7 +72,7 @@ def cost(found: Sequence[Record], benchmarks: Sequence[Benchmark]) -> list[Block
         [letter, *_cost(record, speed, benchmarks)]
         for (letter, *_), (record, speed) in sorted(costs.items(), key=lambda each: each[0])
     ]
-    differs = {r.backbone: r.differs for r in found if r.differs}
+    differs = {r.backbone: r.differs for r in found if r.differs and not r.fused}
     said = [f"{escape(name)} {escape(what)}." for name, what in sorted(differs.items())]
     about = " ".join([f"On {on} ({escape(made)}). {_COST}", *said])
     return [Text(about), Table(("on", *_COSTS), rows)]

@@ -60,9 +60,9 @@ class BackboneFit(TrainedFit):
         return {"layer": middle, **self.head.first(self._context(middle, clips))}
 
     def inputs(self, draw: Draw) -> BackboneClips:
-        """The clips of the cut backbone; ValueError where the draw is of a sum of layers."""
-        if draw.layer == "weighted":
-            raise ValueError("a backbone is cut after one layer, not after a sum of layers")
+        """The clips of the cut backbone; ValueError where the draw is of several layers."""
+        if not isinstance(draw.layer, int):
+            raise ValueError("a backbone is cut after one layer, not after several")
         return BackboneClips(
             self._recordings,
             draw.layer,

@@ -18,7 +18,8 @@ from heads import Epoch
 Indices = NDArray[np.int64]
 Classes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
-Layer = int | Literal["weighted"]
+# Of a fusion there is one for each part.
+Layer = int | tuple[int, ...] | Literal["weighted"]
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,13 @@ class Fit(ABC):
     def draw(self, trial: Trial, clips: int) -> Draw:
         """Draw a layer and parameters from the search space, for a fit on so many clips."""
 
-    def every(self) -> Sequence[Draw] | None:
-        """Every draw worth trying, layer by layer; None where they have to be drawn."""
-        return None
-
     def first(self, clips: int) -> dict[str, Any]:
         """What the first trial of a study draws, by name; the sampler draws the rest."""
         return {}
+
+    def said(self, layer: Layer) -> dict[str, Any]:
+        """A chosen layer as it stands among parameters: nothing where there was no choice."""
+        return {"layer": layer} if self.layers > 1 else {}
 
     def refit(self, draw: Draw, best_epoch: int | None) -> Draw:
         """What to fit on more clips without validation clips, after the best epoch with them."""

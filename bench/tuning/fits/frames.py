@@ -57,10 +57,10 @@ class FrameFit(TrainedFit):
 
     def inputs(self, draw: Draw) -> Sequences:
         """Frames of the layer or layers, for all clips."""
-        chosen = self._mixable if draw.layer == "weighted" else (draw.layer,)
+        chosen = (draw.layer,) if isinstance(draw.layer, int) else self._mixable
         most = frames_within(self.job, chosen[-1], self._source.crop_seconds)
         return sequences(Recordings(self.job, self.clips), chosen, most_frames=most)
 
     def _context(self, layer: Layer, clips: int) -> HeadContext:
-        width = self.view.width(self._mixable[-1] if layer == "weighted" else layer)
+        width = self.view.width(layer if isinstance(layer, int) else self._mixable[-1])
         return HeadContext(clips, width, self.labels.number)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.config.grid import Cell
 from bench.features.key import FeatureSettings
-from bench.features.store import FeatureSet, FeatureView
+from bench.features.store import FeatureSet
 from bench.plugins import HEADS
 from bench.tuning.fits.base import (
     Draw,
@@ -55,11 +55,21 @@ class VectorFits:
         return VectorFit(view, labels, cell.pooling, cell.head, threads)
 
 
+class LayerVectors(Protocol):
+    """Vectors of a cell's clips, at any of so many layers."""
+
+    layers: int
+
+    @property
+    def vectors(self) -> Callable[[Any, str], Vectors]:
+        """Returns float32 (clips, features) of a layer under a pooling."""
+
+
 class VectorFit(Fit):
     """Pooled vectors of frozen layers, standardised with the statistics of the clips fitted on."""
 
     def __init__(
-        self, features: FeatureView, labels: Labels, pooling: str, head: str, threads: int
+        self, features: LayerVectors, labels: Labels, pooling: str, head: str, threads: int
     ) -> None:
         self.layers = features.layers
         self._features = features
@@ -73,16 +83,17 @@ class VectorFit(Fit):
         layer = trial.suggest_int("layer", 0, self.layers - 1) if self.layers > 1 else 0
         return Draw(layer, self._head.suggest(trial, self._context(clips, layer)))
 
-    def every(self) -> list[Draw] | None:
-        """Every layer with every setting of the head; None where the head has no such list."""
-        grid = self._head.grid()
-        if grid is None:
-            return None
-        return [Draw(layer, setting) for layer in range(self.layers) for setting in grid]
+    def candidates(self) -> Sequence[Layer]:
+        """The layers there are to choose from."""
+        return range(self.layers)
+
+    def grid(self) -> Sequence[dict[str, Any]] | None:
+        """Every setting of the head; None where it has no such list."""
+        return self._head.grid()
 
     def settings(self, count: int, clips: int) -> tuple[Setting, ...]:
         """So many settings of the head, for fits on so many clips; no layer is chosen yet."""
-        return quasi_random(self._head, self._context(clips, 0), count)
+        return quasi_random(self._head, self._context(clips, self.candidates()[0]), count)
 
     def variants(self, layer: Layer, params: Mapping[str, Any]) -> tuple[Draw, ...]:
         """What one fit of a setting on a layer gives at once."""
@@ -123,7 +134,7 @@ class VectorFit(Fit):
                 model = make_pipeline(scaler, head)
                 yield FittedVectors(model=model, vectors=vectors, number=self._labels.number)
 
-    def _context(self, clips: int, layer: int) -> HeadContext:
+    def _context(self, clips: int, layer: Layer) -> HeadContext:
         return HeadContext(clips, self._vectors(layer).shape[1], self._labels.number)
 
     def _vectors(self, layer: Layer) -> Vectors:

@@ -38,7 +38,7 @@ def test_kept_layers_are_spread_evenly_and_fit_the_disk(
 @pytest.mark.parametrize("backbone", BACKBONES.names())
 def test_a_pair_either_has_a_head_class_or_a_reason(backbone: str, pooling: str, head: str) -> None:
     info = BACKBONES.get(backbone).info
-    reason = pairs.skip(info, pooling, head)
+    reason = pairs.skip((info,), info.name, pooling, head)
     if reason is None:
         kind = pairs.reads(pooling, head)
         assert HEADS.reading(head, kind).reads == kind

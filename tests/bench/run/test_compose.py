@@ -166,7 +166,7 @@ def test_a_cell_that_failed_is_a_record_with_its_error(row: BackbonePlan) -> Non
 def test_a_finished_cell_is_scored_over_all_its_folds(row: BackbonePlan, tmp_path: Path) -> None:
     cell = make_ready(folds=FOLDS)
     features = filled(row, tmp_path, TIMING)
-    done = compose.finished_record(cell, row, SPEC, outcome_of(20, 10), features, cache_hit=False)
+    done = compose.finished_record(cell, row, SPEC, outcome_of(20, 10), [features], cache_hit=False)
     record = done.record
     assert record.status == "ok"
     assert record.scored.accuracy == 0.75
@@ -201,7 +201,7 @@ def test_repeated_splits_are_scored_by_the_mean_over_them(
         replace(row, folded=replace(row.folded, splits={cell.protocol: split})),
         SPEC,
         outcome_of(19, 6),
-        filled(row, tmp_path, TIMING),
+        [filled(row, tmp_path, TIMING)],
         cache_hit=False,
     )
     record = done.record
@@ -235,7 +235,7 @@ def test_a_search_on_inner_folds_keeps_what_was_said_and_every_seed(
     outcome = replace(once, folds=tuple(searched))
     features = filled(row, tmp_path, TIMING)
     done = compose.finished_record(
-        make_ready(folds=FOLDS), row, SPEC, outcome, features, cache_hit=True
+        make_ready(folds=FOLDS), row, SPEC, outcome, [features], cache_hit=True
     )
     record = done.record
     assert [seed.accuracy for seed in record.seeds] == [0.75, 1.0, 0.5]
@@ -278,7 +278,7 @@ def test_speed_is_of_the_shards_made_under_the_last_ones_conditions(
     elsewhere = replace(TIMING, hardware="Other CPU", audio_seconds=1.0, peak_rss_mb=9e9)
     features = filled(row, tmp_path, elsewhere, TIMING)
     done = compose.finished_record(
-        make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), features, cache_hit=True
+        make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), [features], cache_hit=True
     )
     record = done.record
     speed = record.throughput
@@ -299,7 +299,7 @@ def test_memory_before_the_first_clip_is_that_of_the_process_that_held_most(
     later = replace(TIMING, peak_rss_mb=900.0, loaded_rss_mb=500.0)
     features = filled(row, tmp_path, first, later)
     done = compose.finished_record(
-        make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), features, cache_hit=True
+        make_ready(folds=FOLDS), row, SPEC, outcome_of(20, 20), [features], cache_hit=True
     )
     assert done.record.memory is not None
     told = done.record.memory.peak_rss_mb, done.record.memory.loaded_rss_mb
@@ -322,7 +322,7 @@ def test_how_a_head_was_trained_is_recorded(
     spec = RunSpec(fine_tune=FineTuneSettings(augment=augment, crop_seconds=5))
     features = filled(row, tmp_path, TIMING)
     outcome = outcome_of(20, 20, live=live)
-    done = compose.finished_record(cell, row, spec, outcome, features, cache_hit=True)
+    done = compose.finished_record(cell, row, spec, outcome, [features], cache_hit=True)
     record = done.record
     training = record.training
     assert training is not None

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.protocols.fold import Fold
 from bench.scoring import macro_f1
-from bench.tuning import inner, ledger
+from bench.tuning import inner, ledger, scored
 from bench.tuning.fits.base import Draw, Labels
 from bench.tuning.fits.vectors import VectorFit
 from bench.tuning.inner import tune_inner
@@ -295,7 +295,7 @@ def test_a_race_begins_with_the_fits_that_serve_most_folds(folds: int, counts: l
         )
         for k in range(folds)
     ]
-    rungs = inner._rungs(ring)
+    rungs = scored.rungs(ring)
     assert [len(rung) for rung in rungs] == counts
     for rung in rungs:
         served = Counter(index for fit in rung for index in fit.scored)
@@ -307,7 +307,7 @@ def test_a_race_begins_with_the_fits_that_serve_most_folds(folds: int, counts: l
 def test_a_race_on_one_fold_goes_from_inner_fold_to_inner_fold() -> None:
     parts = np.split(np.arange(10), 5)
     fold = Fold(0, np.arange(8), np.arange(8, 10), np.arange(10, 12), ("a",), tuple(parts))
-    rungs = inner._rungs([fold])
+    rungs = scored.rungs([fold])
     assert [[fit.scored[0].tolist() for fit in rung] for rung in rungs] == [
         [[0, 1]],
         [[2, 3], [4, 5]],
