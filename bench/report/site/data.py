@@ -203,6 +203,8 @@ def _step(fold: FoldRecord) -> str:
     """What a point of its curve comes after."""
     if fold.curve:
         return "epoch"
+    if fold.tried is not None and fold.tried.how == "best":
+        return "combination of layers"
     return "layer" if fold.tried is not None and fold.tried.by_layer else "setting tried"
 
 
