@@ -11,6 +11,7 @@ import typer
 from bench.commands.check import check
 from bench.commands.clean import clean
 from bench.commands.dashboard import dashboard
+from bench.commands.data import data
 from bench.commands.doubts import doubts
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
@@ -52,6 +53,7 @@ def voxgrid(
 
 app.command()(run)
 app.command()(plan)
+app.command()(data)
 app.command(name="list")(list_)
 app.command()(leaderboard)
 app.command()(report)

@@ -18,12 +18,14 @@ class Clip:
         path: the audio file.
         label: its class; empty where nobody has said, which no task may leave so.
         group: what must never straddle train and test (speaker, channel).
+        part: the fold or split that a table of one's own puts it in.
     """
 
     id: str
     path: Path
     label: str
     group: str
+    part: str | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -52,6 +54,7 @@ class Task:
         notes: what a reader should know (e.g. "3 clips of the manifest are missing: …").
         published: sha256 of the decoded samples as published, by clip id, where it is known.
         file_sha256: sha256 of each file as it was fetched, by clip id, where it is known.
+        default: protocols that run where none is named; empty where all do that do not repeat.
         near_duplicates: whether the same sound may occur in another encoding, level or cut, so
             that clips are compared by ear, not only by their samples.
     """
@@ -66,6 +69,7 @@ class Task:
     published: Mapping[str, str] = field(default_factory=dict)
     file_sha256: Mapping[str, str] = field(default_factory=dict)
     near_duplicates: bool = False
+    default: tuple[str, ...] = ()
 
     def altered(
         self, pcm_sha256: Mapping[str, str], file_sha256: Mapping[str, str]

@@ -121,6 +121,10 @@ class Registry(Generic[T]):
         """Return a plugin's module, and the package it comes with; raises as `get`."""
         return self._plugin(name).origin
 
+    def put(self, name: str, plugin: T, origin: str) -> None:
+        """Make known in this process what no file or entry point names; it replaces its like."""
+        self._discovered()[0][name] = _Plugin(plugin, origin)
+
     def origins(self) -> list[str]:
         """Return the module of every plugin, and the package it comes with."""
         return [plugin.origin for plugin in self._discovered()[0].values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Annotated, Any, get_origin
 import typer
 
 from bench.commands.shell import completion
+from bench.config.own import OwnData
 from bench.config.settings import Setting, choices, settings_of
 from bench.config.spec import RunSpec, load
+from bench.errors import UserError
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Read this instead of ./grid.toml.")
@@ -23,6 +26,12 @@ JsonOption = Annotated[
 ]
 
 
+# Settings of one's own data.
+_OWN = [
+    Setting("data", key, key, field)
+    for key, field in OwnData.model_fields.items()
+    if field.description is not None
+]
 # Types of settings that are numbers, and what help calls them.
 _NUMBERS: dict[Any, str] = {int: "INTEGER", float: "FLOAT"}
 
@@ -81,7 +90,64 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
         if value is not None and value != []:
             table = tables.setdefault(setting.table, {}) if setting.table else tables
             table[setting.key] = tuple(value) if isinstance(value, list) else value
+    if (own := own_data(values)) is not None:
+        if "tasks" in tables:
+            raise UserError(f"your data in {values['path']} is the task: leave out --task")
+        tables |= {"tasks": (own[0],), "data": dict([own])}
     return tables
+
+
+def own_parameters(*, wanted: bool) -> list[inspect.Parameter]:
+    """The argument that is the path of one's own data, and the options of how it is read."""
+    path = typer.Argument(
+        help="Your own data: a table, or a folder; see `voxgrid data`.", show_default=False
+    )
+    name = typer.Option("--name", help="Of one's own data: its name; by default its folder's.")
+    kinds = {"path": Annotated[str if wanted else str | None, path]}
+    kinds["name"] = Annotated[str | None, name]
+    made = [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if wanted and key == "path" else None,
+            annotation=kind,
+        )
+        for key, kind in kinds.items()
+    ]
+    return made + list(map(parameter, _OWN))
+
+
+def own_data(values: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Name and settings of one's own data, as the command line gave them; None without a path.
+
+    Raises:
+        UserError: options of one's own data, and no path.
+    """
+    given_ = {s.key: values[s.option] for s in _OWN if values[s.option] is not None}
+    if values["path"] is None:
+        if extra := next((s for s in _OWN if s.key in given_), None):
+            raise UserError(
+                f"{extra.flags[extra.key == 'groups']} is of your own data: name its path too, as "
+                "in `voxgrid run ./mydata`"
+            )
+        return None
+    path = Path(values["path"])
+    if not path.exists() and values["path"] in _tasks():
+        raise UserError(f"there is nothing at {path}; the task of that name is --task {path}")
+    return values["name"] or _name(path), {"path": path, **given_}
+
+
+def _tasks() -> list[str]:
+    from bench import tasks
+
+    return tasks.names()
+
+
+def _name(path: Path) -> str:
+    """What data at a path are called: as the folder, or as the table in a folder of its own."""
+    whole = path.expanduser().resolve()
+    plain = re.sub(r"[^a-z0-9._-]+", "-", (whole.stem if whole.is_file() else whole.name).lower())
+    return plain.strip("._-")[:64] or "own"
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,7 +163,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         more = {each.name: values[each.name] for each in own}
         command(load(values["config"], given(values)), **more)
 
-    parameters = [*map(parameter, settings_of(RunSpec)), *own]
+    options = map(parameter, settings_of(RunSpec))
+    parameters = [*own_parameters(wanted=False), *options, *own]
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapped

@@ -64,10 +64,11 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
 def _next(spec: RunSpec, config: Path | None) -> Iterator[str]:
     """Commands that make sense after a run: does the page agree, and what is left?"""
     given = ["--config", str(config)] if config else []
+    own = [word for data in spec.data.values() for word in data.arguments]
     known = load(config)  # what grid.toml says, these commands know themselves
     if spec.results != known.results:
         known = load(config, {"results": spec.results})
         given += ["--results", str(spec.results)]
     page = ["--leaderboard", str(spec.leaderboard)] if spec.leaderboard != known.leaderboard else []
     yield shlex.join(["voxgrid", "leaderboard", "--check", *given, *page])
-    yield shlex.join(["voxgrid", "plan", *given])
+    yield shlex.join(["voxgrid", "plan", *own, *given])

@@ -12,7 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
+from bench.config.own import OwnData
 from bench.errors import nearest
 
 # Settings by name, table by table, as TOML holds them.
@@ -129,6 +131,8 @@ def explain(
     name = ".".join(path[:2])[:_LONGEST]
     known = {setting.name: setting for setting in settings}
     place = f"{file}{_line(text, path[:2])}"
+    if path[:1] == ["data"]:
+        return _of_data(first, path, given, place)
     if first["type"] == "extra_forbidden":
         return f"{place} has an unknown key '{name}'; {_meant(path, known)}"
     whole = Counter(setting.table for setting in settings)
@@ -139,6 +143,17 @@ def explain(
     if first["type"] == "value_error":
         return f"{subject}: {first['ctx']['error']}"
     return f"{subject} is {_shown(value)}, and must be {setting.allowed}"
+
+
+def _of_data(first: ErrorDetails, path: Sequence[str], given: Layer, place: str) -> str:
+    """What is wrong with the settings of one's own data."""
+    said = first.get("ctx", {}).get("error") or first["msg"]
+    if path[2:] and path[1] in given.get("data", {}):
+        return f"--{path[2].replace('_', '-')}: {said}"
+    if first["type"] == "extra_forbidden":
+        said = nearest(path[-1], {"path", *OwnData.model_fields})
+        return f"{place} has an unknown key '{'.'.join(path)}'; {said}"
+    return f"{place}: '{'.'.join(path)}': {said}"
 
 
 def _meant(path: Sequence[str], known: Mapping[str, Setting]) -> str:

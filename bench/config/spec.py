@@ -9,26 +9,18 @@ import logging
 import re
 from collections.abc import Mapping
 from functools import reduce
-from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, field_validator
 
 from backbones.reading import SETTINGS, parse_toml, read_text
 from bench.config import presets
+from bench.config.base import FilePath, Settings
 from bench.config.grid import Control
+from bench.config.own import NAME, OwnData
 from bench.config.settings import OF_ONE_RUN, Layer, explain, flatten, settings_of
 from bench.errors import UserError
-from bench.paths import expanded
 
 FILE_NAME = "grid.toml"
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -36,45 +28,16 @@ _DURATION = re.compile(
     rf"\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
     re.IGNORECASE | re.ASCII,
 )
-_COMMA = re.compile(r",(?![^\[]*\])")
 _YEAR = 366 * 24 * 3600.0
 # Blanks between its parts could be tried in as many ways as there are.
 _LONGEST_DURATION = 40
 # More are a slip of the keyboard, and overflow what is computed of them.
 _MOST = 1_000_000
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
-
-
-def _of_a_file_system(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("no path has a character of code 0")
-    return expanded(path)
-
-
-# Of a path, as text too; `~` is the home folder.
-_Path = Annotated[Path, Field(strict=False), AfterValidator(_of_a_file_system)]
 _log = logging.getLogger(__name__)
 
 
-class _Settings(BaseModel):
-    # strict: numbers and switches are not guessed
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _names_are_apart(cls, value: Any, info: ValidationInfo) -> Any:
-        """Names once each, also where commas join them."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        if get_origin(kind) is not tuple or not isinstance(value, list | tuple):
-            return value
-        if not all(isinstance(each, str) for each in value):
-            return tuple(value)  # of which one is refused
-        # an address keeps its commas, and so do layers in brackets
-        apart = ([each] if ":" in each else _COMMA.split(each) for each in value)
-        return tuple(dict.fromkeys(name.strip() for name in chain(*apart)))
-
-
-class SampleSettings(_Settings):
+class SampleSettings(Settings):
     """Settings of the sample tasks, which show that the harness works and no more."""
 
     trials: Annotated[
@@ -86,7 +49,7 @@ class SampleSettings(_Settings):
     ] = 1
 
 
-class FineTuneSettings(_Settings):
+class FineTuneSettings(Settings):
     """Settings of heads that train the backbone."""
 
     trials: Annotated[
@@ -120,14 +83,15 @@ class FineTuneSettings(_Settings):
     ] = 30.0
 
 
-class RunSpec(_Settings):
+class RunSpec(Settings):
     """What to run, and how.
 
     Every field but `control`, `preset`, `replace` and `named` is a key of `grid.toml`, and every
-    one but `named` an option of `voxgrid run` and `voxgrid plan`, whose help its description is. An
-    empty list stands for everything there is (of the task, for protocols).
+    one but `data` and `named` an option of `voxgrid run` and `voxgrid plan`, whose help its
+    description is. An empty list stands for everything there is (of the task, for protocols).
 
     Attributes:
+        data: one's own tasks, by name.
         named: settings that somebody asked for by an option, as in `fine_tune.trials`. What is
             named runs, or nothing does.
     """
@@ -205,9 +169,9 @@ class RunSpec(_Settings):
     frames_gb: Annotated[
         float, Field(gt=0, le=_MOST, description="Most disk for one backbone's frames, in GB.")
     ] = 20.0
-    results: Annotated[_Path, Field(description="Folder of the records.")] = Path("results")
+    results: Annotated[FilePath, Field(description="Folder of the records.")] = Path("results")
     leaderboard: Annotated[
-        _Path, Field(description="The page to write; with --results, beside those records.")
+        FilePath, Field(description="The page to write; with --results, beside those records.")
     ] = Path("leaderboard.md")
     download: Annotated[
         bool, Field(description="Whether weights and data may be downloaded where they lack.")
@@ -215,6 +179,7 @@ class RunSpec(_Settings):
     strict: Annotated[bool, Field(description="Whether to fail where any clip is left out.")] = (
         False
     )
+    data: dict[str, OwnData] = Field(default_factory=dict)
     sample: SampleSettings = SampleSettings()
     fine_tune: FineTuneSettings = FineTuneSettings()
     control: Annotated[
@@ -247,6 +212,16 @@ class RunSpec(_Settings):
     def _budget_is_a_duration(cls, value: str | None) -> str | None:
         if value is not None:
             parse_duration(value)
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _names_are_those_of_files(cls, value: dict[str, OwnData]) -> dict[str, OwnData]:
+        for name in value:
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"'{name}' cannot be the name of a task: use lower case letters, digits and ._-"
+                )
         return value
 
     @field_validator("device")

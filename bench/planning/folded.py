@@ -24,14 +24,15 @@ from bench.protocols.fold import Fold, Split
 def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
     """Scan and fold a task's clips by the protocols of a run.
 
-    A task with none of them, which stands in for one that has, runs all of its own. Those that
-    repeat a split run where they are named, or where there is no other.
+    A task with none of them, which stands in for one that has, runs all of its own, or those that
+    are its default. Those that repeat a split run where they are named, or where there is no other.
 
     Raises:
         UserError: no clip is usable, or no protocol can fold them.
         StorageError: the cache cannot be written.
     """
     wanted = [p for p in spec.protocols if p in task.protocols]
+    wanted = wanted or list(task.default)
     wanted = wanted or [p for p in task.protocols if not protocols.find(p).repeats]
     wanted = wanted or list(task.protocols)
     with reporter.phase(f"scan {task.name} (clips)", len(task.clips)) as phase:

@@ -22,6 +22,7 @@ from bench.protocols import table as protocols
 from bench.records import store as records
 from bench.tasks import checks
 from bench.tasks.entry import Entry
+from bench.tasks.own import task as own
 from bench.tuning.storage import JournalStudies
 
 # Below the results folder.
@@ -45,6 +46,7 @@ def make_plan(spec: RunSpec, reporter: Reporter, *, download: bool) -> Plan:
             left out, or the results folder holds records of a newer schema.
     """
     machine.require(spec.device)
+    own.declare(spec.data)
     records.Folder.read(spec.results)  # refuses what is newer, before anything else
     spec = _filled(spec, download)
     named.refuse_roots(spec)

@@ -45,7 +45,7 @@ Made = tuple[list[Parts], list[Exclusion], list[str]]
 Maker = Callable[[Sequence[Clip], Sequence[str]], Made]
 
 
-def _rotate(folds: Sequence[list[int]]) -> list[Parts]:
+def rotate(folds: Sequence[list[int]]) -> list[Parts]:
     """Test = fold k, validation = fold k + 1, train = the others."""
     k = len(folds)
     return [
@@ -89,7 +89,7 @@ def speaker_6fold(clips: Sequence[Clip], recordings: Sequence[str]) -> Made:
         notes.append(
             f"speaker-6fold runs {len(present)} of its 6 folds, without actors " + ", ".join(absent)
         )
-    return _rotate(present), excluded, notes
+    return rotate(present), excluded, notes
 
 
 def group_kfold(k: int) -> Maker:
@@ -102,7 +102,7 @@ def group_kfold(k: int) -> Maker:
                 f"{k} folds of whole groups need {k} groups that share no recording, and there "
                 f"are {len(sets)}: add clips of other groups or choose another protocol"
             )
-        return _rotate(deal(sets, [clip.label for clip in clips], k)), [], []
+        return rotate(deal(sets, [clip.label for clip in clips], k)), [], []
 
     return make
 

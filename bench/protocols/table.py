@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.clips import Clip
 from bench.errors import UserError, nearest
-from bench.protocols import inner
+from bench.protocols import inner, own
 from bench.protocols.fold import Fold, Split, verify
 from bench.protocols.makers import (
     DRAWN,
@@ -26,6 +26,9 @@ from bench.protocols.makers import (
     random_split,
     speaker_6fold,
 )
+
+# Of more outer folds each, inner folds would be as many as pairs of them.
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,30 @@ PROTOCOLS: dict[str, Protocol] = {
             balanced_109,
             draws=True,
         ),
+        Protocol(
+            "group-kfold",
+            True,
+            3,
+            "five folds of whole groups, or fewer where a class is of few, every clip tested once "
+            "on groups not heard before",
+            own.group_kfold,
+        ),
+        Protocol(
+            "leave-one-group-out",
+            True,
+            3,
+            "a fold of each group, every clip tested once on a group not heard before",
+            own.leave_one_group_out,
+        ),
+        Protocol(
+            "random-kfold",
+            False,
+            6,
+            "five random folds, every clip tested once; groups are on both sides",
+            own.random_kfold,
+        ),
+        Protocol("own-fold", False, 3, "the folds that a table of one's own names", own.own_fold),
+        Protocol("own-split", False, 3, "the split that a table of one's own names", own.own_split),
     )
 }
 
@@ -180,13 +207,15 @@ def make_folds(
             )
     # repeated splits take long enough with one validation part each
     if not chosen.repeats:
-        own = [
-            inner.others(fold, folds, clips)
-            if chosen.grouped
-            else inner.dealt(fold, clips, recordings)
+        few = chosen.grouped and len(folds) <= _FEW
+        # where test groups are never fitted on, those of inner folds are not either
+        leaks = Split(protocol, chosen.grouped, tuple(folds)).leaks(clips)
+        sides = recordings if leaks else own.together(clips, recordings)
+        made_inner = [
+            inner.others(fold, folds, clips) if few else inner.dealt(fold, clips, sides)
             for fold in folds
         ]
-        folds = [replace(fold, inner=parts) for fold, parts in zip(folds, own, strict=True)]
+        folds = [replace(fold, inner=parts) for fold, parts in zip(folds, made_inner, strict=True)]
     split = Split(
         protocol, chosen.grouped, tuple(folds), tuple(excluded), tuple(notes), chosen.repeats
     )

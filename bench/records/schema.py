@@ -311,6 +311,7 @@ class Record(_Strict):
     Attributes:
         sample: whether the clips are generated ones, which share no table with real ones.
         group: what clips are grouped by, in one word, such as `speaker`.
+        own: of one's own data, the arguments that name them.
         published: the system that `preset` repeats; None without a preset.
         differs: what the backbone does otherwise than published.
         seeds: scores by seed of the refits, where there are several; `scores` are their means.
@@ -322,6 +323,8 @@ class Record(_Strict):
     task: Name
     sample: bool
     group: Words
+    # no record is of one's own data that was written before they could be read
+    own: Items[Words] | None = None
     protocol: Name
     folding: Folding
     backbone: Backbone

@@ -107,7 +107,7 @@ def millions(parameters: int | None) -> str:
 def command(record: Record) -> str:
     """What runs the cell of a record again."""
     named = {
-        "--task": record.task,
+        "--task": None if record.own else record.task,
         "--protocol": record.protocol,
         "--backbone": record.backbone,
         "--pooling": record.pooling,
@@ -116,4 +116,4 @@ def command(record: Record) -> str:
         "--preset": record.preset,
     }
     words = [word for name, value in named.items() if value for word in (name, value)]
-    return shlex.join(["voxgrid", "run", *words])
+    return shlex.join(["voxgrid", "run", *(record.own or ()), *words])

@@ -167,6 +167,7 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         **asdict(cell),
         "sample": folded.task.sample,
         "group": tasks.find(cell.task).group,
+        "own": _own(cell.task, spec),
         "folding": _folding(cell.protocol, folded),
         "published": _published(presets.find(cell.preset)) if cell.preset else None,
         "seed": spec.seed,
@@ -178,6 +179,13 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         "excluded": [ExcludedRecord(clip=clip, reason=reason) for clip, reason in left_out],
     }
     return Record.model_validate(known | more)
+
+
+def _own(task: str, spec: RunSpec) -> list[str] | None:
+    """The arguments that name one's own data, its name included."""
+    if task not in spec.data:
+        return None
+    return [*spec.data[task].arguments, "--name", task]
 
 
 def _folding(name: str, folded: FoldedTask) -> Folding:

@@ -25,7 +25,9 @@ class Entry:
 class TaskModule(Protocol):
     """A module that is a task."""
 
-    ENTRY: Entry
+    @property
+    def ENTRY(self) -> Entry:  # noqa: N802 a constant of a module
+        """What is known without looking for clips."""
 
     def resolve(self, data_root: Path | None, cache: Path, allow_download: bool) -> Task:
         """Find the task's clips on this machine, or download them.

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.commands.options import ConfigOption, given, with_settings
+from bench.config.own import OwnData
 from bench.config.settings import settings_of
 from bench.config.spec import RunSpec
 
@@ -19,7 +20,7 @@ from bench.config.spec import RunSpec
 def options(command: str) -> dict[str, Any]:
     """The options of a command that are settings, as click holds them, by their Python name."""
     group: Any = typer.main.get_command(app)
-    others = ("config", "as_json")
+    others = ("config", "as_json", "path", "name", *OwnData.model_fields)
     return {each.name: each for each in group.commands[command].params if each.name not in others}
 
 
@@ -27,7 +28,7 @@ def keys() -> list[tuple[str | None, str, str | None]]:
     """Table, key and description of every setting."""
     found: list[tuple[str | None, str, str | None]] = []
     for key, field in RunSpec.model_fields.items():
-        if key == "named":  # what the options were, and none itself
+        if key in ("named", "data"):  # what the options were, and what the path of one's own is
             continue
         table = field.annotation
         if isinstance(table, type) and issubclass(table, BaseModel):
@@ -55,7 +56,8 @@ def asked(*arguments: str, folder: Path) -> tuple[RunSpec, str]:
 
 def nothing(**values: Any) -> dict[str, Any]:
     """What typer passes where only these options are given."""
-    return {setting.option: None for setting in settings_of(RunSpec)} | values
+    own = dict.fromkeys(("path", "name", *OwnData.model_fields))
+    return {**own, **dict.fromkeys(setting.option for setting in settings_of(RunSpec)), **values}
 
 
 def test_every_key_of_a_run_is_exactly_one_option() -> None:

@@ -1,0 +1,1 @@
+"""One's own labelled recordings as a task: tables, folders per class, Kaldi directories."""
