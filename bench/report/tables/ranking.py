@@ -57,9 +57,9 @@ def rankings(found: Sequence[Record], about: str, beside: Beside) -> Iterator[Bl
     told = " ".join([about, *_compared(found, beside), majority(found)])
     left_out = ""
     if len(table.rows) < len(found):
+        shown = f"{TOP_OF_LEAKS}" if leaks(found) else f"{TOP} and the best of each backbone"
         left_out = (
-            f"The best {TOP_OF_LEAKS if leaks(found) else TOP} and the best of each backbone, of "
-            f"{len(found)} rows; all of them are in `{NAME}` beside "
+            f"The best {shown}, of {len(found)} rows; all of them are in `{NAME}` beside "
             f"{'this page' if found[0].sample else 'the records'}."
         )
     yield Text(told, left_out)
@@ -82,12 +82,16 @@ def _compared(found: Sequence[Record], beside: Beside) -> Iterator[str]:
 
 
 def _ranking(found: Sequence[Record], beside: Beside) -> Table:
-    """The rows, best first; of many the best ones, and the best of each backbone."""
+    """The rows, best first; of many the best ones, and the best of each backbone.
+
+    Where groups leak it is the best ones alone, for comparison.
+    """
     own = ranked(r for r in found if not is_control(r))
     standing = ranks(found, beside)
     top, long = (TOP_OF_LEAKS, LONG_OF_LEAKS) if leaks(found) else (TOP, LONG)
     best = {str(record.cell) for record in own[:top]}
-    best |= _best_of_backbones(own if leaks(found) else found)
+    if not leaks(found):
+        best |= _best_of_backbones(found)
     shown = [r for r in ranked(found) if len(found) <= long or str(r.cell) in best]
     rows = [[standing[str(r.cell)], *values(r, _RANKED, beside)] for r in shown]
     return Table(("rank>", *_RANKED), rows, listed=True)
@@ -114,7 +118,7 @@ def ranks(found: Sequence[Record], beside: Beside) -> dict[str, str]:
 def _best_of_backbones(found: Sequence[Record]) -> set[str]:
     """Cells of the best row of each backbone, and of the best control of one that has a row."""
     best: dict[tuple[str, bool], str] = {}
-    for record in ranked(found):
+    for record in ranked(r for r in found if not r.fused):
         best.setdefault((record.backbone, is_control(record)), str(record.cell))
     return {cell for (backbone, _), cell in best.items() if (backbone, False) in best}
 

@@ -23,7 +23,7 @@ def best_per_backbone(found: Sequence[Record], beside: Beside) -> Table:
     Validation scores of heads trained epoch by epoch are each the best of several epochs: such a
     row is chosen only where a backbone has no other.
     """
-    tuned = [record for record in found if not is_control(record)]
+    tuned = [record for record in found if not is_control(record) and not record.fused]
     plain = {record.backbone for record in tuned if record.training is None}
     alike = [r for r in tuned if r.training is None or r.backbone not in plain]
     first: dict[str, Record] = {}

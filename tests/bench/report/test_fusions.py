@@ -17,7 +17,7 @@ from bench.report.stored import stored
 from bench.report.tables.predictions import about
 from bench.report.tables.sections import cost
 from bench.report.values import command, layer
-from tests.bench.records.make_records import make_record, store
+from tests.bench.records.make_records import HARDWARE, make_record, store
 
 GROUPS = 20
 TABLE = ("ravdess", "speaker-6fold")
@@ -84,6 +84,12 @@ def test_a_fusion_costs_what_its_parts_cost_where_they_were_fastest() -> None:
     # one backbone passes once, whatever is read of it; c was not measured by itself
     assert speeds["a[1,2]"] == 60
     assert speeds["a+c"] == 4
+    # measured on another machine than it ran on, it says so
+    elsewhere = _measured(_fused("a+b", 90, [2, 3]), 3, hardware="Other CPU")
+    (*_, there) = fastest([*found, elsewhere])
+    assert there.throughput is not None
+    assert there.throughput.hardware == HARDWARE
+    assert there.throughput.end_to_end_rtfx == pytest.approx(20)
     told = str(cost(found, ()))
     assert "'a'" in told
     assert "a+b" not in told
@@ -95,7 +101,9 @@ def test_an_average_costs_each_encoder_once_and_nothing_across_machines() -> Non
     assert minutes([a, fused, two, b], [a, b]) == pytest.approx(1 + 2)
     assert minutes([two], [a, b]) == pytest.approx(1)
     assert minutes([fused], [a]) is None
-    assert minutes([a, _measured(b, 30, hardware="Other CPU")], [a, b]) is None
+    other = _measured(b, 30, hardware="Other CPU")
+    assert minutes([a, other], [a, other]) is None
+    assert minutes([a, other], [a, b, other]) == pytest.approx(1 + 2)
 
 
 def test_the_command_of_a_fusion_is_safe_in_a_shell() -> None:
