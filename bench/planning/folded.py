@@ -14,6 +14,7 @@ from bench.audio.index import ScannedClip, scan
 from bench.clips import Exclusion, Task, shortened
 from bench.config.spec import RunSpec
 from bench.errors import UserError
+from bench.features.key import digest
 from bench.planning.plan import FoldedTask
 from bench.printable import printable
 from bench.progress import Reporter
@@ -63,7 +64,9 @@ def fold_task(task: Task, spec: RunSpec, reporter: Reporter) -> FoldedTask:
         {c.clip.id: c.pcm_sha256 for c in clips}, {c.clip.id: c.file_sha256 for c in clips}
     )
     notes = (*task.notes, *altered, *_about_files(clips), *_shared_sound(task, clips, recording))
-    return FoldedTask(task, clips, lost, splits, unfit, tuple(map(printable, notes)))
+    told = [[c.clip.id, c.clip.label, c.clip.group, c.pcm_sha256] for c in clips]
+    data = digest({"clips": sorted(told)})
+    return FoldedTask(task, clips, lost, splits, unfit, tuple(map(printable, notes)), data)
 
 
 def _lost(task: Task, unusable: Sequence[Exclusion]) -> dict[str, str]:

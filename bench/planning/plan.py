@@ -29,6 +29,7 @@ class FoldedTask:
         splits: folds by protocol.
         unfit: protocols that cannot fold these clips, with the reason.
         notes: what a reader of the results should know about the clips.
+        data: digest of all usable clips, whatever a backbone leaves out of them.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class FoldedTask:
     splits: dict[str, Split]
     unfit: dict[str, str]
     notes: tuple[str, ...] = ()
+    data: str = ""
 
     @property
     def left_out(self) -> list[Exclusion]:

@@ -61,6 +61,7 @@ def _differences(
     known: dict[str, tuple[object, object]] = {
         "seed": (record.seed, spec.seed),
         "trials": (record.trials, trials),
+        "data of state": (record.data and record.data[:8], folded.data[:8]),
         "clips": (record.clips, len(folded.clips)),
         "classes": (", ".join(record.labels), ", ".join(folded.task.labels)),
         "dtype": (record.throughput and record.throughput.dtype, backbone.dtype),

@@ -313,6 +313,7 @@ class Record(_Strict):
         group: what clips are grouped by, in one word, such as `speaker`.
         own: of one's own data, the arguments that name them.
         published: the system that `preset` repeats; None without a preset.
+        data: of one's own data, the digest of all usable clips: files may come, go or change.
         differs: what the backbone does otherwise than published.
         seeds: scores by seed of the refits, where there are several; `scores` are their means.
     """
@@ -337,6 +338,8 @@ class Record(_Strict):
     trials: Count
     labels: Annotated[Items[Words], Field(max_length=1000)]
     clips: Count
+    # no record says so that was written before it was asked
+    data: Words | None = None
     weights: WeightsRecord
     # no record says so that was written before it was asked
     differs: Words | None = None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bench.records.schema import Record
 from bench.records.store import Folder
 from bench.report.beside import Beside
+from bench.report.select import older
 from bench.report.speeds import fastest
 
 # Beside the records. A sample task's name begins with it, but is longer.
@@ -25,12 +26,14 @@ class Board:
         folder: where its CSV and its further pages lie.
         records: those of its tasks.
         beside: what its rows are read beside.
+        older: of an older state of the data, which take no part.
     """
 
     page: Path
     folder: Path
     records: tuple[Record, ...]
     beside: Beside
+    older: tuple[Record, ...] = ()
 
 
 class Boards(NamedTuple):
@@ -44,8 +47,11 @@ class Boards(NamedTuple):
         """The board of real tasks, at the page that is asked for, and that of generated clips."""
 
         def board(page: Path, folder: Path, sample: bool) -> Board:
-            own = tuple(fastest([each for each in found.records if each.sample == sample]))
-            return Board(page, folder, own, Beside.of(results, own))
+            every = [each for each in found.records if each.sample == sample]
+            past = older(every)
+            left = {str(each.cell) for each in past}
+            own = tuple(fastest([each for each in every if str(each.cell) not in left]))
+            return Board(page, folder, own, Beside.of(results, own), tuple(past))
 
         folder = results / _SAMPLE
         return cls(board(page, results, False), board(folder / _PAGE, folder, True))

@@ -21,7 +21,7 @@ from bench.report.select import by_protocol, finished, is_control, leaks
 from bench.report.tables import effects as effect_tables
 from bench.report.tables import gaps, leak, predictions, published, sections, training
 from bench.report.tables.ranking import majority, rankings
-from bench.report.values import plural
+from bench.report.values import command, plural
 
 # Further pages of real tasks.
 PUBLISHED, TRAINED, PREDICTIONS = "published.md", "trained.md", "predictions.md"
@@ -127,7 +127,7 @@ def _main(board: Board, found: Folder) -> Iterator[Block]:
         )
     if not finished(real):
         yield Text(_NOTHING)
-    yield from _tasks(real, board.beside)
+    yield from _tasks(real, board)
 
 
 def _predictions(beside: Beside) -> Iterator[Block]:
@@ -157,16 +157,22 @@ def _samples(boards: Boards, speeds: Sequence[Benchmark]) -> Iterator[Block]:
     yield Heading(1, f"{TITLE}sample tasks")
     yield _origin(boards.real.folder, boards.sample.page)
     yield Text(_SAMPLE)
-    yield from _tasks(found, boards.sample.beside)
+    yield from _tasks(found, boards.sample)
     yield from _common(found, speeds, published.on_generated_clips(found))
 
 
-def _tasks(found: Sequence[Record], beside: Beside) -> Iterator[Block]:
+def _tasks(found: Sequence[Record], board: Board) -> Iterator[Block]:
     """Each task with what was tuned on it; published systems have a page of their own."""
     done = finished(r for r in found if r.preset is None)
     for task in sorted({r.task for r in done}):
         yield Heading(2, task)
-        yield from _task([r for r in done if r.task == task], beside)
+        if past := [r for r in finished(board.older) if r.task == task]:
+            yield Text(
+                f"{plural(len(past), 'row')} of an older state of the data, with other clips, "
+                f"{'take' if past[1:] else 'takes'} no part here; {code(command(past[0]))} and "
+                "`--replace` make such a row again."
+            )
+        yield from _task([r for r in done if r.task == task], board.beside)
 
 
 def _task(done: Sequence[Record], beside: Beside) -> Iterator[Block]:

@@ -14,6 +14,18 @@ def finished(found: Iterable[Record]) -> list[Record]:
     return [r for r in found if r.status == "ok"]
 
 
+def older(found: Iterable[Record]) -> list[Record]:
+    """Records of a state of a task's data that others are newer than: other clips were folded.
+
+    Those that do not say of which state they are count with the newest.
+    """
+    known = [record for record in found if record.data is not None]
+    newest: dict[str, Record] = {}
+    for record in sorted(known, key=lambda r: (r.provenance.utc, str(r.cell))):
+        newest[record.task] = record
+    return [record for record in known if record.data != newest[record.task].data]
+
+
 def is_control(record: Record) -> bool:
     """Whether random weights stand in for pretrained ones; the sample tasks know no others."""
     return record.control is not None or (

@@ -173,6 +173,7 @@ def _record(cell: Cell, row: BackbonePlan, spec: RunSpec, **more: object) -> Rec
         "seed": spec.seed,
         "labels": list(folded.task.labels),
         "clips": len(folded.clips),
+        "data": folded.data if cell.task in spec.data else None,
         "weights": _weights(row.backbone, cell),
         "differs": "; ".join(filter(None, (i.differs for i in row.backbone.infos))) or None,
         "notes": [*folded.notes, *(split.notes if split else ())],

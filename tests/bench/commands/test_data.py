@@ -119,8 +119,19 @@ def test_data_that_changed_is_not_mixed_with_what_was_measured(
     held = voxgrid("run", "own.csv", *RUN)
     assert held.returncode == 2
     assert "clips 36 (wanted: 35)" in held.stderr
+    assert "data of state" in held.stderr
     assert "Would be replaced: 1 result" in _lines(voxgrid("plan", "own.csv", *RUN).stdout)
+    # another row on today's clips: the old one takes no part beside it, and is kept
+    other = ("--backbone=logmel", "--pooling=mean", "--head=lda")
+    assert voxgrid("run", "own.csv", *other).returncode == 0
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert "1 row of an older state of the data, with other clips, takes no part here" in page
+    table = (tmp_path / "results" / "leaderboard.csv").read_text()
+    assert ",mean,lda," in table
+    assert ",mean_std,lda," not in table
+    assert len(list(records.read_all(tmp_path / "results"))) == 2
     assert voxgrid("run", "own.csv", *RUN, "--replace").returncode == 0
+    assert "older state" not in (tmp_path / "leaderboard.md").read_text()
 
 
 def test_the_page_on_own_data_is_what_happens(
