@@ -71,6 +71,9 @@ OUTCOME = Kind("the outcome of a fold", 1 << 30)
 CARD = Kind("what stands before a model card", 64 << 10)
 # What in a checkpoint says how its tensors are made, without their values.
 PICKLE = Kind("the pickle of a checkpoint", 8 << 20)
+# A head on 20,000 features and 100 classes has 16 MB; boosting's trees have less.
+WINNER = Kind("the arrays of a winner", 256 << 20)
+# Of a shard.
 WEIGHTS = Kind("a file of weights", 64 << 30)
 # A compressed archive unpacks to so many times its size, and to some MiB in any case: weights
 # hardly shrink.

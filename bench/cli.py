@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.best import best
 from bench.commands.check import check
 from bench.commands.clean import clean
 from bench.commands.dashboard import dashboard
@@ -18,9 +19,11 @@ from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
 from bench.commands.new import new_app
 from bench.commands.plan import plan
+from bench.commands.predict import predict
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.shell import at_home, debug, echo, fail, open_streams
+from bench.commands.train import train
 from bench.errors import DataUnavailable, UserError, VoxgridError
 
 app = typer.Typer(
@@ -58,6 +61,9 @@ app.command(name="list")(list_)
 app.command()(leaderboard)
 app.command()(report)
 app.command()(doubts)
+app.command()(best)
+app.command()(train)
+app.command()(predict)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")

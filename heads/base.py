@@ -248,6 +248,21 @@ class Head(ClassifierMixin, BaseEstimator):
         """
         return None
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What a fitted head predicts with, beside its parameters: arrays, for a file of them.
+
+        Raises:
+            HeadError: the head does not offer it.
+        """
+        raise HeadError(
+            f"head '{self.info.name}' does not say what it predicts with (it has no `state`): take "
+            "a row of another head"
+        )
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become the head that `state` is of; `classes_` and `n_features_in_` are set already."""
+        raise HeadError(f"head '{self.info.name}' cannot be made of what it predicted with")
+
     @abstractmethod
     def fit(self, X: Any, y: NDArray[Any]) -> Head:
         """Fit on clips X and labels y (clips,).

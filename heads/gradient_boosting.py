@@ -219,6 +219,27 @@ class GradientBoostingHead(Head):
             own, booster = longer.visits_[whole]
             self.visits_ = [*self.visits_, (own, booster[:rest])]
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Sets of features, the set of each visit, and its trees in XGBoost's own format (UBJ)."""
+        boosters = [np.frombuffer(bytes(own.save_raw("ubj")), np.uint8) for _, own in self.visits_]
+        return {
+            "visits": np.array([own for own, _ in self.visits_], dtype=np.int64),
+            **{f"set_{n}": own for n, own in enumerate(self.sets_)},
+            **{f"trees_{n}": own for n, own in enumerate(boosters)},
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Head.restore`."""
+        from xgboost import Booster
+
+        sets = sum(name.startswith("set_") for name in state)
+        self.sets_ = [state[f"set_{n}"] for n in range(sets)]
+        self.visits_ = []
+        for n, own in enumerate(state["visits"].tolist()):
+            booster = Booster({"nthread": self.n_jobs})
+            booster.load_model(bytearray(state[f"trees_{n}"].tobytes()))
+            self.visits_.append((own, booster))
+
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         from xgboost import DMatrix

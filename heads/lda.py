@@ -105,6 +105,18 @@ class LDAHead(Head):
             self.model_.fit(X, codes)
         return self
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Weights (classes, features) and intercepts (classes,); one class of two."""
+        return {"coef": self.model_.coef_, "intercept": self.model_.intercept_}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Head.restore`."""
+        model = _estimator()
+        model.classes_ = np.arange(len(self.classes_))
+        model.coef_, model.intercept_ = state["coef"], state["intercept"]
+        model.n_features_in_ = self.n_features_in_
+        self.model_ = model
+
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         X = self.check_vectors(X)

@@ -144,6 +144,18 @@ class LogisticRegressionHead(Head):
         self.converged_ = self.n_iter_ < self.max_iter
         return self
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Weights (classes, features) and intercepts (classes,); one class of two."""
+        return {"coef": self.model_.coef_, "intercept": self.model_.intercept_}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Head.restore`."""
+        model = SklearnLogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
+        model.classes_ = np.arange(len(self.classes_))
+        model.coef_, model.intercept_ = state["coef"], state["intercept"]
+        model.n_features_in_ = self.n_features_in_
+        self.model_ = model
+
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         X = self.check_vectors(X)

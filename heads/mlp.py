@@ -181,6 +181,16 @@ class MLPHead(Head):
             torch.sum(error, dim=0, out=biases[place].grad)
         return loss
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Weights (features, hidden) and (hidden, classes), and biases."""
+        parts = {"weight": self.weights_, "bias": self.biases_}
+        return {f"{name}_{n}": own for name, both in parts.items() for n, own in enumerate(both)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Head.restore`."""
+        self.weights_ = [state[f"weight_{n}"] for n in range(2)]
+        self.biases_ = [state[f"bias_{n}"] for n in range(2)]
+
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""
         X = self.check_vectors(X)

@@ -89,6 +89,7 @@ def voxgrid(
                 "huggingface_hub.constants.HF_HUB_CACHE", f"{environment['HF_HOME']}/hub"
             )
             machine.setattr("bench.run.execute.LocalExecutor", InlineExecutor)
+            machine.setattr("bench.winner.refit.LocalExecutor", InlineExecutor)
             machine.setattr(sys, "argv", ["voxgrid", *arguments])
             machine.chdir(tmp_path)
             code: object = 0

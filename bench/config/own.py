@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -49,6 +50,23 @@ class OwnData(Settings):
     drop_small: Annotated[
         bool, Field(description="Of one's own data: leave out classes that are too small.")
     ] = False
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> OwnData:
+        """What `arguments` said; what follows `--name` is the task's."""
+        path, *words = arguments
+        found: dict[str, object] = {"path": path}
+        given = iter(words)
+        for word in given:
+            key = word.removeprefix("--").replace("-", "_")
+            if word == "--no-groups":
+                found["groups"] = False
+            elif word == "--drop-small":
+                found["drop_small"] = True
+            else:
+                found[key] = next(given)
+        found.pop("name", None)
+        return cls.model_validate(found)
 
     @property
     def arguments(self) -> list[str]:

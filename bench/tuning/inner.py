@@ -69,6 +69,33 @@ class _Found:
         self.curve.append(max(score, self.curve[-1] if self.curve else score))
 
 
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """What a search of several outer folds gave.
+
+    Attributes:
+        found: by outer fold.
+        tried: all draws.
+        how: as of `Tried`; `count` is how many settings there were for each fold.
+        seconds: wall time of all fits.
+    """
+
+    found: dict[int, _Found]
+    tried: list[Draw]
+    how: Literal["every", "best", "race"]
+    count: int
+    seconds: float
+
+    def chosen(self, fold: Fold) -> tuple[Draw, InnerPredictions]:
+        """The best draw of a fold, and what it said of the clips of its inner folds."""
+        own = self.found[fold.index]
+        if own.best is None:
+            raise TuningError(
+                f"all {self.count} settings of fold {fold.index} failed: {own.errors[-1]}"
+            )
+        return own.best.draw, own.best.of(np.concatenate(fold.inner))
+
+
 def tune_inner(
     fit: VectorFit, labels: Labels, folds: Sequence[Fold], wanted: Sequence[Fold], search: Search
 ) -> Iterator[FoldOutcome]:
@@ -81,6 +108,45 @@ def tune_inner(
         BudgetSpent: the deadline passed; run again to go on.
         StorageError: what was found cannot be kept.
     """
+    searched = _search(fit, labels, folds, search)
+    for fold in wanted:
+        own, (draw, inner) = searched.found[fold.index], searched.chosen(fold)
+        outcome = refitted(fit, draw, fold, search, _validated(inner, labels))
+        yield replace(
+            outcome,
+            inner=inner,
+            tried=Tried(
+                searched.how,
+                searched.count,
+                len(fold.inner),
+                own.curve,
+                *_at_the_ends(draw, searched.tried),
+                own.by_layer if searched.how == "every" else [],
+            ),
+            states={
+                "complete": own.complete,
+                "pruned": own.pruned,
+                "failed": searched.count - own.complete - own.pruned,
+            },
+            errors=own.errors,
+            seconds=searched.seconds / len(folds) + outcome.seconds,
+        )
+
+
+def choose(
+    fit: VectorFit, labels: Labels, fold: Fold, search: Search
+) -> tuple[Draw, InnerPredictions]:
+    """What the search of one fold settles on, and what it said of the clips of inner folds.
+
+    Raises:
+        TuningError: every setting failed.
+        BudgetSpent: the deadline passed; run again to go on.
+        StorageError: what was found cannot be kept.
+    """
+    return _search(fit, labels, [fold], search).chosen(fold)
+
+
+def _search(fit: VectorFit, labels: Labels, folds: Sequence[Fold], search: Search) -> _Searched:
     ledger = Ledger(fit, labels.number, search, "head")
     among, probing = candidates(fit, labels, folds, search)
     how: Literal["every", "best", "race"] = "race"
@@ -93,33 +159,7 @@ def tune_inner(
         among, seconds = best_layers(fit, among, labels, folds, search)
         found, tried = _race(fit, among, ledger, labels, folds, search)
         count, probing = search.trials, probing + seconds
-    searching = (ledger.seconds + probing) / len(folds)
-    for fold in wanted:
-        own = found[fold.index]
-        if own.best is None:
-            raise TuningError(f"all {count} settings of fold {fold.index} failed: {own.errors[-1]}")
-        draw = own.best.draw
-        inner = own.best.of(np.concatenate(fold.inner))
-        outcome = refitted(fit, draw, fold, search, _validated(inner, labels))
-        yield replace(
-            outcome,
-            inner=inner,
-            tried=Tried(
-                how,
-                count,
-                len(fold.inner),
-                own.curve,
-                *_at_the_ends(draw, tried),
-                own.by_layer if how == "every" else [],
-            ),
-            states={
-                "complete": own.complete,
-                "pruned": own.pruned,
-                "failed": count - own.complete - own.pruned,
-            },
-            errors=own.errors,
-            seconds=searching + outcome.seconds,
-        )
+    return _Searched(found, tried, how, count, ledger.seconds + probing)
 
 
 def _every(

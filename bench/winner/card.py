@@ -1,0 +1,119 @@
+"""The card of a winner: README.md whose front matter the hub understands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from bench.records.schema import Record
+from bench.report.markdown import escape, table
+from bench.report.page import Table
+from bench.report.values import percent
+from bench.winner.folder import Config
+
+_LIMITS = (
+    "It answers with one of its labels whatever it hears, also music, noise, or what none of its "
+    "labels is. Its probabilities are those of sound like its training clips; of other "
+    "microphones, rooms, languages and ages nothing was measured unless this card says so."
+)
+
+
+def card(config: Config, record: Record, macro_f1: str) -> str:
+    """The text of the card.
+
+    Args:
+        config: the winner.
+        record: its row.
+        macro_f1: in percent, with its interval where it has one.
+    """
+    parts = ", ".join(f"{p.backbone} layer {p.layer}, {p.pooling}" for p in config.parts)
+    licences = {e.backbone: e.licence for e in config.encoders}
+    apart = (
+        f"{config.group}s on both sides, so these figures are too good"
+        if config.leaks
+        else (f"{config.group}s that no fold was fitted on")
+    )
+    scores = [[name, own] for name, own in _scores(record, macro_f1).items()]
+    classes = [[label, percent(f1)] for label, f1 in record.scored.per_class_f1.items()]
+    confusion = [
+        [label, *map(str, counts)]
+        for label, counts in zip(record.labels, record.scored.confusion, strict=True)
+    ]
+    left_out = (
+        ""
+        if config.without_fold is None
+        else f" It was fitted without the clips that fold {config.without_fold} tests."
+    )
+    return "\n".join(
+        [
+            _front(config, record),
+            f"# {escape(config.task)}: {escape(config.backbone)}, {config.pooling}, {config.head}",
+            "",
+            f"Says which of {len(config.labels)} labels an audio file is: "
+            f"{', '.join(map(escape, config.labels))}. Fitted on {len(config.clips)} clips by "
+            f"voxgrid {escape(config.voxgrid)}.{left_out}",
+            "",
+            "## How to use it",
+            "",
+            "```sh",
+            "voxgrid predict FOLDER recording.wav",
+            "```",
+            "",
+            "```python",
+            "from bench.winner import Model",
+            "",
+            'Model.load("FOLDER").predict(["recording.wav"])',
+            "```",
+            "",
+            "## How good it is",
+            "",
+            f"Measured by cross-validation (`{config.protocol}`: {escape(record.folding.summary)}) "
+            f"on {apart}, before it was fitted on all clips. The fit on all clips was tested on "
+            "nothing.",
+            "",
+            table(Table(("score", "%>"), scores)),
+            "",
+            table(Table(("label", "F1 %>"), classes)),
+            "",
+            "Rows are true labels, columns are predicted ones:",
+            "",
+            table(Table(("", *(f"{label}>" for label in record.labels)), confusion)),
+            "",
+            "## What it is",
+            "",
+            f"- vectors: {escape(parts)}; {config.features} features, standardised",
+            f"- head: {config.head} {escape(json.dumps(config.params))}",
+            f"- temperature: {config.temperature:.2f}, fitted on predictions of inner folds",
+            "- licences of the backbones' weights: "
+            + ", ".join(f"{escape(name)} {escape(own)}" for name, own in licences.items()),
+            "- licence of the data: that of your clips; what is fitted on them may be bound by it",
+            "",
+            "## Limits",
+            "",
+            _LIMITS,
+            "",
+        ]
+    )
+
+
+def _scores(record: Record, macro_f1: str) -> Mapping[str, str]:
+    return {
+        "macro-F1": macro_f1,
+        "accuracy": percent(record.scored.accuracy),
+        "unweighted average recall": percent(record.scored.uar),
+    }
+
+
+def _front(config: Config, record: Record) -> str:
+    """Front matter, as JSON values, which YAML reads."""
+    licences = sorted({encoder.licence for encoder in config.encoders})
+    values = {
+        "license": licences[0].lower() if len(licences) == 1 else "other",
+        "library_name": "voxgrid",
+        "pipeline_tag": "audio-classification",
+        "tags": ["voxgrid", "audio-classification", config.task],
+        "base_model": [e.weights_id for e in config.encoders if e.weights_id] or None,
+        "metrics": ["f1", "accuracy"],
+    }
+    lines = [f"{key}: {json.dumps(own)}" for key, own in values.items() if own is not None]
+    return "\n".join(["---", *lines, "---", ""])
