@@ -12,7 +12,7 @@ from bench.report.ensembles import MOST
 from bench.report.markdown import code, escape
 from bench.report.page import Block, Bullets, Heading
 from bench.report.select import finished, is_control, ranked
-from bench.report.values import command, interval, minutes, percent, plural, points
+from bench.report.values import command, interval, minutes, percent, plural, points, use
 
 TITLE = "The answer"
 # Of more, the best and the worst are named.
@@ -130,4 +130,7 @@ def _named(record: Record, beside: Beside) -> str:
 
 
 def _run(record: Record) -> str:
-    return code(command(record))
+    fits = use(record)
+    if fits is None:
+        return code(command(record))
+    return f"{code(fits)}, then {code('voxgrid predict model FILE')}"

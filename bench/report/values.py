@@ -104,6 +104,15 @@ def millions(parameters: int | None) -> str:
     return "0" if parameters == 0 else f"{parameters / 1e6:.1f}"
 
 
+def use(record: Record) -> str | None:
+    """What fits a row on all clips and writes what predicts; None of a row that cannot be."""
+    if record.training is not None or record.control or record.preset:
+        return None
+    cell = "/".join((record.backbone, record.pooling, record.head))
+    named = ["--protocol", record.protocol, "--cell", cell]
+    return shlex.join(["voxgrid", "train", record.task, *named, "-o", "model"])
+
+
 def command(record: Record) -> str:
     """What runs the cell of a record again."""
     named = {

@@ -129,7 +129,8 @@ def test_a_row_opens_with_all_that_is_known_of_it(committed: Path, look: Open) -
         "voxgrid run --task ravdess --protocol speaker-6fold --backbone quartznet --pooling "
         "mean_std --head lda"
     )
-    expect(shown.locator("pre")).to_have_text(command)
+    use = "voxgrid train ravdess --protocol speaker-6fold --cell quartznet/mean_std/lda -o model"
+    expect(shown.locator("pre")).to_have_text([command, f"{use}\nvoxgrid predict model FILE"])
     expect(shown.get_by_role("region", name="Clips predicted wrongly")).to_be_visible()
     expect(shown.locator(".chart svg").first).to_be_visible()
 

@@ -141,6 +141,7 @@
       list(facts(row)),
       row.advisories.length ? [el("h3", {}, "Advisories"), el("ul", {}, row.advisories.map(say))] : [],
       el("h3", {}, "Run it again"), el("pre", { tabIndex: 0 }, row.command),
+      row.use ? [el("h3", {}, "Put it to use"), el("pre", { tabIndex: 0 }, `${row.use}\nvoxgrid predict model FILE`)] : [],
       el("h3", {}, "F1 by class, and confusions"), el("p", {}, "Rows are the truth, columns the prediction."),
       grid(["true class", "F1 %", ...row.labels], row.labels.map((label, at) => [label, percent(row.f1[label]),
         ...row.confusion[at].map((count, other) => el("td", { className: other === at ? "number hit" : "number" }, String(count)))]), "Confusions"),

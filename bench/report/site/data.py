@@ -24,7 +24,7 @@ from bench.report.select import is_control, leaks
 from bench.report.statistics import FEWEST_GROUPS, RESAMPLES, draws, tails
 from bench.report.stored import Said, Stored, stored
 from bench.report.tables.ranking import ranks, remarks
-from bench.report.values import DASH, command, interval, minutes, percent
+from bench.report.values import DASH, command, interval, minutes, percent, use
 
 # Clips that a row got wrong with the most confidence.
 _WRONG = 10
@@ -163,6 +163,7 @@ def _row(record: Record, values: Mapping[str, Any], rank: str, beside: Beside) -
             "packages": ", ".join(f"{n} {v}" for n, v in record.provenance.packages.items()),
         },
         "command": command(record),
+        "use": use(record),
     }
 
 

@@ -148,7 +148,7 @@ def test_the_page_on_own_data_is_what_happens(
             done = voxgrid(*command[1:])
             assert done.returncode == 0, f"{line}: {done.stderr}"
             ran += 1
-    assert ran == 5
+    assert ran == 7
     toml = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
     assert toml is not None
     (tmp_path / "grid.toml").write_text(toml[1])

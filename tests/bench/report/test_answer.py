@@ -39,8 +39,8 @@ def test_the_best_the_quickest_of_its_equals_and_the_best_without_a_download(
     assert "the best is **xlsr, mean, mlp** with macro-F1 90.0 (" in best
     assert "; 1 more row cannot be told from it. " in best
     assert best.endswith(
-        "`voxgrid run --task ravdess --protocol speaker-6fold --backbone xlsr --pooling mean "
-        "--head mlp`"
+        "`voxgrid train ravdess --protocol speaker-6fold --cell xlsr/mean/mlp -o model`, then "
+        "`voxgrid predict model FILE`"
     )
     assert "**quick, mean, mlp** with macro-F1 89.0 (" in quick
     assert "takes the least: 1.0 minutes of computing per hour of audio" in quick
