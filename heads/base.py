@@ -251,6 +251,8 @@ class Head(ClassifierMixin, BaseEstimator):
     def state(self) -> dict[str, NDArray[Any]]:
         """What a fitted head predicts with, beside its parameters: arrays, for a file of them.
 
+        They are C-contiguous, since such files keep bytes and no strides.
+
         Raises:
             HeadError: the head does not offer it.
         """

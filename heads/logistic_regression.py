@@ -146,7 +146,8 @@ class LogisticRegressionHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights (classes, features) and intercepts (classes,); one class of two."""
-        return {"coef": self.model_.coef_, "intercept": self.model_.intercept_}
+        parts = {"coef": self.model_.coef_, "intercept": self.model_.intercept_}
+        return {name: np.ascontiguousarray(own) for name, own in parts.items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """See `Head.restore`."""
