@@ -65,6 +65,7 @@ def _files(named: str) -> Iterator[str]:
     Raises:
         UserError: there is nothing of that name, or a folder holds no audio.
     """
+    from backbones.reading import TABLE, read_text
     from bench.errors import UserError
     from bench.tasks.own.folders import AUDIO, walked
 
@@ -78,7 +79,7 @@ def _files(named: str) -> Iterator[str]:
         yield from found
     elif path.suffix.lower() == ".txt" and path.is_file():
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path, TABLE).splitlines()
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is no list of files in UTF-8: {error}") from error
         yield from filter(None, map(str.strip, lines))

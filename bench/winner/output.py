@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from backbones.reading import TABLE, read_bytes
+from backbones.reading import TABLE, parse_json, read_bytes
 from bench.errors import UserError
 from bench.files import storing
+from bench.printable import no_formula, printable
 from bench.winner.model import Predicted
 
 Format = Literal["csv", "jsonl"]
@@ -30,7 +31,7 @@ def line(row: Predicted, labels: Sequence[str], kind: Format, top: int | None = 
 
 def header(labels: Sequence[str], kind: Format, top: int | None = None) -> str:
     """What stands before the rows; nothing in JSON lines."""
-    return "" if kind == "jsonl" else _csv(_values(Predicted(""), labels, top))
+    return "" if kind == "jsonl" else _csv(map(_text, _values(Predicted(""), labels, top)))
 
 
 def append(
@@ -85,8 +86,9 @@ def _done(path: Path, first: str, files: Sequence[str], kind: Format) -> _Done:
     for raw in content[done.size :].splitlines(keepends=True):
         if not raw.endswith(b"\n"):
             break  # cut by a kill
-        named = _file(raw.decode(), kind)
-        if done.rows >= len(files) or named != files[done.rows]:
+        named = _file(raw.decode(errors="replace"), kind)
+        wanted = files[done.rows] if done.rows < len(files) else None
+        if wanted is None or named != (_text(wanted) if kind == "csv" else wanted):
             raise UserError(
                 f"{path} has a row of '{named}', which is not file {done.rows + 1} of those asked "
                 "for: name another file with --out"
@@ -98,7 +100,7 @@ def _done(path: Path, first: str, files: Sequence[str], kind: Format) -> _Done:
 
 def _file(text: str, kind: Format) -> str:
     try:
-        return str(json.loads(text)["file"]) if kind == "jsonl" else next(csv.reader([text]))[0]
+        return str(parse_json(text)["file"]) if kind == "jsonl" else next(csv.reader([text]))[0]
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, csv.Error):
         return text.strip()
 
@@ -126,7 +128,7 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.{_DIGITS}f}"
-    return "" if value is None else " ".join(str(value).splitlines())
+    return "" if value is None else no_formula(printable(str(value)))
 
 
 def _csv(values: Iterable[str]) -> str:

@@ -201,6 +201,24 @@ def check_a_pickled_head_predicts_the_same(subject: HeadSubject) -> None:
     )
 
 
+def check_a_restored_head_predicts_the_same(subject: HeadSubject) -> None:
+    """Where a head says what it predicts with, one made of that predicts the same to the bit."""
+    try:
+        state = subject.fitted.state()
+    except HeadError:
+        return  # no winner is made of it
+    laid_out = [name for name, own in state.items() if not own.flags.c_contiguous]
+    require(not laid_out, f"`state` gives {', '.join(laid_out)} in another order than C's")
+    made = subject.create(random_state=1)
+    made.classes_ = subject.fitted.classes_
+    made.n_features_in_ = subject.fitted.n_features_in_
+    made.restore({name: own.copy() for name, own in state.items()})
+    require(
+        np.array_equal(made.predict_proba(subject.unseen[0]), subject.probabilities),
+        "a head restored from `state` predicts other probabilities",
+    )
+
+
 def check_refitting_forgets_the_first_fit(subject: HeadSubject) -> None:
     """A second `fit` on the same object gives what a fresh head gives."""
     other = subject.make(subject.codes[::-1].copy(), seed=2)
@@ -317,6 +335,7 @@ FITTING_CHECKS: tuple[Callable[[HeadSubject], None], ...] = (
     check_a_constant_feature_is_survived,
     check_an_unfitted_head_says_so,
     check_a_pickled_head_predicts_the_same,
+    check_a_restored_head_predicts_the_same,
     check_a_refit_is_built_from_what_the_fit_says,
     check_many_fits_are_those_of_one_by_one,
     check_input_is_left_alone,

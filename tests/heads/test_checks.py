@@ -59,6 +59,7 @@ BROKEN = {
     vectors.DividesBySpread: "check_a_constant_feature_is_survived",
     vectors.GuessesUnfitted: "check_an_unfitted_head_says_so",
     vectors.HoldsAFunction: "check_a_pickled_head_predicts_the_same",
+    vectors.RestoresItsMeansAlone: "check_a_restored_head_predicts_the_same",
     vectors.StandardisesInPlace: "check_input_is_left_alone",
     vectors.SeedsTheWorld: "check_global_state_is_left_alone",
     sequences.KeepsEpochsToItself: "check_training_reports_every_epoch",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from backbones.reading import MOST_ROWS, TABLE, read_bytes
+from backbones.reading import MOST_ROWS, TABLE, parse_json, read_bytes
 from bench.errors import UserError
+from bench.footers import rows_of
 
 KINDS = {
     ".csv": "CSV",
@@ -113,10 +113,7 @@ def _delimiter(text: str) -> str:
 
 def _json_lines(text: str) -> Table:
     if text.lstrip().startswith("["):
-        try:
-            objects = [(f"row {at}", own) for at, own in enumerate(json.loads(text), start=1)]
-        except json.JSONDecodeError as error:
-            raise ValueError(str(error)) from error
+        objects = [(f"row {at}", own) for at, own in enumerate(parse_json(text), start=1)]
     else:
         objects = list(_objects(text))
     columns: dict[str, None] = {}
@@ -132,12 +129,13 @@ def _objects(text: str) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
+                yield f"line {number}", parse_json(line)
+            except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
 
 
 def _parquet(content: bytes) -> Table:
+    rows_of(io.BytesIO(content), TABLE)  # refuses what would unpack to more than memory holds
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     # what pyarrow raises of a file that is none is one of its own, which are these
