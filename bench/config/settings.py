@@ -147,13 +147,20 @@ def explain(
 
 def _of_data(first: ErrorDetails, path: Sequence[str], given: Layer, place: str) -> str:
     """What is wrong with the settings of one's own data."""
-    said = first.get("ctx", {}).get("error") or first["msg"]
-    if path[2:] and path[1] in given.get("data", {}):
-        return f"--{path[2].replace('_', '-')}: {said}"
+    name = ".".join(path)[:_LONGEST]
     if first["type"] == "extra_forbidden":
-        said = nearest(path[-1], {"path", *OwnData.model_fields})
-        return f"{place} has an unknown key '{'.'.join(path)}'; {said}"
-    return f"{place}: '{'.'.join(path)}': {said}"
+        return f"{place} has an unknown key '{name}'; {nearest(path[-1], OwnData.model_fields)}"
+    if first["type"] == "missing":
+        return f"{place}: '{name}' is missing; say where your data are"
+    if first["type"] == "value_error":
+        said = first["ctx"]["error"]
+        if path[2:] and path[1] in given.get("data", {}):
+            return f"--{path[2].replace('_', '-')}: {said}"
+        return f"{place}: '{name}': {said}"
+    if not path[2:]:
+        return f"{place}: your data stand in a table of settings: begin it with [data.NAME]"
+    setting = Setting("data", path[2], path[2], OwnData.model_fields[path[2]])
+    return f"{place}: '{name}' is {_shown(first['input'])}, and must be {setting.allowed}"
 
 
 def _meant(path: Sequence[str], known: Mapping[str, Setting]) -> str:

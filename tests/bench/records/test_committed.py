@@ -119,8 +119,10 @@ def test_every_cell_of_a_head_on_vectors_had_the_same_number_of_trials(
     for record in _on_vectors(finished):
         for fold in record.folds:
             trials = sum(fold.trials.model_dump().values())
-            per_layer = fold.tried is not None and fold.tried.how == "every"
-            budget = trials / (record.layers or 1) if per_layer else trials
+            tried = fold.tried
+            # of a fusion a head with a list of settings tries all of it on so many joined layers
+            layers = len(tried.curve) if tried and tried.how in ("every", "best") else 1
+            budget = trials / layers
             budgets[record.head, fold.tried is not None].add(budget)
     searched = {head: counts for (head, inner), counts in budgets.items() if inner}
     assert searched == {
