@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands import boards
 from bench.commands.options import ConfigOption
 
+if TYPE_CHECKING:
+    from bench.records.schema import Record
+
 _ROWS = 5
+# Of macro-F1, what a quicker row may be behind.
+_CLOSE = 0.02
 
 
 def best(
@@ -45,7 +50,7 @@ def best(
             say(console, f"{name}, {found[0].protocol}: best by validation")
             rows = [
                 [
-                    "/".join((r.backbone, r.pooling, r.head)),
+                    _named(r),
                     percent(validation_f1(r)),
                     board.beside.macro_f1(r),
                     standing[str(r.cell)],
@@ -59,19 +64,18 @@ def best(
                 "row|validation macro-F1 %>|on test clips>|rank>|minutes per hour>|params M>",
                 rows,
             )
-            say(console, f"`voxgrid train {name} -o model` fits the first on all clips.")
-            timed = [r for r in found if r.throughput]
-            quick = [r for r in timed if validation_f1(r) >= validation_f1(found[0]) - _CLOSE]
-            least = min(quick, key=lambda r: -r.throughput.end_to_end_rtfx if r.throughput else 0)
-            if least is not found[0]:
+            taken = choose.best(found)  # the first need not be one: it may train its backbone
+            say(console, f"`voxgrid train {name} -o model` fits {_named(taken)} on all clips.")
+            least = choose.quickest(found, taken, _CLOSE)
+            if least is not taken:
                 say(
                     console,
-                    f"Within {100 * _CLOSE:.0f} points of it, "
-                    f"{'/'.join((least.backbone, least.pooling, least.head))} takes least.",
+                    f"Within {100 * _CLOSE:.0f} points of it, {_named(least)} takes least of those "
+                    "measured on its machine.",
                 )
     if task is not None:
         choose.rows([r for board in made.boards for r in board.records], task, protocol)
 
 
-# Of macro-F1, what a quicker row may be behind.
-_CLOSE = 0.02
+def _named(record: Record) -> str:
+    return "/".join((record.backbone, record.pooling, record.head))

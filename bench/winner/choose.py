@@ -48,6 +48,24 @@ def best(found: Sequence[Record], most_minutes: float | None = None) -> Record:
     raise UserError(f"no finished row of a head on vectors{under}; `voxgrid run` makes rows")
 
 
+def quickest(found: Sequence[Record], taken: Record, behind: float) -> Record:
+    """The quickest row of a head on vectors, at most so far behind another by validation.
+
+    Of rows encoded on another machine nothing is said: their speeds do not compare.
+    """
+    if taken.throughput is None:
+        return taken
+    speeds = {
+        record.throughput.end_to_end_rtfx: record
+        for record in reversed(found)  # of equally quick ones the best
+        if record.throughput is not None
+        and record.throughput.hardware == taken.throughput.hardware
+        and record.training is None
+        and validation_f1(record) >= validation_f1(taken) - behind
+    }
+    return speeds[max(speeds)]
+
+
 def named(found: Sequence[Record], cell: str) -> Record:
     """The row whose backbone, pooling and head are named, with `/` between them.
 

@@ -20,7 +20,7 @@ from bench.config.spec import RunSpec
 from bench.errors import UserError, VoxgridError
 from bench.executors.local import LocalExecutor
 from bench.features.extract import ExtractJob
-from bench.planning.make import make_plan
+from bench.planning.make import STUDIES, make_plan
 from bench.planning.plan import BackbonePlan, FoldedTask, Ready, ReadyBackbone, ReadyFusion
 from bench.plugins import HEADS
 from bench.progress import Reporter
@@ -33,6 +33,7 @@ from bench.tuning.fits.base import Draw, Indices, Labels, Layer, Watch
 from bench.tuning.fits.vectors import FittedVectors, VectorFit
 from bench.tuning.inner import choose
 from bench.tuning.search import Search
+from bench.tuning.storage import JournalStudies
 from bench.winner.folder import Arrays, Config, Encoder, Part
 
 
@@ -168,12 +169,15 @@ def _chosen(
         sides = heard if split.leaks(clips) else together(clips, heard)
         parts = inner_folds.dealt(fold, clips, sides)
     fold = Fold(0, every[1:], every[:1], every[:1], (), parts)
+    # beside the run's own, so that a search that was killed goes on
+    studies, name = JournalStudies(spec.results / STUDIES), f"{ready.job.name}.winner"
     search = Search(
         trials=ready.job.trials,
         seed_for=partial(ready.cell.seed, spec.seed, "winner"),
-        folder=ready.job.studies.folder(f"{ready.job.name}.winner"),
+        folder=studies.folder(name),
     )
     draw, said = choose(fit, labels, fold, search)
+    studies.discard(name)
     return draw, temperature(said.probabilities, labels.classes[said.clips])
 
 
