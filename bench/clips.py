@@ -10,15 +10,29 @@ from bench.printable import printable
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of a longer file.
+
+    Attributes:
+        start, end: seconds from the file's beginning; None is its end.
+    """
+
+    file: Path
+    start: float
+    end: float | None
+
+
+@dataclass(frozen=True)
 class Clip:
     """One recording.
 
     Attributes:
         id: stable name inside the task, e.g. `03-01-05-01-02-01-12`; never a path.
-        path: the audio file.
+        path: the audio file; of a section what a scan cut out of `section.file`.
         label: its class; empty where nobody has said, which no task may leave so.
         group: what must never straddle train and test (speaker, channel).
         part: the fold or split that a table of one's own puts it in.
+        section: where it is a part of a longer file.
     """
 
     id: str
@@ -26,6 +40,7 @@ class Clip:
     label: str
     group: str
     part: str | None = None
+    section: Section | None = None
 
 
 @dataclass(frozen=True, order=True)

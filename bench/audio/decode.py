@@ -25,6 +25,10 @@ MIN_SECONDS = 0.1
 # Of the power that independent channels would have once mixed: 20 dB below it.
 _CANCELLED = 0.01
 
+# What reasons end with where a file is sound and nothing can be heard.
+_SILENT = "is silent: every sample has the same value"
+_SHORT = f"less than the {MIN_SECONDS} s needed"
+
 Result = TypeVar("Result")
 
 
@@ -53,6 +57,11 @@ class Audio:
     native_rate: int  # samples per second in the file
     channels: int  # in the file
     pcm_sha256: str  # see `Facts`
+
+
+def says_nothing(reason: str) -> bool:
+    """Whether a clip is left out as silent or too short, and not as damaged."""
+    return reason.endswith((_SILENT, _SHORT))
 
 
 class Inspection:
@@ -105,14 +114,14 @@ class Inspection:
             raise ClipError("holds NaN or infinite samples")
         seconds = self._samples / self._rate
         if seconds < MIN_SECONDS:
-            raise ClipError(f"lasts {seconds:.3f} s, less than the {MIN_SECONDS} s needed")
+            raise ClipError(f"lasts {seconds:.3f} s, {_SHORT}")
         if self._given < _CANCELLED * self._independent:
             raise ClipError(
                 f"its {self._channels} channels cancel each other (opposite phase), so that their "
                 "mean is not what was recorded: keep one of them, or turn one's sign"
             )
         if self._highest == self._lowest:
-            raise ClipError("is silent: every sample has the same value")
+            raise ClipError(_SILENT)
         return Facts(self._digest.hexdigest(), seconds, self._channels, self._rate)
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Json, TypeAdapter
 
 from backbones.reading import AUDIO, LONGEST, RATES, opened
+from bench.audio import sections
 from bench.audio.decode import inspected
 from bench.audio.memory import THREADS, Memory, Passing, Progress, Row
 from bench.audio.stream import DECODERS, reading
@@ -67,8 +68,11 @@ def scan(
     decode_version: int = DECODE_VERSION,
     decoders: str = DECODERS,
     commit_every: int = 64,
+    cut_into: Path | None = None,
 ) -> ScanResult:
     """Hash every clip's file, decode those not seen before, and find duplicates.
+
+    Sections of longer files are cut out first, see `bench.audio.sections`.
 
     Clips that share their samples but not their label are all excluded: nobody can say which
     label is right. Duplicates that agree stay, for the protocol to keep on one side, and so do
@@ -79,12 +83,18 @@ def scan(
         progress: called with (clips done, clips in all), the first time with those remembered.
         decode_version, decoders: what was decoded under others is decoded again.
         commit_every: an interrupted first scan loses at most so many decoded clips.
+        cut_into: folder of files that sections are cut into; by default `sections` beside the
+            SQLite file.
 
     Raises:
         StorageError: the SQLite file cannot be written.
     """
+    clips, uncut = sections.cut(
+        clips, cut_into or cache_path.parent / sections.FOLDER, _hash_file, progress
+    )
     with ThreadPoolExecutor(THREADS) as pool:
         digests = list(pool.map(_hash_file, (clip.path for clip in clips)))
+    digests = [("", uncut[n]) if n in uncut else found for n, found in enumerate(digests)]
     memory = Memory(
         cache_path,
         "files",

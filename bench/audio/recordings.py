@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from bench.audio.likeness import near_duplicates
 from bench.audio.memory import Memory, Progress
 from bench.audio.stream import Stream, reading
 from bench.audio.versions import DECODE_VERSION, PRINT_VERSION
+from bench.clips import Section
 from bench.errors import ClipError, UserError
 
 Words = NDArray[np.uint32]
@@ -27,8 +29,29 @@ _Words = Annotated[
 
 
 def by_samples(clips: Sequence[ScannedClip]) -> tuple[str, ...]:
-    """Return each clip's recording, (clips,): the hash of its samples."""
-    return tuple(clip.pcm_sha256 for clip in clips)
+    """Return each clip's recording, (clips,): the hash of the samples of one of its clips.
+
+    Sections of a file that overlap are one recording, however different their samples.
+    """
+    recording = {clip.pcm_sha256: clip.pcm_sha256 for clip in clips}
+
+    def first(pcm: str) -> str:
+        while recording[pcm] != pcm:
+            pcm = recording[pcm]
+        return pcm
+
+    sections = [(clip.clip.section, clip.pcm_sha256) for clip in clips if clip.clip.section]
+    last, end = Section(Path(), 0.0, 0.0), 0.0
+    before = ""
+    for section, pcm in sorted(sections, key=lambda each: (each[0].file, each[0].start)):
+        if section.file == last.file and section.start < end:
+            one, other = sorted((first(before), first(pcm)))
+            recording[other] = one
+        else:
+            end = 0.0
+        last, before = section, pcm
+        end = max(end, math.inf if section.end is None else section.end)
+    return tuple(first(clip.pcm_sha256) for clip in clips)
 
 
 def by_ear(

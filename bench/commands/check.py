@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bench.commands.options import as_own_data, with_own_data
 from bench.commands.shell import completion, echo, interruptible
 from bench.errors import UserError, nearest
 from bench.plugins import BACKBONES, HEADS, PluginWarning, Registry
 from bench.tasks import TASKS
+from bench.tasks.own.task import declare
 
 if TYPE_CHECKING:
     from backbones.checks import CheckResult as Measured
@@ -61,11 +63,13 @@ class Examined:
 
 
 @interruptible
+@with_own_data
 def check(
+    given: dict[str, Any],
     asked: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Backbones, heads or tasks; default: all registered backbones.",
+            help="Backbones, heads, tasks, or paths of your own data; default: all backbones.",
             metavar="[NAME]...",
             autocompletion=completion(
                 lambda: (name for registry in REGISTRIES.values() for name in registry.names())
@@ -92,7 +96,7 @@ def check(
     from bench.terminal import Terminal
 
     broken = broken_plugins()
-    wanted = [subject for name in asked or () for subject in subjects(name)]
+    wanted = [subject for name in asked or () for subject in subjects(name, given)]
     if not asked:
         wanted = [Checkable("backbone", name) for name in BACKBONES.names()]
     problems = [
@@ -136,8 +140,10 @@ def broken_plugins() -> list[tuple[Kind, str, str]]:
         ]
 
 
-def subjects(name: str) -> tuple[Checkable, ...]:
+def subjects(name: str, given: dict[str, Any]) -> tuple[Checkable, ...]:
     """What there is of a name (or an address, such as `hf:...`): as a rule one subject.
+
+    A path is a task of one's own data, read as options say.
 
     Raises:
         UserError: nothing has this name (the message offers the nearest), or what has is broken.
@@ -149,6 +155,10 @@ def subjects(name: str) -> tuple[Checkable, ...]:
     found = [kind for kind, registry in REGISTRIES.items() if name in registry.names()]
     if found:
         return tuple(Checkable(kind, name) for kind in found)
+    if Path(name).exists():
+        task, own = as_own_data(name, given)
+        declare({task: own})
+        return (Checkable("task", task),)
     for registry in REGISTRIES.values():
         if name in registry.broken():
             registry.get(name)  # which says why it cannot be had

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -21,11 +21,12 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Delete it; else it is only listed.")] = False,
     config: Annotated[Path | None, typer.Option("--config", help="Instead of ./grid.toml.")] = None,
 ) -> None:
-    """List studies, features and frames that no record needs; --yes deletes them.
+    """List studies, features, frames and sections that no record needs; --yes deletes them.
 
     A study is unneeded once its record is finished; a later run with more trials then begins it
     anew. Features are needed where a record names their key, frames where its head was trained on
-    them too, and both where their backbone has an unfinished study. Name every results folder that
+    them too, and both where their backbone has an unfinished study. Sections of long files are cut
+    again where they are wanted. Name every results folder that
     uses this cache. Data and weights are never touched.
     """
     from bench import paths
@@ -35,7 +36,7 @@ def clean(
     from bench.files import exclusive
     from bench.planning.estimate import size
     from bench.report.values import plural
-    from bench.run.clean import remove, unneeded
+    from bench.run.clean import Kind, remove, unneeded
 
     folders = results or [spec.load(config, {}).results]
     with ExitStack() as held:
@@ -44,7 +45,7 @@ def clean(
                 raise UserError(f"there is no results folder {folder}; name it with --results")
             held.enter_context(exclusive(folder))
         found = unneeded(folders, paths.cache_dir() / "features", unfinished=unfinished)
-        for kind in ("studies", "features", "frames"):
+        for kind in get_args(Kind):
             of_kind = [one for one in found if one.kind == kind]
             total = size(sum(one.size for one in of_kind))
             echo(f"{kind}: {len(of_kind)} unneeded, {total}" if of_kind else f"{kind}: none")

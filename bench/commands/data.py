@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import functools
-import inspect
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from bench.commands.options import own_data, own_parameters
+from bench.commands.options import as_own_data, with_own_data
 from bench.commands.shell import interruptible, reporter
-from bench.config.own import OwnData
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,32 +24,11 @@ if TYPE_CHECKING:
 _MOST_CLASSES, _MOST_GROUPS, _MOST_LEFT_OUT = 12, 30, 5
 
 
-def _with_own_data(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the path of one's own data and the options of how it is read."""
-    more = list(inspect.signature(command, eval_str=True).parameters.values())[2:]
-
-    @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        found = own_data(values)
-        assert found is not None  # the path is wanted
-        try:
-            own = OwnData.model_validate(found[1])
-        except ValidationError as error:
-            raise UserError(f"{found[1]['path']}: {_first(error)}") from error
-        command(found[0], own, **{each.name: values[each.name] for each in more})
-
-    parameters = [*own_parameters(wanted=True), *more]
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
-    return wrapped
-
-
 @interruptible
-@_with_own_data
+@with_own_data
 def data(
-    name: str,
-    own: OwnData,
-    *,
+    given: dict[str, Any],
+    path: Annotated[str, typer.Argument(help="A table, or a folder; see docs/own-data.md.")],
     write: Annotated[
         Path | None, typer.Option("--write", help="Write what was understood as a CSV file.")
     ] = None,
@@ -68,6 +43,7 @@ def data(
     from bench.terminal import Terminal
 
     console = Terminal()
+    name, own = as_own_data(path, given)
     found = OwnTask(name, own).found
     _read(console, found)
     if own.groups and not any(row.group for row in found.rows):
@@ -161,6 +137,7 @@ def _write(path: Path, found: Found) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     part = [found.parts] if found.parts else []
+    part += ["start", "end"] if "section" in found.read else []
     writer.writerow(["file", "label", "speaker", *part])
     writer.writerows(_values(found))
     with storing(path, "name another file with --write"), replacing(path) as partial:
@@ -168,11 +145,9 @@ def _write(path: Path, found: Found) -> None:
 
 
 def _values(found: Found) -> Iterator[list[str]]:
+    from bench.tasks.own import times
+
     for row in found.rows:
         part = [row.part or ""] if found.parts else []
+        part += times.told(row.section) if "section" in found.read else []
         yield [str(row.path.resolve()), row.label, row.group or "", *part]
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return str(first.get("ctx", {}).get("error") or first["msg"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
+from pydantic import ValidationError
 
 from bench.commands.shell import completion
 from bench.config.own import OwnData
@@ -135,6 +136,38 @@ def own_data(values: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     if not path.exists() and values["path"] in _tasks():
         raise UserError(f"there is nothing at {path}; the task of that name is --task {path}")
     return values["name"] or _name(path), {"path": path, **given_}
+
+
+def with_own_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command options of how one's own data are read, as its first parameter `given`."""
+    mine = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    options = own_parameters(wanted=False)[1:]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        given_ = {each.name: values.pop(each.name) for each in options}
+        command(given_, **values)
+
+    parameters = [*mine, *options]
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapped
+
+
+def as_own_data(path: str, given_: dict[str, Any]) -> tuple[str, OwnData]:
+    """Name and settings of one's own data at a path.
+
+    Raises:
+        UserError: an option cannot be read.
+    """
+    found = own_data({"path": path, **given_})
+    assert found is not None  # the path is there
+    try:
+        return found[0], OwnData.model_validate(found[1])
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first.get("ctx", {}).get("error") or first["msg"]
+        raise UserError(f"{path}: {reason}") from error
 
 
 def _tasks() -> list[str]:

@@ -14,6 +14,9 @@ from bench.commands.shell import echo, interruptible, reporter
 if TYPE_CHECKING:
     from bench.winner.model import Predicted
 
+# Of a window, in seconds.
+_SHORTEST = 0.5
+
 
 @interruptible
 def predict(
@@ -31,6 +34,10 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, help="Only so many of the likeliest labels.")
     ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(help="Cut long files into windows of so many seconds, as in 5s; a row each."),
+    ] = None,
 ) -> None:
     """Say which label each file is, with the probability of every label.
 
@@ -38,25 +45,47 @@ def predict(
     """
     from bench.winner import Model, output
 
+    window = None if every is None else _seconds(every)
     loaded = Model.load(model)
     wanted = [*dict.fromkeys(path for each in files for path in _files(each))]
     progress = reporter()
-    labels = loaded.config.labels
+    shape = output.Form(loaded.config.labels, form, top, window is not None)
 
     def said(left: Sequence[str]) -> Iterator[Predicted]:
         with progress.phase("predict (files)", len(wanted)) as phase:
             before = len(wanted) - len(left)
             yield from loaded.each(
-                left, on_progress=lambda done: phase.at(before + done, len(wanted))
+                left,
+                every=window,
+                on_progress=lambda done: phase.at(before + done, len(wanted)),
             )
 
     if out is not None:
-        output.append(out, wanted, labels, form, top, said)
+        output.append(out, wanted, shape, said)
         echo(f"wrote {out}")
         return
-    sys.stdout.write(output.header(labels, form, top))
+    sys.stdout.write(output.header(shape))
     for row in said(wanted):
-        sys.stdout.write(output.line(row, labels, form, top))
+        sys.stdout.write(output.line(row, shape))
+
+
+def _seconds(text: str) -> float:
+    """Seconds of a window.
+
+    Raises:
+        UserError: it is no number of them, or less than half a second.
+    """
+    from bench.errors import UserError
+
+    try:
+        found = float(text.strip().removesuffix("s"))
+    except ValueError:
+        found = 0.0
+    if not _SHORTEST <= found < float("inf"):
+        raise UserError(
+            f"--every '{text}' is no length of a window: name {_SHORTEST} seconds or more, as in 5s"
+        )
+    return found
 
 
 def _files(named: str) -> Iterator[str]:

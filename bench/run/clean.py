@@ -1,4 +1,4 @@
-"""What no record needs any more: studies, features and frames. Downloads are never looked at.
+"""What no record needs any more: studies, features, frames, sections. Downloads are left alone.
 
 - A *study* is unneeded where its cell's record is finished, has the study's fingerprint and was
   written after it, or where its version is no longer read. Any other is what a run goes on from: it
@@ -6,6 +6,7 @@
 - *Features* are needed where a record of the results folders names their key.
 - *Frames* are needed where such a record's head was trained on them.
 - Whatever belongs to a backbone with an unfinished study is needed.
+- *Sections* that were cut out of long files are cut again where they are wanted.
 
 What is a link, lies behind one, or is not named and filled as ours is nobody's here: it is not
 listed, and stays.
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.audio import sections
 from bench.errors import StorageError
 from bench.features.frames import FRAMES
 from bench.features.key import FOLDER_DIGITS, SETTINGS
@@ -30,7 +32,7 @@ from bench.planning.make import STUDIES
 from bench.records import store as records
 from bench.records.schema import Record
 
-Kind = Literal["studies", "features", "frames"]
+Kind = Literal["studies", "features", "frames", "sections"]
 
 # A study's journal, its lock, and the folder beside it.
 _STUDY = re.compile(
@@ -96,6 +98,9 @@ def _unneeded(results: Sequence[Path], features: Path, unfinished: bool) -> list
         elif not needed[path.name] and _is_folder(frames):
             reason = "no record with their key was trained on frames"
             found.append(Unneeded("frames", (frames,), reason, _size((frames,))))
+    cut = features.parent / sections.FOLDER
+    if _is_folder(cut):
+        found.append(Unneeded("sections", (cut,), "they are cut again where needed", _size((cut,))))
     return found
 
 
@@ -113,7 +118,7 @@ def remove(found: Sequence[Unneeded]) -> None:
                 else:
                     path.unlink()
             for parent in one.paths[0].parents[:2]:
-                if one.kind != "frames" and not any(parent.iterdir()):
+                if one.kind in ("studies", "features") and not any(parent.iterdir()):
                     parent.rmdir()
 
 

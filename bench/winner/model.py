@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +17,16 @@ from sklearn.preprocessing import StandardScaler
 from backbones import Backbone, BackboneInfo
 from backbones import weights as backbone_weights
 from bench import paths
+from bench.audio import decode, sections
 from bench.audio.index import ScannedClip, scan
-from bench.clips import Clip
+from bench.clips import Clip, Section
 from bench.errors import UserError
 from bench.features.encode import load as load_backbone
 from bench.features.extract import Extraction, extract_with, pending
 from bench.features.key import FeatureSettings
 from bench.features.source import ExtractionError, Source
 from bench.features.store import FeatureSet
+from bench.files import CACHE_ADVICE, storing
 from bench.machine import usable_cores
 from bench.plugins import BACKBONES, HEADS
 from bench.report.calibration import with_temperature
@@ -41,8 +45,9 @@ class Predicted:
     Attributes:
         label: the likeliest class; empty where the file cannot be used.
         probabilities: of each label, in the order of the winner's; None likewise.
-        in_training: whether this very sound was fitted on.
+        in_training: whether this very sound was fitted on, or a part of it was cut out of it.
         reason: why the file cannot be used; empty of others.
+        window: seconds where the part of the file begins and ends; None where it is the whole.
     """
 
     file: str
@@ -50,6 +55,12 @@ class Predicted:
     probabilities: tuple[float, ...] | None = None
     in_training: bool = False
     reason: str = ""
+    window: tuple[float, float] | None = None
+
+    @property
+    def abstains(self) -> bool:
+        """Whether nothing is said because nothing can be heard: silent, or too short."""
+        return decode.says_nothing(self.reason)
 
 
 @dataclass(frozen=True)
@@ -78,26 +89,38 @@ class Model:
             made._settings(encoder)
         return made
 
-    def predict(self, files: Sequence[str | Path], *, temperature: bool = True) -> pd.DataFrame:
+    def predict(
+        self,
+        files: Sequence[str | Path],
+        *,
+        temperature: bool = True,
+        every: float | None = None,
+    ) -> pd.DataFrame:
         """What the winner says of files, in their order.
 
         Args:
             files: audio files, of any format and rate that voxgrid reads.
             temperature: whether probabilities are mended by the winner's temperature.
+            every: seconds; a file is cut into windows of so many, each of which is a row.
 
         Returns:
-            A row for each file: `file`, `label`, `p_` and each label, `in_training`, `reason`.
-            Files that cannot be used have a reason and no label.
+            A row for each file: `file`, (`start`, `end` in seconds with `every`,) `label`, `p_` and
+            each label, `in_training`, `abstains` (silent or too short), `reason`. Files that cannot
+            be used have a reason and no label.
         """
-        rows = list(self.each(files, temperature=temperature))
-        frame = pd.DataFrame(
-            {"file": [row.file for row in rows], "label": [row.label for row in rows]}
-        )
+        rows = list(self.each(files, temperature=temperature, every=every))
+        frame = pd.DataFrame({"file": [row.file for row in rows]})
+        if every is not None:
+            unknown = (np.nan, np.nan)
+            windows = np.array([row.window or unknown for row in rows], dtype=np.float64)
+            frame[["start", "end"]] = windows.reshape(len(rows), 2)
+        frame["label"] = [row.label for row in rows]
         nothing = (np.nan,) * len(self.config.labels)
         frame[[f"p_{label}" for label in self.config.labels]] = np.array(
             [row.probabilities or nothing for row in rows], dtype=np.float64
         ).reshape(len(rows), len(nothing))
         frame["in_training"] = [row.in_training for row in rows]
+        frame["abstains"] = [row.abstains for row in rows]
         frame["reason"] = [row.reason for row in rows]
         return frame
 
@@ -106,6 +129,7 @@ class Model:
         files: Sequence[str | Path],
         *,
         temperature: bool = True,
+        every: float | None = None,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> Iterator[Predicted]:
         """The same one by one, as they are known; `on_progress` hears how many files are through.
@@ -118,29 +142,47 @@ class Model:
         scanned = scan(clips, paths.cache_dir() / "audio.sqlite3")
         usable = {clip.clip.id: clip for clip in scanned.usable}
         reasons = {each.clip: each.reason for each in scanned.excluded}
-        trained = set(self.config.clips)
         done = 0
         for part in _parts([usable.get(clip.id) for clip in clips]):
-            own = clips[done : done + len(part)]
-            said = self._said([clip for clip in part if clip is not None])
-            for clip, known in zip(own, part, strict=True):
-                if known is None:
+            known = [clip for clip in part if clip is not None]
+            with _pieces(known, every) as pieces:
+                heard = [p.found for own in pieces for p in own if not isinstance(p.found, str)]
+                said = self._said(heard)
+            rows = iter(zip(known, pieces, strict=True))
+            for clip, there in zip(clips[done : done + len(part)], part, strict=True):
+                if there is None:
                     yield Predicted(str(clip.path), reason=reasons[clip.id])
                     continue
-                found = said[known.pcm_sha256]
-                if isinstance(found, str):
-                    yield Predicted(str(clip.path), reason=found)
-                    continue
-                if temperature:
-                    found = with_temperature(found[None], self.config.temperature)[0]
-                yield Predicted(
-                    str(clip.path),
-                    self.config.labels[int(found.argmax())],
-                    tuple(found.tolist()),
-                    known.pcm_sha256 in trained,
-                )
+                whole, own = next(rows)
+                for piece in own:
+                    yield self._row(whole, piece, said, temperature)
             done += len(part)
             on_progress(done)
+
+    def _row(
+        self,
+        whole: ScannedClip,
+        piece: _Piece,
+        said: Mapping[str, NDArray[np.float64] | str],
+        temperature: bool,
+    ) -> Predicted:
+        """What is said of a file or of a part of it."""
+        file = str(whole.clip.path)
+        if isinstance(piece.found, str):
+            return Predicted(file, reason=piece.found, window=piece.window)
+        found = said[piece.found.pcm_sha256]
+        if isinstance(found, str):
+            return Predicted(file, reason=found, window=piece.window)
+        if temperature:
+            found = with_temperature(found[None], self.config.temperature)[0]
+        trained = {whole.pcm_sha256, piece.found.pcm_sha256} & set(self.config.clips)
+        return Predicted(
+            file,
+            self.config.labels[int(found.argmax())],
+            tuple(found.tolist()),
+            bool(trained),
+            window=piece.window,
+        )
 
     def _said(self, clips: Sequence[ScannedClip]) -> dict[str, NDArray[np.float64] | str]:
         """By the sha256 of samples: probabilities (classes,), or why there are none."""
@@ -227,6 +269,49 @@ def settings(encoder: Encoder, info: BackboneInfo) -> FeatureSettings:
             "of its plugin, of decoding, or of torch for random weights): train anew"
         )
     return own
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A file, or a part of it: what a scan found, or why it cannot be used."""
+
+    found: ScannedClip | str
+    window: tuple[float, float] | None = None
+
+
+@contextmanager
+def _pieces(files: Sequence[ScannedClip], every: float | None) -> Iterator[list[list[_Piece]]]:
+    """Each file as a whole, or in windows of so many seconds, which are there as long as this."""
+    if every is None:
+        yield [[_Piece(file)] for file in files]
+        return
+    cuts = [
+        (place, window)
+        for place, file in enumerate(files)
+        for window in _windows(file.seconds, every)
+    ]
+    clips = [
+        Clip(str(n), files[place].clip.path, "", "", section=Section(files[place].clip.path, *own))
+        for n, (place, own) in enumerate(cuts)
+    ]
+    cache = paths.cache_dir()
+    with storing(cache, CACHE_ADVICE):
+        (cache / sections.FOLDER).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache / sections.FOLDER) as folder:
+        scanned = scan(clips, cache / "audio.sqlite3", cut_into=Path(folder))
+        found: dict[str, ScannedClip | str] = {clip.clip.id: clip for clip in scanned.usable}
+        found |= {each.clip: each.reason for each in scanned.excluded}
+        pieces: list[list[_Piece]] = [[] for _ in files]
+        for n, (place, window) in enumerate(cuts):
+            pieces[place].append(_Piece(found[str(n)], window))
+        yield pieces
+
+
+def _windows(seconds: float, every: float) -> list[tuple[float, float]]:
+    """Windows of a file; what is left at its end joins the last one where it is less than half."""
+    count = max(1, int(seconds / every + 0.5))
+    ends = [every * (n + 1) for n in range(count - 1)] + [seconds]
+    return list(zip([0.0, *ends[:-1]], ends, strict=True))
 
 
 def _parts(clips: Sequence[ScannedClip | None]) -> Iterator[list[ScannedClip | None]]:

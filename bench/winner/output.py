@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,36 +21,50 @@ Format = Literal["csv", "jsonl"]
 _DIGITS = 6
 
 
-def line(row: Predicted, labels: Sequence[str], kind: Format, top: int | None = None) -> str:
-    """One row as text; of `top` only so many of the likeliest labels."""
-    values = _values(row, labels, top)
-    if kind == "jsonl":
+@dataclass(frozen=True)
+class Form:
+    """What a table of predictions looks like.
+
+    Attributes:
+        labels: of the winner.
+        top: how many of the likeliest labels are written; None writes the probability of each.
+        windows: whether rows are of parts of files, with their start and end.
+    """
+
+    labels: Sequence[str]
+    kind: Format = "csv"
+    top: int | None = None
+    windows: bool = False
+
+
+def line(row: Predicted, form: Form) -> str:
+    """One row as text."""
+    values = _values(row, form)
+    if form.kind == "jsonl":
         rounded = {k: round(v, _DIGITS) if isinstance(v, float) else v for k, v in values.items()}
         return json.dumps(rounded, ensure_ascii=False) + "\n"
     return _csv([_text(own) for own in values.values()])
 
 
-def header(labels: Sequence[str], kind: Format, top: int | None = None) -> str:
+def header(form: Form) -> str:
     """What stands before the rows; nothing in JSON lines."""
-    return "" if kind == "jsonl" else _csv(map(_text, _values(Predicted(""), labels, top)))
+    return "" if form.kind == "jsonl" else _csv(map(_text, _values(Predicted(""), form)))
 
 
 def append(
     path: Path,
     files: Sequence[str],
-    labels: Sequence[str],
-    kind: Format,
-    top: int | None,
+    form: Form,
     predict: Callable[[Sequence[str]], Iterable[Predicted]],
 ) -> None:
-    """Write a row for each file, and go on behind those that are there already.
+    """Write the rows of each file, and go on behind those that are there already.
 
     Raises:
         UserError: what is there is of other files, or no such table.
         StorageError: it cannot be written.
     """
-    first = header(labels, kind, top)
-    done = _done(path, first, files, kind)
+    first = header(form)
+    done = _done(path, first, files, form)
     with storing(path, "name another file with --out"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "w+b") as file:
@@ -57,20 +72,21 @@ def append(
             file.seek(done.size)
             if not done.size:
                 file.write(first.encode())
-            for row in predict(files[done.rows :]):
-                file.write(line(row, labels, kind, top).encode())
+            for row in predict(files[done.files :]):
+                file.write(line(row, form).encode())
                 file.flush()
             os.fsync(file.fileno())
 
 
+@dataclass
 class _Done:
-    """Whole rows that are there: how many, and how many bytes with what stands before them."""
+    """Files whose rows are all there: how many, and how many bytes with what stands before them."""
 
-    def __init__(self, rows: int = 0, size: int = 0) -> None:
-        self.rows, self.size = rows, size
+    files: int = 0
+    size: int = 0
 
 
-def _done(path: Path, first: str, files: Sequence[str], kind: Format) -> _Done:
+def _done(path: Path, first: str, files: Sequence[str], form: Form) -> _Done:
     if not path.exists():
         return _Done()
     try:
@@ -83,19 +99,27 @@ def _done(path: Path, first: str, files: Sequence[str], kind: Format) -> _Done:
     done = _Done(0, len(begun) if content.startswith(begun) else 0)
     if done.size < len(begun):
         return done
+    size, current = done.size, -1
     for raw in content[done.size :].splitlines(keepends=True):
         if not raw.endswith(b"\n"):
             break  # cut by a kill
-        named = _file(raw.decode(errors="replace"), kind)
-        wanted = files[done.rows] if done.rows < len(files) else None
-        if wanted is None or named != (_text(wanted) if kind == "csv" else wanted):
+        named = _file(raw.decode(errors="replace"), form.kind)
+        if not (form.windows and current >= 0 and named == _named(files[current], form)):
+            # a file whose windows are followed by another's has them all
+            done.files, done.size, current = current + 1, size, current + 1
+        if current >= len(files) or named != _named(files[current], form):
             raise UserError(
-                f"{path} has a row of '{named}', which is not file {done.rows + 1} of those asked "
+                f"{path} has a row of '{named}', which is not file {current + 1} of those asked "
                 "for: name another file with --out"
             )
-        done.rows += 1
-        done.size += len(raw)
+        size += len(raw)
+    if not form.windows:
+        done.files, done.size = current + 1, size
     return done
+
+
+def _named(file: str, form: Form) -> str:
+    return _text(file) if form.kind == "csv" else file
 
 
 def _file(text: str, kind: Format) -> str:
@@ -105,9 +129,13 @@ def _file(text: str, kind: Format) -> str:
         return text.strip()
 
 
-def _values(row: Predicted, labels: Sequence[str], top: int | None) -> dict[str, Any]:
-    said = row.probabilities
-    values: dict[str, Any] = {"file": row.file, "label": row.label}
+def _values(row: Predicted, form: Form) -> dict[str, Any]:
+    said, labels, top = row.probabilities, form.labels, form.top
+    values: dict[str, Any] = {"file": row.file}
+    if form.windows:
+        start, end = row.window or (None, None)
+        values |= {"start": start, "end": end}
+    values["label"] = row.label
     if top is None:
         values |= {
             f"p_{label}": None if said is None else said[n] for n, label in enumerate(labels)
@@ -120,7 +148,9 @@ def _values(row: Predicted, labels: Sequence[str], top: int | None) -> dict[str,
             values[f"p_{place + 1}"] = (
                 round(said[order[place]], _DIGITS) if known and said else None
             )
-    return values | {"in_training": row.in_training, "reason": row.reason}
+    return values | {
+        "in_training": row.in_training, "abstains": row.abstains, "reason": row.reason
+    }  # fmt: skip
 
 
 def _text(value: Any) -> str:

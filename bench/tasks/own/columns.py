@@ -25,7 +25,8 @@ SYNONYMS: Mapping[str, Sequence[str]] = {
     "fold": ("fold", "folds", "cvfold", "foldid"),
     "split": ("split", "subset", "partition", "set"),
     "start": ("start", "offset", "begin", "starttime", "onset"),
-    "end": ("end", "stop", "endtime"),
+    "end": ("end", "stop", "endtime", "offsettime"),
+    "duration": ("duration", "length", "dur"),
 }
 _GIVEN = {"file": "file_column", "label": "label_column", "group": "group_column"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backbones.reading import MOST_ENTRIES, TABLE, read_text
 from bench.errors import UserError
+from bench.tasks.own import times
 from bench.tasks.own.rows import Found, Row
 
 AUDIO = frozenset(
@@ -15,6 +16,7 @@ AUDIO = frozenset(
 )
 # Of a Kaldi directory.
 WAVES = "wav.scp"
+SEGMENTS = "segments"
 _LABELS = ("utt2label", "utt2emo", "utt2class", "utt2lang")
 
 
@@ -49,30 +51,43 @@ def kaldi(folder: Path) -> Found:
     """A Kaldi directory: wav.scp, a file of labels, and utt2spk where it is there.
 
     Raises:
-        UserError: a file is missing or is no table, an entry is a command, or there are segments.
+        UserError: a file is missing or is no table, or an entry is a command.
     """
-    if (folder / "segments").exists():
-        raise UserError(
-            f"{folder} has segments, and sections of files are not read: cut the files at them"
-        )
     waves = _pairs(folder / WAVES)
     labelled = next((folder / name for name in _LABELS if (folder / name).is_file()), None)
     if labelled is None:
         raise UserError(f"{folder} has {WAVES} and no labels: add a file utt2label of two columns")
     labels = _pairs(labelled)
     speakers = _pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    rows = []
+    paths = {}
     for name, (place, where) in waves.items():
         if where.endswith("|") or where.startswith("|"):
             raise UserError(
                 f"{folder / WAVES}, {place}: '{name}' is a command, and commands are not run: "
                 "write the files it makes, and their paths"
             )
-        path = Path(where) if Path(where).is_absolute() else folder / where
+        paths[name] = Path(where) if Path(where).is_absolute() else folder / where
+    cut = (folder / SEGMENTS).is_file()
+    rows = []
+    for name, (place, value) in (_pairs(folder / SEGMENTS) if cut else waves).items():
+        place = f"{SEGMENTS if cut else WAVES}, {place}"
+        recording, section = _segment(folder / SEGMENTS, place, value) if cut else (name, None)
+        if recording not in paths:
+            raise UserError(f"{folder}, {place}: {WAVES} has no '{recording}'; add it")
         label, group = labels.get(name, ("", ""))[1], speakers.get(name, ("", ""))[1]
-        rows.append(Row(f"{WAVES}, {place}", path, label, group or None))
-    read = {"file": WAVES, "label": labelled.name} | ({"group": "utt2spk"} if speakers else {})
+        rows.append(Row(place, paths[recording], label, group or None, section=section))
+    read = {"file": WAVES, "label": labelled.name}
+    read |= {"section": SEGMENTS} if cut else {}
+    read |= {"group": "utt2spk"} if speakers else {}
     return Found(folder, "a Kaldi directory", folder, tuple(rows), read)
+
+
+def _segment(path: Path, place: str, value: str) -> tuple[str, tuple[float, float | None] | None]:
+    """The recording of a line of `segments`, and where the segment is in it."""
+    words = value.split()
+    if len(words) != 3:
+        raise UserError(f"{path}, {place} is no recording, start and end")
+    return words[0], times.section(f"{path}, {place}", words[1], words[2])
 
 
 def _pairs(path: Path) -> dict[str, tuple[str, str]]:

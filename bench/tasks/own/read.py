@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.config.own import OwnData
 from bench.errors import UserError
-from bench.tasks.own import folders, tables
+from bench.tasks.own import folders, tables, times
 from bench.tasks.own.columns import passed_over, recognised
 from bench.tasks.own.rows import Found, Row
 
@@ -51,25 +51,21 @@ def _tables(folder: Path) -> list[Path]:
 def _table(path: Path, own: OwnData) -> Found:
     table = tables.read(path)
     at = recognised(table.columns, own, path)
-    if (
-        any(_number(values[at["start"]]) for _, values in table.rows if "start" in at)
-        or "end" in at
-    ):
-        named = table.columns[at["end"] if "end" in at else at["start"]]
-        raise UserError(
-            f"{path} cuts sections out of files (column '{named}'), which are not read: cut the "
-            "files at them, or take the column out where each row is a whole file"
-        )
     part = next((role for role in ("fold", "split") if role in at), None)
     root = path.parent
-    rows = tuple(_rows(table, at, part, root))
+    rows = tuple(_rows(path, table, at, part))
+    times = [at.pop(role) for role in ("start", "end", "duration") if role in at]
     read_ = {role: f"column '{table.columns[place]}'" for role, place in at.items()}
-    read_.pop("start", None)
+    if any(row.section for row in rows):
+        named = " and ".join(f"'{table.columns[place]}'" for place in times)
+        read_["section"] = f"columns {named}" if len(times) > 1 else f"column {named}"
     kind = f"a table ({tables.KINDS[path.suffix.lower()]})"
     return Found(path, kind, root, rows, read_, tuple(passed_over(table.columns, at)), part)
 
 
-def _rows(table: tables.Table, at: dict[str, int], part: str | None, root: Path) -> Iterator[Row]:
+def _rows(path: Path, table: tables.Table, at: dict[str, int], part: str | None) -> Iterator[Row]:
+    root = path.parent
+    timed = any(role in at for role in ("start", "end"))
     for place, values in table.rows:
         file = values[at["file"]].strip()
         path = root / file
@@ -81,11 +77,12 @@ def _rows(table: tables.Table, at: dict[str, int], part: str | None, root: Path)
             values[at["label"]].strip(),
             (values[at["group"]].strip() or None) if "group" in at else None,
             values[at[part]].strip() if part else None,
+            _section(f"{path}, {place}", values, at) if timed else None,
         )
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 1.0
+def _section(
+    found: str, values: Sequence[str], at: dict[str, int]
+) -> tuple[float, float | None] | None:
+    given = (values[at[role]] if role in at else "" for role in ("start", "end", "duration"))
+    return times.section(found, *given)

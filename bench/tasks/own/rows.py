@@ -16,6 +16,8 @@ class Row:
         label: as text, empty where there is none.
         group: None where nothing says it.
         part: the fold or split that a table names; None likewise.
+        section: seconds where it begins and ends in the file, None being the file's end; None
+            where it is the whole file.
     """
 
     place: str
@@ -23,6 +25,7 @@ class Row:
     label: str
     group: str | None = None
     part: str | None = None
+    section: tuple[float, float | None] | None = None
 
     def of(self, group: str | None) -> Row:
         """The same file of a group."""
@@ -38,7 +41,7 @@ class Found:
         kind: in words, such as `a table (CSV)`.
         root: folder that file names are relative to.
         rows: in their order.
-        read: by what is read (`file`, `label`, `group`, `part`) the column or place it is read of.
+        read: by what is read (`file`, `label`, `group`, `part`, `section`) the column or place.
         notes: what to know of how it was read.
         parts: `fold` or `split`, where a table names parts.
     """

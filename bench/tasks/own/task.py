@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from bench.clips import Clip, Exclusion, Task, shortened
+from bench.clips import Clip, Exclusion, Section, Task, shortened
 from bench.config.own import OwnData
 from bench.errors import UserError
 from bench.printable import printable
@@ -95,7 +96,14 @@ def _task(name: str, own: OwnData, found: Found) -> Task:
         raise UserError(f"{found.path} has one class, '{labels[0]}'; two are the least")
     ids = _ids(found, rows)
     clips = tuple(
-        Clip(id, row.path, row.label, row.group or UNKNOWN, row.part)
+        Clip(
+            id,
+            row.path,
+            row.label,
+            row.group or UNKNOWN,
+            row.part,
+            Section(row.path, *row.section) if row.section else None,
+        )
         for id, row in zip(ids, rows, strict=True)
     )
     return Task(
@@ -111,11 +119,11 @@ def _task(name: str, own: OwnData, found: Found) -> Task:
 
 def _usable(found: Found) -> tuple[list[Row], list[Exclusion], list[str]]:
     """Rows with a label and a file, each file once."""
-    rows: dict[Path, Row] = {}
+    rows: dict[tuple[Path, Any], Row] = {}
     excluded, again = [], 0
     for row in found.rows:
         named = printable(f"{row.place}: {row.path.name}")
-        before = rows.get(row.path)
+        before = rows.get((row.path, row.section))
         if not row.path.name:
             excluded.append(Exclusion(row.place, "no file is named"))
         elif not row.label:
@@ -130,7 +138,7 @@ def _usable(found: Found) -> tuple[list[Row], list[Exclusion], list[str]]:
         elif not row.path.is_file():
             excluded.append(Exclusion(named, f"there is no file {row.path}"))
         else:
-            rows[row.path] = row
+            rows[row.path, row.section] = row
     notes = [f"{again} rows name a file that another row names too, with one label"] * bool(again)
     return list(rows.values()), excluded, notes
 
@@ -208,14 +216,24 @@ def _protocols(own: OwnData, found: Found) -> tuple[str, ...]:
 
 
 def _ids(found: Found, rows: list[Row]) -> list[str]:
-    """Names of files without their endings, and of their folders where those are not distinct."""
-    stems = [row.path.stem for row in rows]
+    """Names of files without their endings, and of their folders where those are not distinct.
+
+    Behind the name of a section's file stand its start and end.
+    """
+    stems = [row.path.stem + _timed(row) for row in rows]
     if len(set(stems)) == len(stems):
         return stems
-    ids = [_joined(row.path, found.root) for row in rows]
+    ids = [_joined(row.path, found.root) + _timed(row) for row in rows]
     if twice := [id for id, count in Counter(ids).items() if count > 1]:
         raise UserError(f"{found.path}: folders and names call two files '{twice[0]}': rename one")
     return ids
+
+
+def _timed(row: Row) -> str:
+    if row.section is None:
+        return ""
+    start, end = row.section
+    return f"_{start:.3f}-{'end' if end is None else f'{end:.3f}'}"
 
 
 def _joined(path: Path, root: Path) -> str:

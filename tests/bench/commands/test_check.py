@@ -66,19 +66,19 @@ def shown(examined: Examined) -> str:
     [("logmel", "backbone"), ("logistic_regression", "head"), ("sample-emotion", "task")],
 )
 def test_a_name_is_looked_up_among_backbones_heads_and_tasks(name: str, kind: str) -> None:
-    assert check.subjects(name) == (Checkable(kind, name),)
+    assert check.subjects(name, {}) == (Checkable(kind, name),)
 
 
 def test_a_name_of_nothing_gets_a_suggestion_from_all_three() -> None:
     with pytest.raises(UserError, match="did you mean 'logistic_regression'"):
-        check.subjects("logistic_regresion")
+        check.subjects("logistic_regresion", {})
     with pytest.raises(UserError, match="did you mean 'sample-emotion'"):
-        check.subjects("sample-emotions")
+        check.subjects("sample-emotions", {})
 
 
 def test_an_address_is_a_backbone(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="nothing"):
-        check.subjects(f"hf:{tmp_path / 'nothing'}")
+        check.subjects(f"hf:{tmp_path / 'nothing'}", {})
 
 
 @pytest.mark.parametrize("registry", [BACKBONES, HEADS, TASKS], ids=lambda each: each.kind)
@@ -88,7 +88,7 @@ def test_the_name_of_a_broken_plugin_gives_its_reason(registry) -> None:
         assert (kind, name) == (registry.kind, "defective")
         assert "no_such_module_at_all" in reason
         with pytest.raises(UserError, match=f"{kind} 'defective' was left out: no_such_module"):
-            check.subjects("defective")
+            check.subjects("defective", {})
 
 
 def test_one_name_in_two_places_is_two_subjects(
@@ -101,7 +101,7 @@ def test_one_name_in_two_places_is_two_subjects(
     )
     monkeypatch.syspath_prepend(tmp_path)
     with TASKS.including(EntryPoint("mlp", "task_like_a_head", TASKS.group)):
-        assert [subject.kind for subject in check.subjects("mlp")] == ["head", "task"]
+        assert [subject.kind for subject in check.subjects("mlp", {})] == ["head", "task"]
 
 
 def test_a_name_stands_for_all_classes_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from bench.records import store as records
 from tests.bench.tasks.own.make_own import LAYOUTS, Clips, make_clips, write_csv
@@ -172,3 +174,21 @@ def test_wrong_settings_of_own_data_in_a_file_are_named(voxgrid: Voxgrid, tmp_pa
         assert done.returncode == 2, text
         assert said in done.stderr, text
         assert "grid.toml" in done.stderr, text
+
+
+def test_a_path_is_checked_as_a_task(voxgrid: Voxgrid, classes: str, clips: Clips) -> None:
+    done = voxgrid("check", classes, "--speaker={speaker}_*")
+    assert done.returncode == 0, done.stderr
+    assert "every clip decodes" in done.stdout
+    assert "1 of 1 tasks checked, 0 failed" in done.stdout
+    silent = clips[0][0].with_name("silent.wav")
+    soundfile.write(silent, np.zeros(16_000), 16_000)
+    table = write_csv(silent.with_name("own.csv"), ("file", "label", "speaker"), [
+        *clips, (silent, "high", "anna")
+    ])  # fmt: skip
+    done = voxgrid("check", str(table))
+    assert done.returncode == 1
+    assert "silent" in done.stdout
+    refused = voxgrid("check", classes)
+    assert refused.returncode == 2
+    assert "does not say who speaks" in refused.stderr

@@ -163,6 +163,8 @@ def test_the_command_lists_and_deletes_only_when_told(
     study = _study(results, "xlsr__mean__mlp", FINGERPRINT)
     _record(results, "xlsr", None, FINGERPRINT)
     features = _features(cache, "xlsr", KEYS["old"])
+    (cache / "sections").mkdir()
+    (cache / "sections" / "cut.wav").write_bytes(b"RIFF")
     command = ["clean", "--results", str(results)]
     for _ in range(2):
         listed = CliRunner().invoke(app, command)
@@ -173,9 +175,11 @@ def test_the_command_lists_and_deletes_only_when_told(
         assert "nothing was deleted" in listed.output
     assert study.is_file()
     assert features.is_dir()
-    assert "deleted 2 items" in CliRunner().invoke(app, [*command, "--yes"]).output
+    assert "sections: 1 unneeded" in listed.output
+    assert "deleted 3 items" in CliRunner().invoke(app, [*command, "--yes"]).output
     assert not study.exists()
     assert not features.exists()
+    assert not (cache / "sections").exists()
     assert all(path.read_bytes() == b"kept" for path in downloads)
     assert "studies: none" in CliRunner().invoke(app, command).output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -21,7 +22,7 @@ from bench.report.select import validation_f1
 from bench.winner import Model
 from bench.winner import folder as folders
 from tests.bench.run.test_execute import COUNTING_PLUGIN
-from tests.bench.tasks.own.make_own import LABELS, RATE, Clips, make_clips, write_csv
+from tests.bench.tasks.own.make_own import LABELS, RATE, Clips, joined, make_clips, write_csv
 from tests.conftest import Voxgrid
 
 HEADS = ("logistic_regression", "lda", "mlp", "gradient_boosting")
@@ -132,32 +133,84 @@ def test_a_clip_alone_is_as_in_a_folder_and_what_cannot_be_used_is_a_row_with_a_
     for number in range(5):
         (alone,) = voxgrid("predict", "model", f"new/{number}.wav").stdout.splitlines()[1:]
         assert alone.split(",") == rows[f"new/{number}.wav"]
-        assert alone.endswith(",no,")
-    assert rows[str(clips[0][0])][-2] == "yes"
+        assert alone.endswith(",no,no,")
+    assert rows[str(clips[0][0])][-3] == "yes"
     assert model.predict([folder / "0.wav"])["reason"].tolist() == [""]
 
 
+def test_it_abstains_where_nothing_can_be_heard(voxgrid: Voxgrid, ran: Path) -> None:
+    model = _train(voxgrid, ran)
+    soundfile.write(ran / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(ran / "short.wav", np.random.default_rng(0).uniform(-1, 1, 800), RATE)
+    (ran / "broken.wav").write_bytes(b"RIFF and no more")
+    names = ("silent", "short", "broken")
+    said = model.predict([ran / f"{name}.wav" for name in names])
+    assert said["abstains"].tolist() == [True, True, False]
+    assert said["label"].tolist() == [""] * 3
+    assert said["reason"].str.partition(" ")[0].tolist() == ["is", "lasts", "is"]
+    assert said.filter(like="p_").isna().all(axis=None)
+
+
+def test_windows_of_a_long_file_are_said_as_files_of_their_sound(
+    voxgrid: Voxgrid, ran: Path, clips: Clips
+) -> None:
+    model = _train(voxgrid, ran)
+    random = np.random.default_rng(3)
+    long = 0.1 * random.standard_normal(round(5.3 * RATE))
+    long[2 * RATE : 3 * RATE] = 0.0
+    soundfile.write(ran / "long.wav", long, RATE)
+    done = voxgrid("predict", "model", "long.wav", str(clips[0][0]), "--every=1s")
+    assert done.returncode == 0, done.stderr
+    header, *rows = (line.split(",") for line in done.stdout.splitlines())
+    assert header[:4] == ["file", "start", "end", "label"]
+    long_rows = [row for row in rows if row[0] == "long.wav"]
+    # what is left at the end is less than half a window
+    assert [float(row[2]) for row in long_rows] == [1, 2, 3, 4, 5.3]
+    assert [row[-2] for row in long_rows] == ["no", "no", "yes", "no", "no"]
+    for number, row in enumerate(long_rows):
+        begin, end = (round(float(row[at]) * RATE) for at in (1, 2))
+        soundfile.write(ran / f"{number}.wav", long[begin:end], RATE)
+        (alone,) = model.predict([ran / f"{number}.wav"]).to_dict("records")
+        assert row[3] == alone["label"]
+        for own, label in zip(row[4:], LABELS, strict=False):
+            assert own == ("" if alone["abstains"] else f"{alone[f'p_{label}']:.6f}")
+    (trained,) = [row for row in rows if row[0] == str(clips[0][0])]
+    assert trained[-3] == "yes"
+    assert not list((Path(os.environ["VOXGRID_CACHE"]) / "sections").iterdir())
+
+
+@pytest.mark.parametrize("text", ["0", "soon", "0.1s", "inf"])
+def test_a_window_is_a_length_of_time(text: str, voxgrid: Voxgrid, ran: Path) -> None:
+    _train(voxgrid, ran)
+    done = voxgrid("predict", "model", "own.csv", f"--every={text}")
+    assert done.returncode == 2
+    assert "is no length of a window: name 0.5 seconds or more" in done.stderr
+
+
+@pytest.mark.parametrize(("form", "windows"), [("csv", False), ("jsonl", False), ("csv", True)])
 def test_what_a_kill_left_is_gone_on_with_and_gives_the_identical_file(
-    voxgrid: Voxgrid, ran: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch
+    form: str, windows: bool, voxgrid: Voxgrid, ran: Path, clips: Clips
 ) -> None:
     _train(voxgrid, ran)
-    listed = "\n".join(str(path) for path, _, _ in clips[:9])
-    (ran / "list.txt").write_text(listed + "\n")
-    for form in ("csv", "jsonl"):
-        run = ("predict", "model", "list.txt", f"--format={form}", "--top=2")
-        assert voxgrid(*run, f"--out=whole.{form}").returncode == 0
-        whole = (ran / f"whole.{form}").read_bytes()
-        assert whole.count(b"\n") == 9 + (form == "csv")
-        for cut in (0, 3, len(whole) // 3, len(whole) // 2 + 1, len(whole) - 1, len(whole)):
-            (ran / "part").write_bytes(whole[:cut])
-            assert voxgrid(*run, "--out=part").returncode == 0
-            assert (ran / "part").read_bytes() == whole, cut
+    files = [path for path, _, _ in clips[:9]]
+    if windows:
+        files = sorted({path for path, _, _ in joined(ran / "long", clips)})[:3]
+    (ran / "list.txt").write_text("\n".join(map(str, files)) + "\n")
+    more = "--every=1.5s" if windows else "--top=2"
+    run = ("predict", "model", "list.txt", f"--format={form}", more)
+    assert voxgrid(*run, f"--out=whole.{form}").returncode == 0
+    whole = (ran / f"whole.{form}").read_bytes()
+    assert whole.count(b"\n") == 9 + (form == "csv")
+    for cut in (0, 3, len(whole) // 3, len(whole) // 2 + 1, len(whole) - 1, len(whole)):
+        (ran / "part").write_bytes(whole[:cut])
+        assert voxgrid(*run, "--out=part").returncode == 0
+        assert (ran / "part").read_bytes() == whole, cut
     (ran / "part").write_bytes(b"file,of,others\n1,2,3\n")
     other = voxgrid(*run[:3], "--out=part")
     assert other.returncode == 2
     assert "is no table of this winner's predictions" in other.stderr
-    (ran / "list.txt").write_text("\n".join(reversed(listed.splitlines())))
-    other = voxgrid(*run, "--out=whole.jsonl")
+    (ran / "list.txt").write_text("\n".join(map(str, reversed(files))))
+    other = voxgrid(*run, f"--out=whole.{form}")
     assert other.returncode == 2
     assert "which is not file 1 of those asked for" in other.stderr
 

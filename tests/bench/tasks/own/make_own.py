@@ -107,6 +107,21 @@ def as_kaldi(folder: Path, clips: Clips) -> list[str]:
     return [str(here)]
 
 
+def joined(folder: Path, clips: Clips) -> list[tuple[Path, float, float]]:
+    """All clips of a speaker one after another in one file, and where each of them is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waves: dict[str, list[np.ndarray]] = {}
+    found = []
+    for path, _, speaker in clips:
+        wave, rate = soundfile.read(path)
+        before = sum(map(len, waves.setdefault(speaker, [])))
+        waves[speaker].append(wave)
+        found.append((folder / f"{speaker}.wav", before / rate, (before + len(wave)) / rate))
+    for speaker, parts in waves.items():
+        soundfile.write(folder / f"{speaker}.wav", np.concatenate(parts), RATE)
+    return found
+
+
 LAYOUTS: dict[str, Callable[[Path, Clips], list[str]]] = {
     "csv": as_csv,
     "tsv": as_tsv,
