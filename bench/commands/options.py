@@ -144,12 +144,13 @@ def with_own_data(command: Callable[..., None]) -> Callable[..., None]:
     options = own_parameters(wanted=False)[1:]
 
     @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        given_ = {each.name: values.pop(each.name) for each in options}
-        command(given_, **values)
+    def wrapped(*positional: Any, **values: Any) -> None:
+        values = signature.bind(*positional, **values).arguments
+        command({each.name: values.pop(each.name, None) for each in options}, **values)
 
     parameters = [*mine, *options]
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    signature = inspect.Signature(parameters)
+    wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapped
 
