@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,11 @@ class Model:
     _pipeline: Pipeline
     _loaded: dict[str, Backbone] = field(default_factory=dict)
 
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """Sha256 of the samples of every clip that was fitted on."""
+        return frozenset(self.config.clips)
+
     @classmethod
     def load(cls, folder: str | Path) -> Model:
         """Read a winner's folder; its backbones are loaded when the first file is predicted.
@@ -143,11 +149,11 @@ class Model:
         usable = {clip.clip.id: clip for clip in scanned.usable}
         reasons = {each.clip: each.reason for each in scanned.excluded}
         done = 0
-        for part in _parts([usable.get(clip.id) for clip in clips]):
+        for part in parts([usable.get(clip.id) for clip in clips]):
             known = [clip for clip in part if clip is not None]
             with _pieces(known, every) as pieces:
                 heard = [p.found for own in pieces for p in own if not isinstance(p.found, str)]
-                said = self._said(heard)
+                said = self.said(heard)
             rows = iter(zip(known, pieces, strict=True))
             for clip, there in zip(clips[done : done + len(part)], part, strict=True):
                 if there is None:
@@ -175,7 +181,7 @@ class Model:
             return Predicted(file, reason=found, window=piece.window)
         if temperature:
             found = with_temperature(found[None], self.config.temperature)[0]
-        trained = {whole.pcm_sha256, piece.found.pcm_sha256} & set(self.config.clips)
+        trained = {whole.pcm_sha256, piece.found.pcm_sha256} & self.trained
         return Predicted(
             file,
             self.config.labels[int(found.argmax())],
@@ -184,8 +190,13 @@ class Model:
             window=piece.window,
         )
 
-    def _said(self, clips: Sequence[ScannedClip]) -> dict[str, NDArray[np.float64] | str]:
-        """By the sha256 of samples: probabilities (classes,), or why there are none."""
+    def said(self, clips: Sequence[ScannedClip]) -> dict[str, NDArray[np.float64] | str]:
+        """By the sha256 of samples: probabilities (classes,) before the temperature, or a reason.
+
+        Raises:
+            BackboneError: weights are not here, or cannot be used.
+            StorageError: the cache cannot be written.
+        """
         sets: dict[str, FeatureSet] = {}
         unusable: dict[str, str] = {}
         for encoder in self.config.encoders:
@@ -314,8 +325,8 @@ def _windows(seconds: float, every: float) -> list[tuple[float, float]]:
     return list(zip([0.0, *ends[:-1]], ends, strict=True))
 
 
-def _parts(clips: Sequence[ScannedClip | None]) -> Iterator[list[ScannedClip | None]]:
-    """Files one after the other, in parts of so much sound."""
+def parts(clips: Sequence[ScannedClip | None]) -> Iterator[list[ScannedClip | None]]:
+    """Clips one after the other, in parts of so much sound; None are files that have none."""
     part: list[ScannedClip | None] = []
     seconds = 0.0
     for clip in clips:

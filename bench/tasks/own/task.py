@@ -66,6 +66,23 @@ class OwnTask:
         """
         return _task(self.name, self.own, self.found)
 
+    @property
+    def labelled(self) -> Task:
+        """All labelled clips, for a winner to be tested on: no fold has to be made of them.
+
+        Raises:
+            UserError: there is none, or labels differ in next to nothing.
+        """
+        rows, excluded, notes = _rows(self.found)
+        return Task(
+            self.name,
+            tuple(sorted({row.label for row in rows})),
+            _clips(self.found, rows),
+            (),
+            excluded=tuple(excluded),
+            notes=(*self.found.notes, *notes),
+        )
+
 
 def declare(data: Mapping[str, OwnData]) -> None:
     """Make one's own data known to this process as tasks, each read when it is asked for.
@@ -83,19 +100,36 @@ def declare(data: Mapping[str, OwnData]) -> None:
 
 
 def _task(name: str, own: OwnData, found: Found) -> Task:
-    rows, excluded, notes = _usable(found)
-    if not rows:
-        first = f"; the first, {excluded[0].clip}: {excluded[0].reason}" if excluded else ""
-        raise UserError(f"{found.path}: none of {len(found.rows)} rows can be used{first}")
-    _refuse_unlike(found, "label", (row.label for row in rows))
+    rows, excluded, notes = _rows(found)
     rows = _grouped(found, own, rows)
     rows, dropped = _small(found, own, rows)
     protocols = _protocols(own, found)
     labels = tuple(sorted({row.label for row in rows}))
     if len(labels) < 2:
         raise UserError(f"{found.path} has one class, '{labels[0]}'; two are the least")
-    ids = _ids(found, rows)
-    clips = tuple(
+    return Task(
+        name,
+        labels,
+        _clips(found, rows),
+        protocols,
+        excluded=(*excluded, *dropped),
+        notes=(*found.notes, *notes),
+        default=protocols[:1],
+    )
+
+
+def _rows(found: Found) -> tuple[list[Row], list[Exclusion], list[str]]:
+    """Rows with a label and a file, whose labels are told apart; one at least."""
+    rows, excluded, notes = _usable(found)
+    if not rows:
+        first = f"; the first, {excluded[0].clip}: {excluded[0].reason}" if excluded else ""
+        raise UserError(f"{found.path}: none of {len(found.rows)} rows can be used{first}")
+    _refuse_unlike(found, "label", (row.label for row in rows))
+    return rows, excluded, notes
+
+
+def _clips(found: Found, rows: list[Row]) -> tuple[Clip, ...]:
+    return tuple(
         Clip(
             id,
             row.path,
@@ -104,16 +138,7 @@ def _task(name: str, own: OwnData, found: Found) -> Task:
             row.part,
             Section(row.path, *row.section) if row.section else None,
         )
-        for id, row in zip(ids, rows, strict=True)
-    )
-    return Task(
-        name,
-        labels,
-        clips,
-        protocols,
-        excluded=(*excluded, *dropped),
-        notes=(*found.notes, *notes),
-        default=protocols[:1],
+        for id, row in zip(_ids(found, rows), rows, strict=True)
     )
 
 
