@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +149,42 @@ class NeuralHead(TrainedHead):
                     f"these have {clips.width}"
                 )
             logits = predict(
-                self.network_, clips, device, self.precision_, self._batch_size, self.info.name
+                self._assembled(X), clips, device, self.precision_, self._batch_size, self.info.name
             )
         return as_probabilities(softmax(logits, axis=1))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What training changed of the network, its standardisations, and what it computes in."""
+        import torch
+
+        frozen = {n for n, own in self.network_.named_parameters() if not own.requires_grad}
+        fixed = dict(self.network_.head.named_buffers(prefix="head"))
+        tensors = {n: own for n, own in self.network_.state_dict().items() if n not in frozen}
+        arrays = {
+            name: np.ascontiguousarray(own.detach().to("cpu", torch.float32).numpy())
+            for name, own in {**tensors, **fixed}.items()
+        }
+        arrays["batch_size"] = np.array([self._batch_size])
+        arrays["precision"] = np.frombuffer(self.precision_.encode(), dtype=np.uint8).copy()
+        return arrays
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Head.restore`; what is frozen of a backbone comes with the first clips."""
+        held = dict(state)
+        self.precision_ = held.pop("precision").tobytes().decode()
+        self._batch_size = int(held.pop("batch_size")[0])
+        self.device_ = "cpu"
+        self._state = held
+
+    def _assembled(self, X: Any) -> Network:
+        """The network: that of the fit, or one that is made of what was restored."""
+        if not hasattr(self, "network_"):
+            from heads._training.network import assembled
+
+            self.network_ = assembled(
+                self._tail(X)(), self._architecture(), len(self.classes_), self._state
+            )
+        return self.network_
 
     def _checked(self, X: Any) -> Sequences:
         clips = self._inputs(X)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from heads._training.pooling import Statistics, make_pooling
 from heads._training.settings import Architecture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Inputs (clips, layers, frames, width) and valid frames (clips,), as `Sequences.batch` gives them.
 Inputs = tuple[Tensor, Tensor]
@@ -159,6 +163,48 @@ def build(
     mean, std = vectors.mean(dim=0), vectors.std(dim=0, correction=0)
     network.head["vectors"] = Standardise(mean, std)
     return network.to(device).train()
+
+
+def assembled(
+    tail: nn.Module | None,
+    architecture: Architecture,
+    classes: int,
+    state: Mapping[str, NDArray[Any]],
+) -> Network:
+    """A network that was trained before, in evaluation mode on the processor.
+
+    Args:
+        tail: a fresh copy of the trained part of the backbone, or None.
+        architecture: the rest.
+        classes: number of classes.
+        state: by the names of parameters and buffers, what training changed.
+
+    Raises:
+        ValueError: it is the state of another network.
+    """
+    tensors = {name: torch.from_numpy(own.copy()) for name, own in state.items()}
+    network = Network(tail, architecture.mix)
+    try:
+        scale = tensors["head.frames.scale"]
+        layers, _, width = scale.shape
+        pooling = make_pooling(architecture.pooling, width, architecture.attention)
+        network.head["frames"] = Standardise(torch.zeros_like(scale), torch.ones_like(scale))
+        if layers > 1:
+            network.head["mix"] = LayerMix(layers)
+        network.head["pooling"] = pooling
+        network.head["classifier"] = _classifier(pooling.features, architecture, classes)
+        features = torch.zeros(pooling.features)
+        network.head["vectors"] = Standardise(features, features + 1)
+        for name, own in network.head.named_buffers(prefix="head"):
+            own.copy_(tensors.pop(name).view_as(own))
+        lacking = set(network.state_dict()) - set(tensors)
+        given = {name for name, own in (tail or nn.Module()).named_parameters(prefix="tail")}
+        if unknown := lacking - given | set(tensors) - set(network.state_dict()):
+            raise ValueError(f"'{min(unknown)}' is of one of them alone")
+        network.load_state_dict(tensors, strict=False)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the head's arrays are another network's: {error}") from error
+    return network.eval()
 
 
 @torch.no_grad()
