@@ -24,6 +24,9 @@ def train(
         float | None,
         typer.Option(help="The best row that takes at most so many minutes per hour of audio."),
     ] = None,
+    average: Annotated[
+        bool, typer.Option("--average", help="An average of rows, each fitted on all clips.")
+    ] = False,
     protocol: Annotated[
         str | None, typer.Option(help="Whose rows; by default the first without a leak.")
     ] = None,
@@ -40,27 +43,43 @@ def train(
     """Fit a row on all clips and write what predicts: settings, arrays and a card; no code."""
     from bench.config import spec
     from bench.errors import UserError
+    from bench.report.values import interval, percent
+    from bench.winner import average as averages
     from bench.winner import choose, folder
-    from bench.winner.card import card
+    from bench.winner.card import average_card, card
+    from bench.winner.folder import Config
     from bench.winner.refit import refit
 
-    if cell is not None and best_under is not None:
-        raise UserError("--cell names a row and --best-under looks for one: leave one of them out")
+    asked = [cell is not None, best_under is not None, average]
+    if sum(asked) > 1 or (average and without_fold is not None):
+        raise UserError(
+            "--cell names a row, --best-under looks for one, and --average takes several on all "
+            "clips: leave all but one of them out"
+        )
     folder.refuse_to_replace(out, replace=replace)
     made = boards.of(results, None, config)
     every = [record for board in made.boards for record in board.records]
     found = choose.rows(every, task, protocol)
-    record = choose.named(found, cell) if cell else choose.best(found, best_under)
-    progress = reporter()
-    progress.say(f"train {record.cell}")
-    run = spec.load(config, {"results": made.results})
-    done = refit(record, run, progress, without_fold=without_fold)
-    beside = made.boards.sample.beside if record.sample else made.boards.real.beside
-    text = card(done.config, record, beside.macro_f1(record))
-    folder.write(out, done.config, done.arrays, text, replace=replace)
-    parts = ", ".join(f"{p.backbone} layer {p.layer}" for p in done.config.parts)
+    progress, run = reporter(), spec.load(config, {"results": made.results})
+    if average:
+        beside = made.boards.real.beside
+        ensemble, chosen = averages.members(beside, task, found[0].protocol)
+        done = averages.averaged(ensemble, chosen, run, progress)
+        score = interval(ensemble.interval) if ensemble.interval else percent(ensemble.macro_f1)
+        text = average_card(done, chosen, score)
+        what = f"an average of {len(chosen)} rows"
+    else:
+        record = choose.named(found, cell) if cell else choose.best(found, best_under)
+        progress.say(f"train {record.cell}")
+        done = refit(record, run, progress, without_fold=without_fold)
+        assert isinstance(done.config, Config)
+        board = made.boards.sample if record.sample else made.boards.real
+        score = board.beside.macro_f1(record)
+        text = card(done.config, record, score)
+        parts = ", ".join(f"{p.backbone} layer {p.layer}" for p in done.config.parts)
+        what = f"{record.backbone}, {record.pooling}, {record.head} ({parts})"
+    folder.write(out, done, text, replace=replace)
     echo(
-        f"wrote {out}: {record.backbone}, {record.pooling}, {record.head} ({parts}), fitted on "
-        f"{len(done.config.clips)} clips; macro-F1 {beside.macro_f1(record)} % in "
-        f"{record.protocol}\nNext: voxgrid predict {out} FILE"
+        f"wrote {out}: {what}, fitted on {len(done.config.clips)} clips; macro-F1 {score} % in "
+        f"{found[0].protocol}\nNext: voxgrid predict {out} FILE"
     )

@@ -106,7 +106,7 @@ def millions(parameters: int | None) -> str:
 
 def use(record: Record) -> str | None:
     """What fits a row on all clips and writes what predicts; None of a row that cannot be."""
-    if record.training is not None or record.control or record.preset:
+    if record.control or record.preset:
         return None
     cell = "/".join((record.backbone, record.pooling, record.head))
     named = ["--protocol", record.protocol, "--cell", cell]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bench.records.schema import Record
 from bench.report.markdown import escape, table
 from bench.report.page import Table
 from bench.report.values import percent
-from bench.winner.folder import Config
+from bench.winner.folder import Config, Contents, Settings
 
 _LIMITS = (
     "It answers with one of its labels whatever it hears, also music, noise, or what none of its "
@@ -27,49 +27,23 @@ def card(config: Config, record: Record, macro_f1: str) -> str:
         macro_f1: in percent, with its interval where it has one.
     """
     parts = ", ".join(f"{p.backbone} layer {p.layer}, {p.pooling}" for p in config.parts)
-    licences = {e.backbone: e.licence for e in config.encoders}
-    apart = (
-        f"{config.group}s on both sides, so these figures are too good"
-        if config.leaks
-        else (f"{config.group}s that no fold was fitted on")
-    )
     scores = [[name, own] for name, own in _scores(record, macro_f1).items()]
     classes = [[label, percent(f1)] for label, f1 in record.scored.per_class_f1.items()]
     confusion = [
         [label, *map(str, counts)]
         for label, counts in zip(record.labels, record.scored.confusion, strict=True)
     ]
-    left_out = (
-        ""
-        if config.without_fold is None
-        else f" It was fitted without the clips that fold {config.without_fold} tests."
-    )
     return "\n".join(
         [
-            _front(config, record),
+            _front(config, [config]),
             f"# {escape(config.task)}: {escape(config.backbone)}, {config.pooling}, {config.head}",
             "",
-            f"Says which of {len(config.labels)} labels an audio file is: "
-            f"{', '.join(map(escape, config.labels))}. Fitted on {len(config.clips)} clips by "
-            f"voxgrid {escape(config.voxgrid)}.{left_out}",
-            "",
-            "## How to use it",
-            "",
-            "```sh",
-            "voxgrid predict FOLDER recording.wav",
-            "```",
-            "",
-            "```python",
-            "from bench.winner import Model",
-            "",
-            'Model.load("FOLDER").predict(["recording.wav"])',
-            "```",
-            "",
+            *_introduction(config),
             "## How good it is",
             "",
             f"Measured by cross-validation (`{config.protocol}`: {escape(record.folding.summary)}) "
-            f"on {apart}, before it was fitted on all clips. The fit on all clips was tested on "
-            "nothing.",
+            f"on {_apart(config)}, before it was fitted on all clips. The fit on all clips was "
+            "tested on nothing.",
             "",
             table(Table(("score", "%>"), scores)),
             "",
@@ -83,17 +57,97 @@ def card(config: Config, record: Record, macro_f1: str) -> str:
             "",
             f"- vectors: {escape(parts)}; {config.features} features, standardised",
             f"- head: {config.head} {escape(json.dumps(config.params))}",
-            f"- temperature: {config.temperature:.2f}, fitted on predictions of inner folds",
-            "- licences of the backbones' weights: "
-            + ", ".join(f"{escape(name)} {escape(own)}" for name, own in licences.items()),
-            "- licence of the data: that of your clips; what is fitted on them may be bound by it",
-            "",
-            "## Limits",
-            "",
-            _LIMITS,
-            "",
+            f"- temperature: {config.temperature:.2f}, fitted on predictions of inner folds"
+            if config.reads == "vectors"
+            else "- temperature: none, since a training has no predictions of inner folds",
+            *_ending([config]),
         ]
     )
+
+
+def average_card(contents: Contents, rows: Sequence[tuple[Record, int]], macro_f1: str) -> str:
+    """The text of the card of an average.
+
+    Args:
+        contents: the winner.
+        rows: of its members, with how often each counts.
+        macro_f1: of the ensemble, in percent, with its interval where it has one.
+    """
+    config = contents.config
+    members = [each.config for each in contents.members if isinstance(each.config, Config)]
+    counts = sum(count for _, count in rows)
+    table_ = [
+        ["/".join((r.backbone, r.pooling, r.head)), f"{n} of {counts}", percent(r.scored.macro_f1)]
+        for r, n in rows
+    ]
+    return "\n".join(
+        [
+            _front(config, members),
+            f"# {escape(config.task)}: an average of {len(rows)} rows",
+            "",
+            *_introduction(config),
+            "## How good it is",
+            "",
+            f"Averages like this one score a macro-F1 of {macro_f1} % in `{config.protocol}`"
+            f", on {_apart(config)}: members are chosen for each fold by predictions of its inner "
+            "folds. The members of this one were chosen by the same rule on predictions of all "
+            "outer folds, and it was itself tested on nothing.",
+            "",
+            table(Table(("member", "weight>", "its macro-F1 %>"), table_)),
+            "",
+            "## What it is",
+            "",
+            "The mean of its members' probabilities, each mended by its own temperature.",
+            "",
+            *_ending(members),
+        ]
+    )
+
+
+def _introduction(config: Settings) -> list[str]:
+    left_out = (
+        ""
+        if config.without_fold is None
+        else f" It was fitted without the clips that fold {config.without_fold} tests."
+    )
+    return [
+        f"Says which of {len(config.labels)} labels an audio file is: "
+        f"{', '.join(map(escape, config.labels))}. Fitted on {len(config.clips)} clips by "
+        f"voxgrid {escape(config.voxgrid)}.{left_out}",
+        "",
+        "## How to use it",
+        "",
+        "```sh",
+        "voxgrid predict FOLDER recording.wav",
+        "```",
+        "",
+        "```python",
+        "from bench.winner import Model",
+        "",
+        'Model.load("FOLDER").predict(["recording.wav"])',
+        "```",
+        "",
+    ]
+
+
+def _apart(config: Settings) -> str:
+    if config.leaks:
+        return f"{config.group}s on both sides, so these figures are too good"
+    return f"{config.group}s that no fold was fitted on"
+
+
+def _ending(members: Sequence[Config]) -> list[str]:
+    licences = {e.backbone: e.licence for config in members for e in config.encoders}
+    return [
+        "- licences of the backbones' weights: "
+        + ", ".join(f"{escape(name)} {escape(own)}" for name, own in licences.items()),
+        "- licence of the data: that of your clips; what is fitted on them may be bound by it",
+        "",
+        "## Limits",
+        "",
+        _LIMITS,
+        "",
+    ]
 
 
 def _scores(record: Record, macro_f1: str) -> Mapping[str, str]:
@@ -104,15 +158,16 @@ def _scores(record: Record, macro_f1: str) -> Mapping[str, str]:
     }
 
 
-def _front(config: Config, record: Record) -> str:
+def _front(config: Settings, members: Sequence[Config]) -> str:
     """Front matter, as JSON values, which YAML reads."""
-    licences = sorted({encoder.licence for encoder in config.encoders})
+    encoders = [encoder for member in members for encoder in member.encoders]
+    licences = sorted({encoder.licence for encoder in encoders})
     values = {
         "license": licences[0].lower() if len(licences) == 1 else "other",
         "library_name": "voxgrid",
         "pipeline_tag": "audio-classification",
         "tags": ["voxgrid", "audio-classification", config.task],
-        "base_model": [e.weights_id for e in config.encoders if e.weights_id] or None,
+        "base_model": list(dict.fromkeys(e.weights_id for e in encoders if e.weights_id)) or None,
         "metrics": ["f1", "accuracy"],
     }
     lines = [f"{key}: {json.dumps(own)}" for key, own in values.items() if own is not None]

@@ -32,7 +32,7 @@ def rows(found: Iterable[Record], task: str, protocol: str | None = None) -> lis
 
 
 def best(found: Sequence[Record], most_minutes: float | None = None) -> Record:
-    """The first row of a head on vectors; of those that take at most so many minutes per hour.
+    """The first row; of those that take at most so many minutes per hour.
 
     Raises:
         UserError: there is none.
@@ -40,16 +40,14 @@ def best(found: Sequence[Record], most_minutes: float | None = None) -> Record:
     for record in found:
         speed = record.throughput
         minutes = 60 / speed.end_to_end_rtfx if speed else None
-        if record.training is not None:
-            continue
         if most_minutes is None or (minutes is not None and minutes <= most_minutes):
             return record
     under = f" that takes at most {most_minutes:g} minutes per hour" if most_minutes else ""
-    raise UserError(f"no finished row of a head on vectors{under}; `voxgrid run` makes rows")
+    raise UserError(f"there is no finished row{under}; `voxgrid run` makes rows")
 
 
 def quickest(found: Sequence[Record], taken: Record, behind: float) -> Record:
-    """The quickest row of a head on vectors, at most so far behind another by validation.
+    """The quickest row that is at most so far behind another by validation.
 
     Of rows encoded on another machine nothing is said: their speeds do not compare.
     """
@@ -60,7 +58,6 @@ def quickest(found: Sequence[Record], taken: Record, behind: float) -> Record:
         for record in reversed(found)  # of equally quick ones the best
         if record.throughput is not None
         and record.throughput.hardware == taken.throughput.hardware
-        and record.training is None
         and validation_f1(record) >= validation_f1(taken) - behind
     }
     return speeds[max(speeds)]

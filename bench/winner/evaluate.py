@@ -133,7 +133,7 @@ def answers(
     done = 0
     for part in parts(list(clips)):
         own = [clip for clip in part if clip is not None]
-        for sha, each in model.said(own).items():
+        for sha, each in model.predictor.said(own).items():
             if isinstance(each, str):
                 unusable += [Exclusion(c.clip.id, each) for c in own if c.pcm_sha256 == sha]
             else:

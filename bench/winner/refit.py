@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from optuna.trial import FixedTrial, Trial
 from threadpoolctl import threadpool_limits
 
 from bench import machine
@@ -22,40 +23,37 @@ from bench.executors.local import LocalExecutor
 from bench.features.extract import ExtractJob
 from bench.planning.make import STUDIES, make_plan
 from bench.planning.plan import BackbonePlan, FoldedTask, Ready, ReadyBackbone, ReadyFusion
-from bench.plugins import HEADS
 from bench.progress import Reporter
 from bench.protocols import inner as inner_folds
 from bench.protocols.fold import Fold
 from bench.protocols.own import together
 from bench.records.schema import Record
 from bench.report.calibration import temperature
-from bench.tuning.fits.base import Draw, Indices, Labels, Layer, Watch
+from bench.tuning.fits.base import Draw, Fit, Fitted, Indices, Labels, Layer, Watch
+from bench.tuning.fits.frames import FrameFit
+from bench.tuning.fits.stored import frames_within
+from bench.tuning.fits.trained import FittedTrained, TrainedFit
 from bench.tuning.fits.vectors import FittedVectors, VectorFit
 from bench.tuning.inner import choose
 from bench.tuning.search import Search
 from bench.tuning.storage import JournalStudies
-from bench.winner.folder import Arrays, Config, Encoder, Part
-
-
-@dataclass(frozen=True)
-class Refitted:
-    """What a winner's folder holds, but for its card."""
-
-    config: Config
-    arrays: Arrays
+from bench.winner.folder import Arrays, Config, Contents, Encoder, Part
+from heads import Epoch
 
 
 def refit(
     record: Record, spec: RunSpec, reporter: Reporter, *, without_fold: int | None = None
-) -> Refitted:
+) -> Contents:
     """Fit a row's head on all clips; or on those that an outer fold does not test.
 
     For all clips settings are searched anew, by the row's own search, with the test parts of the
-    outer folds as inner folds. Without a fold they are those that the row chose for it, so that
-    what is fitted is what the benchmark tested.
+    outer folds as inner folds. Of a head that is trained they are those of the fold whose
+    validation score is highest, since a search of trainings takes as long as the row did. Without a
+    fold they are those that the row chose for it, so that what is fitted is what the benchmark
+    tested.
 
     Args:
-        record: a finished row of a head on vectors.
+        record: a finished row.
         spec: the run's settings.
         without_fold: index of the outer fold that is left out.
 
@@ -63,11 +61,6 @@ def refit(
         UserError: the row cannot be made again here as it was made.
         VoxgridError: an extraction or a fit failed.
     """
-    if record.training is not None:
-        raise UserError(
-            f"{record.cell} trains on frames or trains its backbone, and such rows cannot be put "
-            "to use yet: take a row of a head on vectors"
-        )
     if without_fold is not None and not 0 <= without_fold < len(record.folds):
         raise UserError(f"{record.cell} has folds 0 to {len(record.folds) - 1}; name one of them")
     row, ready = _planned(record, spec, reporter)
@@ -75,20 +68,48 @@ def refit(
     labels = Labels(np.array(ready.job.classes, dtype=np.int64), ready.job.n_classes)
     threads = machine.usable_cores()
     fit = ready.job.fits.open(ready.cell, labels, threads)
-    assert isinstance(fit, VectorFit)
+    # beside the run's own, so that a search or a training that was killed goes on
+    studies, name = JournalStudies(spec.results / STUDIES), f"{ready.job.name}.winner"
+    scaled = 1.0
     with threadpool_limits(threads):
         if without_fold is not None:
             fold = ready.job.folds[without_fold]
-            draw, scaled = _drawn(record, without_fold), 1.0
+            draw = _drawn(record, fit, fold)
             clips = np.concatenate([fold.train, fold.validation])
             seed = ready.cell.seed(spec.seed, fold.index, "fit")
         else:
-            draw, scaled = _chosen(fit, labels, ready, row.folded, spec)
+            if isinstance(fit, VectorFit):
+                draw, scaled = _chosen(fit, labels, ready, row.folded, spec, studies.folder(name))
+            else:
+                best = max(record.folds, key=lambda each: each.val_macro_f1)
+                draw = _drawn(record, fit, ready.job.folds[record.folds.index(best)])
             clips, seed = np.arange(len(labels.classes)), ready.cell.seed(spec.seed, "winner")
-        with tempfile.TemporaryDirectory() as unused:
-            fitted = fit.fit(draw, clips, seed, Watch(Path(unused)))
-    assert isinstance(fitted, FittedVectors)
-    return _made(record, row, draw, clips, fitted, spec, scaled, without_fold)
+        with _epochs(draw, reporter) as on_epoch:
+            watch = Watch(studies.folder(name) / f"{without_fold}", on_epoch=on_epoch)
+            fitted = fit.fit(draw, clips, seed, watch)
+    studies.discard(name)
+    config, arrays = _made(record, row, draw, clips, fit, fitted)
+    return Contents(
+        config.model_copy(
+            update={
+                "temperature": scaled,
+                "without_fold": without_fold,
+                "clips": tuple(sorted({row.folded.clips[i].pcm_sha256 for i in clips.tolist()})),
+            }
+        ),
+        arrays,
+    )
+
+
+@contextmanager
+def _epochs(draw: Draw, reporter: Reporter) -> Iterator[Callable[[Epoch], None]]:
+    """Shows how many epochs of a training are done; nothing of heads that have none."""
+    last = draw.params.get("refit_epochs") or draw.params.get("epochs")
+    if not isinstance(last, int):
+        yield lambda epoch: None
+        return
+    with reporter.phase("train (epochs)", last) as phase:
+        yield lambda epoch: phase.at(epoch.index + 1, last)
 
 
 def _planned(record: Record, spec: RunSpec, reporter: Reporter) -> tuple[BackbonePlan, Ready]:
@@ -141,12 +162,15 @@ def _extract(row: BackbonePlan, reporter: Reporter) -> None:
             raise VoxgridError(f"extract {encoder.name}: {done.outcome}") from done.outcome
 
 
-def _drawn(record: Record, index: int) -> Draw:
-    """What a fold's best setting was."""
-    fold = record.folds[index]
-    layer: Layer = tuple(fold.layer) if isinstance(fold.layer, list) else fold.layer
-    params = {k: v for k, v in fold.best_params.items() if not _is_layer(k)}
-    return Draw(layer, params)
+def _drawn(record: Record, fit: Fit, own: Fold) -> Draw:
+    """What a fold's best setting was, as it was fitted on all clips but the fold's test clips."""
+    fold = record.folds[own.index]
+    if isinstance(fit, VectorFit):
+        layer: Layer = tuple(fold.layer) if isinstance(fold.layer, list) else fold.layer
+        return Draw(layer, {k: v for k, v in fold.best_params.items() if not _is_layer(k)})
+    # what values mean is asked of the search space anew
+    drawn = fit.draw(cast(Trial, FixedTrial(fold.best_params)), len(own.train))
+    return fit.refit(drawn, fold.best_epoch)
 
 
 def _is_layer(name: str) -> bool:
@@ -154,7 +178,7 @@ def _is_layer(name: str) -> bool:
 
 
 def _chosen(
-    fit: VectorFit, labels: Labels, ready: Ready, folded: FoldedTask, spec: RunSpec
+    fit: VectorFit, labels: Labels, ready: Ready, folded: FoldedTask, spec: RunSpec, studies: Path
 ) -> tuple[Draw, float]:
     """The setting for all clips, and the temperature of what it said of inner folds."""
     every = np.arange(len(labels.classes))
@@ -169,63 +193,73 @@ def _chosen(
         sides = heard if split.leaks(clips) else together(clips, heard)
         parts = inner_folds.dealt(fold, clips, sides)
     fold = Fold(0, every[1:], every[:1], every[:1], (), parts)
-    # beside the run's own, so that a search that was killed goes on
-    studies, name = JournalStudies(spec.results / STUDIES), f"{ready.job.name}.winner"
     search = Search(
         trials=ready.job.trials,
         seed_for=partial(ready.cell.seed, spec.seed, "winner"),
-        folder=studies.folder(name),
+        folder=studies,
     )
     draw, said = choose(fit, labels, fold, search)
-    studies.discard(name)
     return draw, temperature(said.probabilities, labels.classes[said.clips])
 
 
 def _made(
-    record: Record,
-    row: BackbonePlan,
-    draw: Draw,
-    clips: Indices,
-    fitted: FittedVectors,
-    spec: RunSpec,
-    scaled: float,
-    without_fold: int | None,
-) -> Refitted:
+    record: Record, row: BackbonePlan, draw: Draw, clips: Indices, fit: Fit, fitted: Fitted
+) -> tuple[Config, Arrays]:
+    """Settings, but for what follows from the clips, and arrays."""
     backbone = row.backbone
     assert isinstance(backbone, ReadyBackbone | ReadyFusion)
-    scaler, head = fitted.model[0], fitted.model[-1]
-    arrays: Mapping[str, Any] = {
-        "classes": head.classes_,
-        "mean": scaler.mean_,
-        "scale": scaler.scale_,
-        **{f"head.{name}": own for name, own in head.state().items()},
-    }
+    if isinstance(fitted, FittedVectors):
+        scaler, head = fitted.model[0], fitted.model[-1]
+        arrays: dict[str, Any] = {"mean": scaler.mean_, "scale": scaler.scale_}
+        parts, most = _parts(backbone, draw.layer, record.pooling), None
+    else:
+        assert isinstance(fit, TrainedFit)
+        assert isinstance(fitted, FittedTrained)
+        head, arrays = fitted.head, {}
+        layers = fit.mixable if isinstance(fit, FrameFit) else ()
+        layers = (draw.layer,) if isinstance(draw.layer, int) else layers
+        named = (Part(backbone=record.backbone, layer=at, pooling=record.pooling) for at in layers)
+        parts, read = tuple(named), layers[-1]
+        if head.reads == "backbone":
+            read = head.reads_from(read)
+        most = frames_within(fit.job, read, fit.crop_seconds)
+    arrays |= {"classes": head.classes_}
+    arrays |= {f"head.{name}": own for name, own in head.state().items()}
     scores = {name: getattr(record.scored, name) for name in ("macro_f1", "accuracy", "uar")}
     config = Config(
-        voxgrid=record.provenance.packages.get("voxgrid", "unknown"),
-        task=record.task,
-        protocol=record.protocol,
-        group=record.group,
-        leaks=record.folding.leaks,
-        labels=tuple(record.labels),
+        **about(record),
+        scores=scores,
         backbone=record.backbone,
         pooling=record.pooling,
         head=record.head,
-        head_version=HEADS.reading(record.head, "vectors").version,
+        head_version=head.version,
+        reads=head.reads,
         params=dict(draw.params),
         encoders=tuple(map(_encoder, backbone.encoders)),
-        parts=_parts(backbone, draw.layer, record.pooling),
+        parts=parts,
         features=int(head.n_features_in_),
-        temperature=scaled,
-        clips=tuple(sorted({row.folded.clips[i].pcm_sha256 for i in clips.tolist()})),
-        without_fold=without_fold,
+        most_frames=most,
+        temperature=1.0,
+        clips=(),
+        without_fold=None,
         seed=record.seed,
-        scores=scores,
         fingerprint=str(record.provenance.fingerprint),
-        packages=machine.package_versions(),
-        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    return Refitted(config, arrays)
+    return config, arrays
+
+
+def about(record: Record) -> dict[str, Any]:
+    """What a winner of a row has of it, and of where and when it is made."""
+    return {
+        "voxgrid": record.provenance.packages.get("voxgrid", "unknown"),
+        "task": record.task,
+        "protocol": record.protocol,
+        "group": record.group,
+        "leaks": record.folding.leaks,
+        "labels": tuple(record.labels),
+        "packages": machine.package_versions(),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def _encoder(ready: ReadyBackbone) -> Encoder:

@@ -43,7 +43,8 @@ class BackboneFit(TrainedFit):
 
     def __init__(self, cell: Cell, labels: Labels, threads: int, source: BackboneFits) -> None:
         head = HEADS.reading(cell.head, "backbone")
-        super().__init__(cell, labels, threads, source.job, head, source.job.settings.device)
+        device = source.job.settings.device
+        super().__init__(cell, labels, threads, source.job, head, device, source.crop_seconds)
         self._source = source
         augmentation = Augmentation() if source.augment else None
         self._recordings = Recordings(source.job, self.clips, augmentation)
@@ -67,7 +68,7 @@ class BackboneFit(TrainedFit):
             self._recordings,
             draw.layer,
             cached=self._source.cached,
-            crop_seconds=self._source.crop_seconds,
+            crop_seconds=self.crop_seconds,
         )
 
     def is_live(self, inputs: BackboneClips) -> bool:

@@ -31,20 +31,24 @@ class FrameFits:
 
 
 class FrameFit(TrainedFit):
-    """A head on frames, trained on the processor."""
+    """A head on frames, trained on the processor.
+
+    Attributes:
+        mixable: layers that a weighted sum is of.
+    """
 
     def __init__(self, cell: Cell, labels: Labels, threads: int, source: FrameFits) -> None:
         head = HEADS.reading(cell.head, "frames")
-        super().__init__(cell, labels, threads, source.job, head, device="cpu")
+        super().__init__(cell, labels, threads, source.job, head, "cpu", source.crop_seconds)
         self._source = source
-        self._mixable = tuple(layer for layer in self.view.mixable() if layer in source.layers)
+        self.mixable = tuple(layer for layer in self.view.mixable() if layer in source.layers)
 
     def draw(self, trial: Trial, clips: int) -> Draw:
         """Draw one layer or the weighted sum of those of one shape, and the head's parameters."""
         offered = self._source.layers
         position = trial.suggest_int("layer", 0, len(offered) - 1) if len(offered) > 1 else 0
         layer: Layer = offered[position]
-        if len(self._mixable) > 1:
+        if len(self.mixable) > 1:
             kind = trial.suggest_categorical("layers", ["single", "weighted"])
             layer = "weighted" if kind == "weighted" else layer
         return Draw(layer, self.head.suggest(trial, self._context(layer, clips)))
@@ -57,10 +61,10 @@ class FrameFit(TrainedFit):
 
     def inputs(self, draw: Draw) -> Sequences:
         """Frames of the layer or layers, for all clips."""
-        chosen = (draw.layer,) if isinstance(draw.layer, int) else self._mixable
-        most = frames_within(self.job, chosen[-1], self._source.crop_seconds)
+        chosen = (draw.layer,) if isinstance(draw.layer, int) else self.mixable
+        most = frames_within(self.job, chosen[-1], self.crop_seconds)
         return sequences(Recordings(self.job, self.clips), chosen, most_frames=most)
 
     def _context(self, layer: Layer, clips: int) -> HeadContext:
-        width = self.view.width(layer if isinstance(layer, int) else self._mixable[-1])
+        width = self.view.width(layer if isinstance(layer, int) else self.mixable[-1])
         return HeadContext(clips, width, self.labels.number)

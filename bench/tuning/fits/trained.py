@@ -13,7 +13,12 @@ from heads import TrainedHead, Training
 
 
 class TrainedFit(Fit):
-    """Heads that read frames, or train the backbone; `job` names its clips, backbone and store."""
+    """Heads that read frames, or train the backbone.
+
+    Attributes:
+        job: names its clips, backbone and store.
+        crop_seconds: how much of the beginning of a clip is read; None for all.
+    """
 
     def __init__(
         self,
@@ -23,8 +28,10 @@ class TrainedFit(Fit):
         job: Extraction,
         head: type[TrainedHead],
         device: str,
+        crop_seconds: float | None,
     ) -> None:
         self.job = job
+        self.crop_seconds = crop_seconds
         self.head = head
         self.labels = labels
         self.clips = tuple(source.pcm_sha256 for source in job.sources)
