@@ -14,6 +14,7 @@ from bench.commands.clean import clean
 from bench.commands.dashboard import dashboard
 from bench.commands.data import data
 from bench.commands.doubts import doubts
+from bench.commands.export import export
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
@@ -64,6 +65,7 @@ app.command()(doubts)
 app.command()(best)
 app.command()(train)
 app.command()(predict)
+app.command()(export)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")

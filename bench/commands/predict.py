@@ -39,7 +39,7 @@ def predict(
     from bench.winner import Model, output
 
     loaded = Model.load(model)
-    wanted = [*dict.fromkeys(path for each in files for path in _files(each))]
+    wanted = [*dict.fromkeys(path for each in files for path in files_of(each))]
     progress = reporter()
     labels = loaded.config.labels
 
@@ -59,7 +59,7 @@ def predict(
         sys.stdout.write(output.line(row, labels, form, top))
 
 
-def _files(named: str) -> Iterator[str]:
+def files_of(named: str) -> Iterator[str]:
     """Files that an argument stands for.
 
     Raises:

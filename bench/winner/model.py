@@ -179,10 +179,24 @@ class Model:
             threads=usable_cores(),
         )
         if pending(job.features(), job.sources):
-            extract_with(self._backbone(encoder), job, lambda seconds: None)
+            extract_with(self.backbone(encoder), job, lambda seconds: None)
         return job.features()
 
-    def _backbone(self, encoder: Encoder) -> Backbone:
+    @property
+    def pipeline(self) -> Pipeline:
+        """Standardisation and head, fitted: joined vectors → probabilities before the temperature.
+
+        The head's classes are positions in `config.labels`.
+        """
+        return self._pipeline
+
+    def backbone(self, encoder: Encoder) -> Backbone:
+        """One of the winner's backbones, loaded once.
+
+        Raises:
+            BackboneError: weights are not here, or cannot be used.
+            UserError, ExtractionError: it would give other vectors than when the winner was made.
+        """
         import torch
 
         if encoder.backbone not in self._loaded:
