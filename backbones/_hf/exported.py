@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from backbones._hf.tails import attention_mask
 from backbones._tensors.spectrum import PowerSpectrum, at_least
 
 Layers = tuple[torch.Tensor, ...]

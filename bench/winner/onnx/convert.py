@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from backbones import BackboneInfo
@@ -88,8 +89,8 @@ def converted(model: Model) -> Any:
             )
     except torch.onnx.OnnxExporterError as error:
         raise UserError(
-            f"{names} cannot be put into a graph: torch.onnx says '{_first_cause(error)}'; export a "
-            "winner with another backbone"
+            f"{names} cannot be put into a graph: torch.onnx says '{_first_cause(error)}'; export "
+            "a winner with another backbone"
         ) from error
     assert program is not None
     size = sum(each.const_value.nbytes for each in program.model.graph.initializers.values())
@@ -157,13 +158,18 @@ def _first_cause(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of itself, about which a user can do nothing."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Without what the exporter says of itself, about which a user can do nothing.
+
+    It logs, it warns, and what it could not follow it prints to standard error.
+    """
+    logs = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)

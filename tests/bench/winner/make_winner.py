@@ -105,9 +105,7 @@ def _encoder(own: FeatureSettings) -> Encoder:
     )
 
 
-def _vectors(
-    backbone: Backbone, layer: int, pooling: str, clips: Sequence[Path]
-) -> np.ndarray:
+def _vectors(backbone: Backbone, layer: int, pooling: str, clips: Sequence[Path]) -> np.ndarray:
     """(clips, features) in float32."""
     waves = [decode.load(clip, backbone.info.sample_rate) for clip in clips]
     made, _ = encoding.encode(
