@@ -77,7 +77,7 @@ def converted(model: Model) -> Any:
     names = " + ".join(encoder.backbone for encoder in model.config.encoders)
     try:
         with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 graph,
                 (wave,),
                 dynamo=True,
@@ -92,7 +92,6 @@ def converted(model: Model) -> Any:
             f"{names} cannot be put into a graph: torch.onnx says '{_first_cause(error)}'; export "
             "a winner with another backbone"
         ) from error
-    assert program is not None
     size = sum(each.const_value.nbytes for each in program.model.graph.initializers.values())
     if size > _LARGEST:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +79,6 @@ class Runner:
     def longest(self) -> int:
         """Samples of a wave at most."""
         return round(self.rate * float(self.metadata["max_seconds"]))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """In the order of the probabilities."""
-        return tuple(json.loads(self.metadata["labels"]))
 
 
 def compare(model: Model, graph: Runner, files: Sequence[str | Path]) -> Parity:
