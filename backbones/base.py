@@ -267,6 +267,34 @@ class Backbone(ABC):
         """Parameters of the loaded encoder; 0 for hand-made features."""
         return 0
 
+    def exported(self) -> torch.nn.Module:
+        """What `encode` does to one clip, as a module that `torch.export` can follow.
+
+        By default it calls `encode`, which does where `encode` asks no tensor for its values (no
+        `int(lengths.max())`), leaves torch nowhere, and returns no frame of padding. Others say it
+        again for a single clip, with the same weights: there is no padding, hence no mask.
+
+        Returns:
+            A module: wave float32 (samples,) of any length, scaled as `encode` expects it, → the
+            clip's own frames (frames, width) of every layer, layer 0 first. It holds the loaded
+            weights and copies none.
+
+        Raises:
+            BackboneError: there is none; says why.
+        """
+        import torch
+
+        encode = self.encode
+
+        class Encode(torch.nn.Module):
+            """One clip through `encode`."""
+
+            def forward(self, wave: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                lengths = torch.full((1,), wave.shape[0], dtype=torch.int64)
+                return tuple(layer[0] for layer in encode(wave[None], lengths).hidden)
+
+        return Encode()
+
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the feature encoder alone on what `encode` takes, without gradients.
 

@@ -70,3 +70,28 @@ class LogMel(Backbone):
             bands = (power @ self._filters).clamp(min=FLOOR).log()
             frames = (lengths.clamp(min=WINDOW) - WINDOW) // HOP + 1
         return Frames.same_lengths([bands], frames)
+
+    def exported(self) -> torch.nn.Module:
+        """See `Backbone.exported`."""
+        import torch
+
+        from backbones._tensors.spectrum import PowerSpectrum, at_least
+
+        spectrum = PowerSpectrum(self._window, N_FFT, HOP, centred=False)
+        filters = self._filters
+
+        class Bands(torch.nn.Module):
+            """The one layer of one clip."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.spectrum = spectrum
+                self.register_buffer("filters", filters)
+
+            def forward(self, wave: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                wave = at_least(WINDOW, wave)
+                frames = (wave.shape[0] - WINDOW) // HOP + 1
+                wave = torch.nn.functional.pad(wave, (0, N_FFT - WINDOW))
+                return ((self.spectrum(wave, frames) @ self.filters).clamp(min=FLOOR).log(),)
+
+        return Bands()

@@ -15,6 +15,7 @@ from bench.commands.dashboard import dashboard
 from bench.commands.data import data
 from bench.commands.doubts import doubts
 from bench.commands.evaluate import evaluate
+from bench.commands.export import export
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
@@ -66,6 +67,7 @@ app.command()(best)
 app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(export)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")

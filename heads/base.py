@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from optuna.trial import Trial
 
@@ -264,6 +265,21 @@ class Head(ClassifierMixin, BaseEstimator):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become the head that `state` is of; `classes_` and `n_features_in_` are set already."""
         raise HeadError(f"head '{self.info.name}' cannot be made of what it predicted with")
+
+    def exported(self) -> torch.nn.Module:
+        """A fitted head on vectors, as a module that `torch.export` can follow.
+
+        Returns:
+            A module: float32 (clips, features) → scores (clips, classes), whose softmax
+            `predict_proba` is.
+
+        Raises:
+            HeadError: the head does not offer it.
+        """
+        raise HeadError(
+            f"head '{self.info.name}' does not say how it would be a graph (it has no `exported`): "
+            "take a winner with another head"
+        )
 
     @abstractmethod
     def fit(self, X: Any, y: NDArray[Any]) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,7 @@ from scipy.special import softmax
 from heads.base import Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from optuna.trial import Trial
     from xgboost import Booster, QuantileDMatrix
@@ -239,6 +241,23 @@ class GradientBoostingHead(Head):
             booster = Booster({"nthread": self.n_jobs})
             booster.load_model(bytearray(state[f"trees_{n}"].tobytes()))
             self.visits_.append((own, booster))
+
+    def exported(self) -> torch.nn.Module:
+        """See `Head.exported`: all trees at once.
+
+        A feature that another runtime rounds to the other side of a threshold takes another leaf,
+        hence a clip may rarely get probabilities that are off by what one tree says.
+        """
+        from heads._exported import Tree, Trees
+
+        trees = []
+        for own, booster in self.visits_:
+            model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]
+            trees += [
+                Tree.of_xgboost(tree, label, self.sets_[own])
+                for tree, label in zip(model["trees"], model["tree_info"], strict=True)
+            ]
+        return Trees(trees, len(self.classes_))
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""

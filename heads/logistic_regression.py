@@ -14,6 +14,7 @@ from heads._threads import at_most
 from heads.base import Head, HeadContext, HeadInfo, as_probabilities
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from optuna.trial import Trial
 
@@ -156,6 +157,12 @@ class LogisticRegressionHead(Head):
         model.coef_, model.intercept_ = state["coef"], state["intercept"]
         model.n_features_in_ = self.n_features_in_
         self.model_ = model
+
+    def exported(self) -> torch.nn.Module:
+        """See `Head.exported`."""
+        from heads._exported import Linear
+
+        return Linear(self.model_.coef_, self.model_.intercept_)
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna.trial import Trial
     from torch import Generator, Tensor
+    from torch.nn import Module
 
     from heads.sequences import Sequences
 
@@ -190,6 +191,12 @@ class MLPHead(Head):
         """See `Head.restore`."""
         self.weights_ = [state[f"weight_{n}"] for n in range(2)]
         self.biases_ = [state[f"bias_{n}"] for n in range(2)]
+
+    def exported(self) -> Module:
+        """See `Head.exported`."""
+        from heads._exported import Hidden
+
+        return Hidden(self.weights_, self.biases_)
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (clips, classes), columns in the order of `classes_`."""

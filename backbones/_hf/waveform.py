@@ -104,6 +104,12 @@ class Waveform(TransformersEncoder):
             hidden = self._forward(waves, lengths if padded else None)
         return Frames.same_lengths(hidden, frames)
 
+    def exported(self) -> torch.nn.Module:
+        """See `Backbone.exported`."""
+        from backbones._hf.exported import ExportedWaveform
+
+        return ExportedWaveform(self.model, self._forward, _shortest(self.model.config))
+
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Run the convolutions over the waveform; see `Backbone.stem`.
 

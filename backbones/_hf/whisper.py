@@ -114,6 +114,12 @@ class Whisper(PreNormEncoder):
         x = x.transpose(1, 2) + encoder.embed_positions.weight[: x.shape[2]]
         return x, (frames + 1) // 2
 
+    def exported(self) -> torch.nn.Module:
+        """See `Backbone.exported`."""
+        from backbones._hf.exported import ExportedWhisper
+
+        return ExportedWhisper(self.model, self._window, self._filters, self._hop)
+
     def log_mel(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """(batch, mels, mel frames) and valid mel frames, one per started 10 ms.
 

@@ -51,13 +51,14 @@ class Conv(nn.Module):
         """(batch, frames, width) and valid frames → the same after the convolution."""
         if self.depthwise is not None:
             with torch.autocast(x.device.type, enabled=False):
-                x = self._over_time(x.float(), self.depthwise)
+                x = self.over_time(x.float(), self.depthwise)
             x = x.to(self.pointwise.weight.dtype)
             reach = self.dilation * (self.depthwise.shape[-1] - 1)
             lengths = (lengths + 2 * self.padding - reach - 1) // self.stride + 1
         return self.pointwise(x), lengths
 
-    def _over_time(self, x: torch.Tensor, depthwise: torch.Tensor) -> torch.Tensor:
+    def over_time(self, x: torch.Tensor, depthwise: torch.Tensor) -> torch.Tensor:
+        """Convolve (batch, frames, width) over time, in the dtype of both."""
         # (batch, frames, width) in memory is what a channels-last (batch, width, 1, frames)
         # looks like, and that is the layout with a fast depthwise kernel
         image = nn.functional.conv2d(

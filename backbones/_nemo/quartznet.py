@@ -159,6 +159,14 @@ class FoldedQuartzNet(ConvAsr):
                 valid.append(frames)
         return Frames(hidden, valid)
 
+    def exported(self) -> torch.nn.Module:
+        """See `Backbone.exported`."""
+        from backbones._nemo.exported import ExportedQuartzNet
+
+        return ExportedQuartzNet(
+            self._preprocessor.featurizer, self.shortest, self._blocks, self._dtype
+        )
+
     def stem(self, waves: torch.Tensor, lengths: torch.Tensor) -> Padded:
         """Compute layer 0, the log-mel spectrogram before it is normalised; see `Backbone.stem`."""
         import torch

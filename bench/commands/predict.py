@@ -47,7 +47,7 @@ def predict(
 
     window = None if every is None else _seconds(every)
     loaded = Model.load(model)
-    wanted = [*dict.fromkeys(path for each in files for path in _files(each))]
+    wanted = [*dict.fromkeys(path for each in files for path in files_of(each))]
     progress = reporter()
     shape = output.Form(loaded.config.labels, form, top, window is not None)
 
@@ -88,7 +88,7 @@ def _seconds(text: str) -> float:
     return found
 
 
-def _files(named: str) -> Iterator[str]:
+def files_of(named: str) -> Iterator[str]:
     """Files that an argument stands for.
 
     Raises:

@@ -21,6 +21,7 @@ from bench.records import store as records
 from bench.report.select import validation_f1
 from bench.winner import Model
 from bench.winner import folder as folders
+from bench.winner.folder import Contents
 from tests.bench.run.test_execute import COUNTING_PLUGIN
 from tests.bench.tasks.own.make_own import LABELS, RATE, Clips, joined, make_clips, write_csv
 from tests.conftest import Voxgrid
@@ -271,7 +272,7 @@ def test_other_weights_and_other_heads_than_the_winners_are_refused(
     voxgrid: Voxgrid, ran: Path
 ) -> None:
     model = _train(voxgrid, ran)
-    _, arrays = folders.read(ran / "model")
+    arrays = folders.read(ran / "model").arrays
     (encoder,) = model.config.encoders
     for update, said in (
         ({"encoders": (encoder.model_copy(update={"feature_key": "0"}),)}, "gives other vectors"),
@@ -281,7 +282,7 @@ def test_other_weights_and_other_heads_than_the_winners_are_refused(
     ):
         shutil.rmtree(ran / "other", ignore_errors=True)
         config = model.config.model_copy(update=update)
-        folders.write(ran / "other", config, arrays, "# card", replace=False)
+        folders.write(ran / "other", Contents(config, arrays), "# card", replace=False)
         with pytest.raises(UserError, match=said):
             Model.load(ran / "other")
 
