@@ -38,7 +38,8 @@ def export(
     compared = "clips" if files else "generated sounds"
     echo(
         f"wrote {onnx} ({done.size / 1e6:.1f} MB); it takes a mono wave of {done.rate} samples per "
-        f"second, at most {done.longest:g} s of it: voxgrid cuts a longer one into windows, the graph does not\n"
+        f"second, at most {done.longest:g} s of it: voxgrid cuts a longer one into windows, the "
+        "graph does not\n"
         f"parity: probabilities of {len(same.seconds)} {compared} of {min(same.seconds):.1f} to "
         f"{max(same.seconds):.1f} s differ by {same.difference:.1e} at most"
         + (f"; {same.too_long} longer ones were left out" if same.too_long else "")

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from bench import machine
 from bench.audio import recordings
 from bench.config.own import OwnData
-from bench.config.spec import RunSpec
+from bench.config.spec import FineTuneSettings, RunSpec
 from bench.errors import UserError, VoxgridError
 from bench.executors.local import LocalExecutor
 from bench.features.extract import ExtractJob
@@ -125,6 +125,7 @@ def _planned(record: Record, spec: RunSpec, reporter: Reporter) -> tuple[Backbon
             heads=(cell.head,),
             control=cell.control,
             seed=record.seed,
+            fine_tune=_as_trained(record, spec.fine_tune),
             data={cell.task: own} if own else spec.data,
             results=Path(empty),
             named=("tasks", "protocols", "backbones", "poolings", "heads"),
@@ -144,6 +145,19 @@ def _planned(record: Record, spec: RunSpec, reporter: Reporter) -> tuple[Backbon
                 )
             return row, planned
     raise UserError(f"{cell} is no cell of this voxgrid: run it again, then train")
+
+
+def _as_trained(record: Record, settings: FineTuneSettings) -> FineTuneSettings:
+    """Settings of trainings, as a row had them."""
+    trained = record.training
+    if trained is None:
+        return settings
+    changed: dict[str, Any] = {"poolings": (record.pooling,), "crop_seconds": trained.crop_seconds}
+    if trained.reads == "backbone":
+        changed["augment"] = trained.augmentation is not None
+        if trained.augmentation is None:  # with it the frozen part runs whether it is cached or not
+            changed["cache"] = trained.frozen_part == "cached"
+    return settings.model_copy(update=changed)
 
 
 def _tries_all(record: Record) -> bool:
