@@ -13,6 +13,7 @@ from bench.commands.check import check
 from bench.commands.clean import clean
 from bench.commands.dashboard import dashboard
 from bench.commands.data import data
+from bench.commands.demo import demo
 from bench.commands.doubts import doubts
 from bench.commands.evaluate import evaluate
 from bench.commands.export import export
@@ -68,6 +69,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(export)
+app.command()(demo)
 app.command()(dashboard)
 app.command()(check)
 app.add_typer(fetch_app, name="fetch")
