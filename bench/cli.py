@@ -11,6 +11,7 @@ import typer
 from bench.commands.best import best
 from bench.commands.check import check
 from bench.commands.clean import clean
+from bench.commands.cross import cross
 from bench.commands.dashboard import dashboard
 from bench.commands.data import data
 from bench.commands.demo import demo
@@ -68,6 +69,7 @@ app.command()(best)
 app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(cross)
 app.command()(export)
 app.command()(demo)
 app.command()(dashboard)

@@ -6,11 +6,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from bench.config.own import OwnData
 from bench.errors import UserError
+from bench.records import store as records
 from bench.tasks.own.task import OwnTask
 from bench.winner import Model
 from bench.winner.evaluate import evaluate, mapping
@@ -131,3 +134,44 @@ def test_labels_of_one_name_need_no_map_and_several_may_be_one() -> None:
         ("bliss=happy", "glee=happy"), ("bliss", "glee", "sad", "odd"), ("happy", "sad")
     )
     assert found == {"sad": "sad", "bliss": "happy", "glee": "happy"}
+
+
+def test_winners_of_several_tasks_are_tested_on_each(
+    voxgrid: Voxgrid, model: Model, others: Clips, clips: Clips, tmp_path: Path
+) -> None:
+    few = [own for own in others if own[1] != "one"]
+    write_csv(tmp_path / "other.csv", HEADER, few)
+    run = ("--backbone=logmel", "--head=lda", "--pooling=mean_std")
+    assert voxgrid("run", "other.csv", *run).returncode == 0
+    refused = voxgrid("cross", "own", "other", "--out=crossed")
+    assert refused.returncode == 2
+    assert "these tasks share 1 labels, and two are the least" in refused.stderr
+    refused = voxgrid("cross", "own", "other", "--out=crossed", "--map=deeep=low")
+    assert refused.returncode == 2
+    assert "no task has a label 'deeep'" in refused.stderr
+    done = voxgrid("cross", "own", "other", "--out=crossed", "--map=deep=low", COLUMNS="120")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "crossed" / "cross.csv").set_index(["trained_on", "tested_on"])
+    # of clips that are 01, which one of them does not know, none is scored
+    assert found["clips"].to_dict() == {
+        ("own", "own"): 24,
+        ("own", "other"): 24,
+        ("other", "own"): 24,
+        ("other", "other"): 24,
+    }
+    assert found.index.size == 4
+    (record,) = [r for r in records.read_all(tmp_path / "results") if r.task == "own"]
+    within = found.loc[("own", "own"), "macro_f1"]
+    confusion = np.array(record.scored.confusion)[1:]
+    right = np.diag(confusion[:, 1:])
+    # what was called 01 counts as another, so that it is wrong and of no class
+    f1 = 2 * right / (confusion.sum(axis=1) + confusion[:, 1:].sum(axis=0))
+    assert within == pytest.approx(f1.mean(), abs=1e-6)
+    other = OwnTask("other", OwnData(path=tmp_path / "other.csv")).labelled
+    alone = evaluate(model, other, {"high": "high", "deep": "low"})
+    assert found.loc[("own", "other"), "accuracy"] == pytest.approx(alone.scores.accuracy)
+    for name in ("cross.png", "cross-dark.png"):
+        assert (tmp_path / "crossed" / name).read_bytes().startswith(b"\x89PNG")
+    again = voxgrid("cross", "own", "other", "--out=crossed", "--map=deep=low")
+    assert again.returncode == 2
+    assert "is there: replace it with --replace" in again.stderr
