@@ -18,8 +18,8 @@ class OwnData(Settings):
     """A table or folder of labelled recordings.
 
     Attributes:
-        path: a table (CSV, TSV, parquet, JSON lines), a folder with one, a folder per class, or a
-            Kaldi directory.
+        path: a table (CSV, TSV, parquet, JSON lines), a folder with one, a folder per class, a
+            Kaldi directory, or a database of audformat.
     """
 
     path: Annotated[FilePath, Field(validate_default=True)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.config.own import OwnData
 from bench.errors import UserError
-from bench.tasks.own import folders, tables, times
+from bench.tasks.own import database, folders, tables, times
 from bench.tasks.own.columns import passed_over, recognised
 from bench.tasks.own.rows import Found, Row
 
@@ -31,6 +31,8 @@ def read(own: OwnData) -> Found:
                 "name a table, or a folder"
             )
         return _table(path, own)
+    if (path / database.HEADER).is_file():
+        return database.read(path, own)
     if (path / folders.WAVES).is_file():
         return folders.kaldi(path)
     found = _tables(path)

@@ -122,6 +122,26 @@ def joined(folder: Path, clips: Clips) -> list[tuple[Path, float, float]]:
     return found
 
 
+def as_audformat(folder: Path, clips: Clips) -> list[str]:
+    """As audformat's own library writes it: labels in one table and speakers in another."""
+    import audformat
+
+    here = folder / "database"
+    (here / "audio").mkdir(parents=True)
+    for path, _, _ in clips:
+        (here / "audio" / path.name).write_bytes(path.read_bytes())
+    database = audformat.Database("own")
+    index = audformat.filewise_index([f"audio/{path.name}" for path, _, _ in clips])
+    for scheme, of in (("emotion", 1), ("speaker", 2)):
+        values = [clip[of] for clip in clips]
+        database.schemes[scheme] = audformat.Scheme(labels=sorted(set(values)))
+        database[f"of_{scheme}"] = audformat.Table(index)
+        database[f"of_{scheme}"][scheme] = audformat.Column(scheme_id=scheme)
+        database[f"of_{scheme}"][scheme].set(values)
+    database.save(str(here), storage_format="csv", update_other_formats=False)
+    return [str(here)]
+
+
 LAYOUTS: dict[str, Callable[[Path, Clips], list[str]]] = {
     "csv": as_csv,
     "tsv": as_tsv,
@@ -130,4 +150,5 @@ LAYOUTS: dict[str, Callable[[Path, Clips], list[str]]] = {
     "folders": as_folders,
     "audiofolder": as_audiofolder,
     "kaldi": as_kaldi,
+    "audformat": as_audformat,
 }
