@@ -38,6 +38,10 @@ _USABLE = tuple[_Digest, _Seconds, _Channels, _Rate, _Notes, Literal[""]]
 _REFUSED = tuple[Literal[""], Literal[0], Literal[0], Literal[0], Literal["[]"], _Text]
 
 
+# Files that a thread hashes in a row.
+_CHUNK = 256
+
+
 @dataclass(frozen=True)
 class ScannedClip:
     """A usable clip and what its file holds."""
@@ -93,7 +97,10 @@ def scan(
         clips, cut_into or cache_path.parent / sections.FOLDER, _hash_file, progress
     )
     with ThreadPoolExecutor(THREADS) as pool:
-        digests = list(pool.map(_hash_file, (clip.path for clip in clips)))
+        paths = [clip.path for clip in clips]
+        # one by one, what a thread is asked for would cost more than what it does
+        chunks = (paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK))
+        digests = [found for chunk in pool.map(_hash_files, chunks) for found in chunk]
     digests = [("", uncut[n]) if n in uncut else found for n, found in enumerate(digests)]
     memory = Memory(
         cache_path,
@@ -108,8 +115,10 @@ def scan(
         rows=TypeAdapter(_USABLE | _REFUSED),
         commit_every=commit_every,
     )
-    paths = {digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest}
-    facts = memory.complete(paths, _inspect, progress)
+    found_at = {
+        digest: clip.path for clip, (digest, _) in zip(clips, digests, strict=True) if digest
+    }
+    facts = memory.complete(found_at, _inspect, progress)
     usable: dict[int, ScannedClip] = {}  # by position: the ids of two clips may be one
     failures: dict[int, str] = {}
     for place, (clip, (digest, failure)) in enumerate(zip(clips, digests, strict=True)):
@@ -120,6 +129,10 @@ def scan(
             found.append(tuple(json.loads(notes)))
             usable[place] = ScannedClip(clip, digest, *found)
     return _settle_duplicates(clips, usable, failures)
+
+
+def _hash_files(paths: Sequence[Path]) -> list[tuple[str, str]]:
+    return list(map(_hash_file, paths))
 
 
 def _hash_file(path: Path) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,43 +85,57 @@ def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> No
             in more than one fold that is no split of its own, or an inner fold has clips that are
             not of train or validation.
     """
-    keys: dict[str, Callable[[int], object]] = {
-        "clip": lambda i: i,
-        "recording": lambda i: recordings[i],
-    }
+    keys = {"clip": np.arange(len(clips)), "recording": _codes(recordings)}
     if split.grouped:
-        keys["group"] = lambda i: clips[i].group
-    tested: set[int] = set()
+        keys["group"] = _codes([clip.group for clip in clips])
+    tested = np.zeros(len(clips), dtype=bool)
     for fold in split.folds:
         place = f"fold {fold.index} of {split.protocol}"
         parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-        _are_apart(parts, keys, place)
+        _are_apart(parts, keys, clips, recordings, place)
+        known = np.zeros(len(clips), dtype=bool)
+        known[fold.train] = known[fold.validation] = True
         for number, scored in enumerate(fold.inner):
             inner = f"inner fold {number} of {place}"
-            strangers = np.setdiff1d(scored, fold.rest)
+            strangers = scored[~known[scored]]
             if len(strangers):
                 raise LeakError(
-                    f"clip {clips[strangers[0]].id} is in {inner}, and not in its train or "
+                    f"clip {clips[strangers.min()].id} is in {inner}, and not in its train or "
                     "validation part"
                 )
-            fitted = np.setdiff1d(fold.rest, scored)
-            _are_apart({"train": fitted, "validation": scored}, keys, inner)
-        twice = tested & set(fold.test.tolist())
-        if twice and not split.repeats:
-            raise LeakError(f"clip {clips[min(twice)].id} is tested twice by {split.protocol}")
-        tested |= set(fold.test.tolist())
+            fitted = known.copy()
+            fitted[scored] = False
+            both = {"train": np.flatnonzero(fitted), "validation": scored}
+            _are_apart(both, keys, clips, recordings, inner)
+        twice = fold.test[tested[fold.test]]
+        if len(twice) and not split.repeats:
+            raise LeakError(f"clip {clips[twice.min()].id} is tested twice by {split.protocol}")
+        tested[fold.test] = True
+
+
+def _codes(values: Sequence[str]) -> np.ndarray:
+    """A number for each value, (n,), the same for equal ones."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
 
 
 def _are_apart(
-    parts: Mapping[str, np.ndarray], keys: Mapping[str, Callable[[int], object]], place: str
+    parts: Mapping[str, np.ndarray],
+    keys: Mapping[str, np.ndarray],
+    clips: Sequence[Clip],
+    recordings: Sequence[str],
+    place: str,
 ) -> None:
-    for what, key in keys.items():
-        owner: dict[object, str] = {}
-        for part, indices in parts.items():
+    """Raise where a part is empty, or a clip, recording or group is in two of them."""
+    for what, codes in keys.items():
+        owner = np.full(codes.max(initial=0) + 1, -1)
+        for number, (part, indices) in enumerate(parts.items()):
             if not len(indices):
                 raise LeakError(f"{place} has an empty {part} part")
-            for i in indices.tolist():
-                if owner.setdefault(key(i), part) != part:
-                    raise LeakError(
-                        f"{what} {key(i)} is in both {owner[key(i)]} and {part} of {place}"
-                    )
+            before = owner[codes[indices]]
+            if (before >= 0).any():
+                first = int(indices[before >= 0].min())
+                named = {"clip": first, "recording": recordings[first], "group": clips[first].group}
+                other = list(parts)[before[before >= 0].min()]
+                raise LeakError(f"{what} {named[what]} is in both {other} and {part} of {place}")
+            owner[codes[indices]] = number
