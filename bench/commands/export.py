@@ -1,4 +1,4 @@
-"""`voxgrid export`: a winner as an ONNX graph, or for transformers; both run without voxgrid."""
+"""`voxgrid export`: a winner as an ONNX graph or for transformers, or on the hub."""
 
 from __future__ import annotations
 
@@ -20,26 +20,35 @@ def export(
         Path | None,
         typer.Option("--transformers", help="Write what transformers.pipeline loads, a folder."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", help="Upload its folder to this private repository of the hub."),
+    ] = None,
     parity: Annotated[
         list[str] | None,
         typer.Option(help="Clips to compare with, a file or folder; by default generated sounds."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a winner as one ONNX graph, or as a folder for transformers.
+    """Write a winner as one ONNX graph or a folder for transformers, or upload it to the hub.
 
-    Either takes a wave and gives the probability of every label. What it says is compared with
+    Either file takes a wave and gives the probability of every label. What it says is compared with
     what the winner says; where they differ nothing is written.
     """
     from bench.commands.predict import files_of
     from bench.errors import UserError
     from bench.winner import Model
 
-    if (onnx is None) == (transformers is None):
+    if [onnx, transformers, push].count(None) != 2:
         raise UserError(
-            "name one thing to write: --onnx FILE for a graph, or --transformers FOLDER for what "
-            "transformers.pipeline loads"
+            "name one thing to write: --onnx FILE for a graph, --transformers FOLDER for what "
+            "transformers.pipeline loads, or --push OWNER/NAME for a repository of the hub"
         )
+    if push is not None:
+        from bench.winner.push import push as pushed
+
+        echo(f"pushed to {pushed(model, push)}")
+        return
     loaded = Model.load(model)
     files = [*dict.fromkeys(path for each in parity or () for path in files_of(each))]
     what = "a folder" if onnx is None else "a graph"
