@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
+from backbones import BackboneInfo
 from bench.records.schema import Record
 from bench.report.markdown import escape, table
 from bench.report.page import Table
 from bench.report.values import percent
 from bench.winner.folder import Config, Contents, Settings
 
+_USE = "## How to use it"
 _LIMITS = (
     "It answers with one of its labels whatever it hears, also music, noise, or what none of its "
     "labels is. Its probabilities are those of sound like its training clips; of other "
@@ -104,6 +107,41 @@ def average_card(contents: Contents, rows: Sequence[tuple[Record, int]], macro_f
     )
 
 
+def for_transformers(text: str, info: BackboneInfo) -> str:
+    """A card of the same winner as a folder of transformers, which is used otherwise.
+
+    Args:
+        text: of the winner's card.
+        info: its backbone.
+    """
+    front = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
+    fields, body = (front[1], text[front.end() :]) if front else ("", "\n" + text)
+    kept = [line for line in fields.splitlines() if not line.startswith("library_name:")]
+    library = 'library_name: "transformers"'
+    use = "\n".join(
+        [
+            _USE,
+            "",
+            "```python",
+            "from transformers import pipeline",
+            "",
+            'classify = pipeline("audio-classification", model="FOLDER", top_k=None)',
+            f'classify({{"raw": wave, "sampling_rate": {info.sample_rate}}})',
+            "```",
+            "",
+            "`wave` is float32 (samples,), the mean of the channels, in [-1, 1], of at most "
+            f"{info.max_seconds:g} s: longer ones voxgrid cuts into windows, a pipeline does not.",
+            "",
+        ]
+    )
+    # up to the next heading; a card that has no such part gets it at its end
+    body, found = re.subn(
+        rf"^{_USE}\n.*?(?=^## |\Z)", lambda match: f"{use}\n", body, flags=re.M | re.S
+    )
+    ending = "" if found else f"\n\n{use}"
+    return "\n".join(["---", *kept, library, "---", ""]) + body + ending
+
+
 def _introduction(config: Settings) -> list[str]:
     left_out = (
         ""
@@ -115,7 +153,7 @@ def _introduction(config: Settings) -> list[str]:
         f"{', '.join(map(escape, config.labels))}. Fitted on {len(config.clips)} clips by "
         f"voxgrid {escape(config.voxgrid)}.{left_out}",
         "",
-        "## How to use it",
+        _USE,
         "",
         "```sh",
         "voxgrid predict FOLDER recording.wav",

@@ -226,6 +226,15 @@ def read(folder: Path, *, member: bool = False) -> Contents:
         raise UserError(_changed(folder, ARRAYS, str(error))) from error
 
 
+def read_card(folder: Path) -> str:
+    """The text of a winner's card.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return _file(folder, CARD, MANIFEST).decode("utf-8", "replace")
+
+
 def _file(folder: Path, name: str, kind: Kind) -> bytes:
     try:
         return read_bytes(folder / name, kind)

@@ -1,5 +1,5 @@
 """A winner as one ONNX graph, from a wave to probabilities, compared with the winner itself."""
 
-from bench.winner.onnx.write import Exported, export
+from bench.winner.onnx.write import export
 
-__all__ = ["Exported", "export"]
+__all__ = ["export"]

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError
 from bench.files import replacing, storing
 from bench.winner.model import Model
 from bench.winner.onnx.convert import converted, limits, require_installed
-from bench.winner.onnx.parity import LIMIT, Parity, Runner, compare, generate
+from bench.winner.onnx.runner import Runner
+from bench.winner.parity import LIMIT, Exported, compare, generate
 from bench.winner.predictors import VectorPredictor
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A graph that was written.
-
-    Attributes:
-        size: of the file, in bytes.
-        rate: samples per second of its wave.
-        longest: seconds of its wave at most.
-        parity: how close it comes to the winner.
-    """
-
-    size: int
-    rate: int
-    longest: float
-    parity: Parity
 
 
 def refuse_to_replace(path: Path, *, replace: bool) -> None:

@@ -22,9 +22,8 @@ from bench.errors import UserError
 from bench.plugins import BACKBONES
 from bench.winner import Model
 from bench.winner.onnx import export
-from bench.winner.onnx import parity as comparing
 from bench.winner.onnx.graph import POOLED
-from bench.winner.onnx.parity import generate
+from bench.winner.parity import LIMIT, generate
 from heads import sequences
 from tests.bench.winner.make_winner import LABELS, make_winner
 from tests.conftest import Voxgrid
@@ -106,7 +105,7 @@ def test_a_graph_says_what_the_winner_says(
         tmp_path / "m", [(backbone, 1 - (backbone == "logmel"))], pooling, head, clips
     )
     done = export(model, tmp_path / "graph.onnx", [], replace=False)
-    assert done.parity.difference < comparing.LIMIT
+    assert done.parity.difference < LIMIT
     assert (min(done.parity.seconds), max(done.parity.seconds)) == pytest.approx((0.3, 20), abs=0.1)
     onnx.checker.check_model(tmp_path / "graph.onnx", full_check=True)
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")

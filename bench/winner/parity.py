@@ -1,21 +1,20 @@
-"""Whether a graph says what the winner says, of real clips or of generated sounds."""
+"""Whether what was exported says what the winner says, of real clips or generated sounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from bench.audio.batch import Wave
 from bench.audio.decode import Sound, through
 from bench.errors import ClipError, UserError
-from bench.machine import usable_cores
 from bench.winner.model import Model
-from bench.winner.onnx.convert import INPUT, OUTPUT
 
 # Probabilities that differ by as much are refused.
 LIMIT = 1e-4
@@ -25,12 +24,12 @@ _SECONDS = (0.3003, 0.71, 1.5717, 3.0001, 5.123, 10.0, 20.0417)
 
 @dataclass(frozen=True)
 class Parity:
-    """How close a graph comes.
+    """How close what was written comes.
 
     Attributes:
         difference: the largest of any probability of any clip.
         seconds: of each clip that was compared.
-        too_long: clips left out, since they are longer than the graph takes.
+        too_long: clips left out, since they are longer than it takes.
         unusable: clips left out, since voxgrid itself cannot use them.
     """
 
@@ -40,49 +39,40 @@ class Parity:
     unusable: int = 0
 
 
-class Runner:
-    """A graph in a session of its own, which knows nothing but the file.
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
 
-    Raises:
-        UserError: onnxruntime cannot run it.
+    Attributes:
+        size: in bytes.
+        rate: samples per second of the wave it takes.
+        longest: seconds of that wave at most.
+        parity: how close it comes to the winner.
     """
 
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
+    size: int
+    rate: int
+    longest: float
+    parity: Parity
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
-        options.log_severity_level = 3
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except (Fail, InvalidGraph, NotImplemented) as error:
-            raise UserError(
-                f"onnxruntime cannot run the graph ({' '.join(str(error).split())}): export a "
-                "winner with another backbone or head"
-            ) from error
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
-    def __call__(self, wave: Wave) -> np.ndarray:
-        """Float32 (samples,) → float32 (labels,)."""
-        (said,) = self._session.run([OUTPUT], {INPUT: wave})
-        return said
+class Written(Protocol):
+    """What was written, run by itself: a mono wave float32 (samples,) → probabilities (labels,)."""
+
+    def __call__(self, wave: Wave) -> NDArray[Any]:
+        """What it says of a wave."""
 
     @property
     def rate(self) -> int:
         """Samples per second of the wave."""
-        return int(self.metadata["sample_rate"])
 
     @property
     def longest(self) -> int:
         """Samples of a wave at most."""
-        return round(self.rate * float(self.metadata["max_seconds"]))
 
 
-def compare(model: Model, graph: Runner, files: Sequence[str | Path]) -> Parity:
-    """What the graph and the winner say of the same files.
+def compare(model: Model, written: Written, files: Sequence[str | Path]) -> Parity:
+    """What was written and what the winner says of the same files.
 
     Raises:
         UserError: none of them can be compared.
@@ -91,7 +81,7 @@ def compare(model: Model, graph: Runner, files: Sequence[str | Path]) -> Parity:
     long, usable, unusable = 0, [], 0
     for file in files:
         try:
-            wave = _held(Path(file), graph)
+            wave = _held(Path(file), written)
         except (ClipError, OSError):
             unusable += 1
         else:
@@ -99,16 +89,16 @@ def compare(model: Model, graph: Runner, files: Sequence[str | Path]) -> Parity:
             usable += [] if wave is None else [file]
     seconds, differences = [], []
     for file, row in zip(usable, model.each(usable), strict=True):
-        wave = _held(Path(file), graph)
+        wave = _held(Path(file), written)
         if row.probabilities is None or wave is None:
             unusable += 1
             continue
-        seconds.append(len(wave) / graph.rate)
-        differences.append(float(np.abs(graph(wave) - np.array(row.probabilities)).max()))
+        seconds.append(len(wave) / written.rate)
+        differences.append(float(np.abs(written(wave) - np.array(row.probabilities)).max()))
     if not differences:
         raise UserError(
             f"none of {len(files)} files can be compared ({long} are longer than the "
-            f"{graph.longest / graph.rate:g} s that the graph takes, {unusable} cannot be used): "
+            f"{written.longest / written.rate:g} s that it takes, {unusable} cannot be used): "
             "give others with --parity, or leave it out"
         )
     # of NaN the largest is NaN
@@ -138,8 +128,8 @@ def _voice(random: np.random.Generator, samples: int, rate: int) -> Wave:
     return np.asarray(wave, dtype=np.float32)
 
 
-def _held(path: Path, graph: Runner) -> Wave | None:
-    """A file's wave (samples,) as the graph takes it; None where it is longer than that.
+def _held(path: Path, written: Written) -> Wave | None:
+    """A file's wave (samples,) as what was written takes it; None where it is longer than that.
 
     Raises:
         ClipError, OSError: it cannot be used.
@@ -149,10 +139,10 @@ def _held(path: Path, graph: Runner) -> Wave | None:
         blocks, held = [], 0
         for block in sound.blocks:
             held += len(block)
-            if held > graph.longest:
+            if held > written.longest:
                 return None
             blocks.append(block)
         sound.facts()
         return np.concatenate(blocks)
 
-    return through(path, graph.rate, read)
+    return through(path, written.rate, read)
