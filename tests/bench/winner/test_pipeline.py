@@ -76,8 +76,17 @@ def said(folder: Path, clips: list[Path]) -> np.ndarray:
     return np.array(rows)
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        *(("wav2vec2-layer", layer) for layer in range(3)),
+        ("wav2vec2-group", 2),
+        ("hubert-layer", 1),
+        ("wavlm-group", 0),
+        ("data2vec-audio", 2),
+        ("sew", 2),
+    ],
+)
 def test_a_pipeline_says_what_the_winner_says(
     name: str, layer: int, clips: list[Path], encoders: dict[str, str], tmp_path: Path
 ) -> None:
@@ -85,12 +94,13 @@ def test_a_pipeline_says_what_the_winner_says(
     made = make_winner(
         tmp_path / "m", [(encoders[name], layer)], "mean", head, clips, classes=2 + layer % 2
     )
-    done = pipeline.export(made, tmp_path / "out", clips, card="# card", replace=False)
+    heard = clips[:4]
+    done = pipeline.export(made, tmp_path / "out", heard, card="# card", replace=False)
     assert done.parity.difference < LIMIT
-    assert (done.rate, done.longest, len(done.parity.seconds)) == (RATE, 30, len(clips))
-    wanted = made.predict(clips).filter(like="p_").to_numpy()
+    assert (done.rate, done.longest, len(done.parity.seconds)) == (RATE, 30, len(heard))
+    wanted = made.predict(heard).filter(like="p_").to_numpy()
     assert np.ptp(wanted, axis=0)[:2].min() > 0.01, "they are not all the same"
-    np.testing.assert_allclose(said(tmp_path / "out", clips), wanted, atol=1e-4)
+    np.testing.assert_allclose(said(tmp_path / "out", heard), wanted, atol=1e-4)
 
 
 def test_a_layer_is_chosen_by_weights_of_which_one_counts(

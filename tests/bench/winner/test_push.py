@@ -82,6 +82,7 @@ def test_its_files_are_pushed_to_a_private_repository(
 ) -> None:
     pushed = ("export", str(model), "--push=someone/model")
     asked = {"HF_ENDPOINT": hub, "HF_TOKEN": "hf_right", "NO_PROXY": "127.0.0.1"}
+    asked |= {"VOXGRID_OFFLINE": "", "HF_HUB_OFFLINE": "0"}
     done = voxgrid_process(*pushed, **asked)
     assert done.returncode == 0, done.stderr
     assert "pushed to http://hub/someone/model/commit/1" in done.stdout
