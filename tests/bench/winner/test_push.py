@@ -32,7 +32,7 @@ class Hub(BaseHTTPRequestHandler):
             return self._answer({"error": "Invalid username or password."}, 401)
         if place == "/api/repos/create":
             self.repositories.append(json.loads(text))
-            return self._answer({"url": "http://hub/someone/model"})
+            return self._answer({"url": f"{self._address}/someone/model"})
         if place == "/api/validate-yaml":
             return self._answer({"errors": [], "warnings": []})
         if place.endswith("/preupload/main"):
@@ -46,7 +46,12 @@ class Hub(BaseHTTPRequestHandler):
             if line["key"] == "file":
                 content = base64.b64decode(line["value"]["content"])
                 self.files[line["value"]["path"]] = content
-        return self._answer({"commitUrl": "http://hub/someone/model/commit/1", "commitOid": "1"})
+        done = f"{self._address}/someone/model/commit/1"
+        return self._answer({"commitUrl": done, "commitOid": "1"})
+
+    @property
+    def _address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
 
     def _answer(self, value: object, status: int = 200) -> None:
         content = json.dumps(value).encode()
@@ -85,8 +90,8 @@ def test_its_files_are_pushed_to_a_private_repository(
     asked |= {"VOXGRID_OFFLINE": "", "HF_HUB_OFFLINE": "0"}
     done = voxgrid_process(*pushed, **asked)
     assert done.returncode == 0, done.stderr
-    assert "pushed to http://hub/someone/model/commit/1" in done.stdout
-    assert {each["private"] for each in Hub.repositories} == {True}
+    assert f"pushed to {hub}/someone/model/commit/1" in done.stdout
+    assert {each["visibility"] for each in Hub.repositories} == {"private"}
     assert Hub.files == {path.name: path.read_bytes() for path in model.iterdir()}
     refused = voxgrid_process(*pushed, **{**asked, "HF_TOKEN": "hf_wrong"})
     assert refused.returncode == 2
