@@ -35,7 +35,7 @@ def best(
     from bench.commands.tables import say, show
     from bench.report.select import finished, validation_f1
     from bench.report.tables.ranking import ranks
-    from bench.report.values import decimal, millions, percent
+    from bench.report.values import decimal, interval, millions, percent
     from bench.terminal import Terminal
     from bench.winner import choose
 
@@ -66,6 +66,13 @@ def best(
             )
             taken = choose.best(found)  # the first need not be one: it may train its backbone
             say(console, f"`voxgrid train {name} -o model` fits {_named(taken)} on all clips.")
+            for ensemble in board.beside.ensembles.get((name, found[0].protocol), ())[:1]:
+                scored = interval(ensemble.interval) if ensemble.interval else None
+                say(
+                    console,
+                    f"`voxgrid train {name} --average -o model` averages rows; such averages score "
+                    f"{scored or percent(ensemble.macro_f1)} on test clips.",
+                )
             least = choose.quickest(found, taken, _CLOSE)
             if least is not taken:
                 say(
