@@ -71,7 +71,7 @@ def best(
                 say(
                     console,
                     f"`voxgrid train {name} --average -o model` averages rows; such averages score "
-                    f"{scored or percent(ensemble.macro_f1)} on test clips.",
+                    f"{scored or percent(ensemble.macro_f1)} % on test clips.",
                 )
             least = choose.quickest(found, taken, _CLOSE)
             if least is not taken:
