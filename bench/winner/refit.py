@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import optuna
 from optuna.trial import FixedTrial, Trial
 from threadpoolctl import threadpool_limits
 
@@ -63,6 +64,7 @@ def refit(
     """
     if without_fold is not None and not 0 <= without_fold < len(record.folds):
         raise UserError(f"{record.cell} has folds 0 to {len(record.folds) - 1}; name one of them")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     row, ready = _planned(record, spec, reporter)
     _extract(row, reporter)
     labels = Labels(np.array(ready.job.classes, dtype=np.int64), ready.job.n_classes)
