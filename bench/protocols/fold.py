@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.clips import Clip, Exclusion
 from bench.errors import VoxgridError
+from bench.protocols.grouping import codes_of
 
 
 class LeakError(VoxgridError):
@@ -43,7 +44,7 @@ class Fold:
     @property
     def rest(self) -> np.ndarray:
         """Train + validation, sorted."""
-        return np.union1d(self.train, self.validation)
+        return np.sort(np.concatenate([self.train, self.validation]))
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,7 @@ class Split:
     def leaks(self, clips: Sequence[Clip]) -> bool:
         """Whether a group is tested in a fold that other of its clips, (n,), are fitted on in."""
         groups = np.array([clip.group for clip in clips])
-        return any(
-            np.isin(groups[np.concatenate([fold.train, fold.validation])], fold.test_groups).any()
-            for fold in self.folds
-        )
+        return any(np.isin(groups[fold.rest], fold.test_groups).any() for fold in self.folds)
 
 
 def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> None:
@@ -85,9 +83,9 @@ def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> No
             in more than one fold that is no split of its own, or an inner fold has clips that are
             not of train or validation.
     """
-    keys = {"clip": np.arange(len(clips)), "recording": _codes(recordings)}
+    keys = {"clip": np.arange(len(clips)), "recording": codes_of(recordings)}
     if split.grouped:
-        keys["group"] = _codes([clip.group for clip in clips])
+        keys["group"] = codes_of([clip.group for clip in clips])
     tested = np.zeros(len(clips), dtype=bool)
     for fold in split.folds:
         place = f"fold {fold.index} of {split.protocol}"
@@ -111,12 +109,6 @@ def verify(split: Split, clips: Sequence[Clip], recordings: Sequence[str]) -> No
         if len(twice) and not split.repeats:
             raise LeakError(f"clip {clips[twice.min()].id} is tested twice by {split.protocol}")
         tested[fold.test] = True
-
-
-def _codes(values: Sequence[str]) -> np.ndarray:
-    """A number for each value, (n,), the same for equal ones."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
 
 
 def _are_apart(

@@ -34,6 +34,12 @@ def components(*keys: Sequence[Hashable]) -> list[list[int]]:
     return [members[key] for key in sorted(members)]
 
 
+def codes_of(values: Sequence[Hashable]) -> np.ndarray:
+    """A number from 0 for each value, (n,) int64, the same for equal ones."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
+
+
 def deal(sets: Sequence[Sequence[int]], labels: Sequence[str], k: int) -> list[list[int]]:
     """Deal sets of clips into k folds of even size and class mix, always the same way.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.clips import Clip
 from bench.protocols.fold import Fold
-from bench.protocols.grouping import deal
+from bench.protocols.grouping import codes_of, deal
 
 MOST = 5
 
@@ -53,8 +53,8 @@ def dealt(fold: Fold, clips: Sequence[Clip], recordings: Sequence[str]) -> Parts
 
 def _serve(parts: Parts, fold: Fold, clips: Sequence[Clip]) -> bool:
     """Whether there is something to score on each part, and of every class to fit on."""
-    label_of = np.array([clip.label for clip in clips])
-    classes = set(label_of[fold.rest])
-    return all(
-        len(part) and set(label_of[np.setdiff1d(fold.rest, part)]) == classes for part in parts
-    )
+    label_of = codes_of([clip.label for clip in clips])
+    of_class = np.bincount(label_of[fold.rest], minlength=len(clips))
+    held = (np.bincount(label_of[part], minlength=len(clips)) for part in parts)
+    # a class is missed by the rest where a part holds all there is of it
+    return all(map(len, parts)) and not any(((own == of_class) & (own > 0)).any() for own in held)
