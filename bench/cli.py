@@ -21,6 +21,7 @@ from bench.commands.export import export
 from bench.commands.fetch import fetch_app
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
+from bench.commands.merge import merge
 from bench.commands.new import new_app
 from bench.commands.plan import plan
 from bench.commands.predict import predict
@@ -63,6 +64,7 @@ app.command()(plan)
 app.command()(data)
 app.command(name="list")(list_)
 app.command()(leaderboard)
+app.command()(merge)
 app.command()(report)
 app.command()(doubts)
 app.command()(best)
