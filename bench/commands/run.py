@@ -25,17 +25,18 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
     from bench.planning.plan import Skipped, SkippedBackbone
     from bench.report.leaderboard import Leaderboard, refuse_to_replace_others
     from bench.run.execute import execute
+    from bench.run.place import executor
 
     progress = reporter()
     refuse_to_replace_others(spec.leaderboard)
-    with exclusive(spec.results):
+    with exclusive(spec.results), executor(spec, progress.say) as place:
         plan = make_plan(spec, progress, download=spec.download)
         for note in plan.notes:
             progress.say(f"note: {note}")
         for row in plan.rows():
             if isinstance(row.backbone, SkippedBackbone):
                 progress.say(f"skipped: {row.backbone.reason}")
-        summary = execute(plan, progress)
+        summary = execute(plan, progress, place)
         made = Leaderboard.of(spec.results, spec.leaderboard)
         made.write()
         cells = {c.cell for row in plan.rows() for c in row.cells if not isinstance(c, Skipped)}

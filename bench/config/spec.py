@@ -33,6 +33,7 @@ _YEAR = 366 * 24 * 3600.0
 _LONGEST_DURATION = 40
 # More are a slip of the keyboard, and overflow what is computed of them.
 _MOST = 1_000_000
+_CLUSTER = re.compile(r"dask|(tcp|tls)://\S+:\d+")
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,14 @@ class RunSpec(Settings):
     budget: Annotated[
         str | None, Field(description="Stop after this long, e.g. 30m.", examples=["30m"])
     ] = None
+    on: Annotated[
+        str | None,
+        Field(
+            description="Where jobs run: dask (workers of this machine), or a Dask scheduler's "
+            "address; by default children of the command.",
+            examples=["tcp://scheduler:8786"],
+        ),
+    ] = None
     device: Annotated[str, Field(description="Where backbones run: cpu, cuda, cuda:1 …")] = "cpu"
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
@@ -222,6 +231,15 @@ class RunSpec(Settings):
                 raise ValueError(
                     f"'{name}' cannot be the name of a task: use lower case letters, digits and ._-"
                 )
+        return value
+
+    @field_validator("on")
+    @classmethod
+    def _on_is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not _CLUSTER.fullmatch(value):
+            raise ValueError(
+                f"'{value}' is no cluster; write dask, or an address such as tcp://scheduler:8786"
+            )
         return value
 
     @field_validator("device")

@@ -16,6 +16,10 @@ class WorkerDied(VoxgridError):
     """A worker ended without a result, most often for lack of memory."""
 
 
+class OtherMachine(VoxgridError):
+    """A job cannot run as planned on the machine that it came to, and may on another."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """What a job is told by whoever runs it.
@@ -49,13 +53,24 @@ class Done(Generic[Result]):
 
 
 class Executor(Protocol):
-    """Where jobs run; picklable."""
+    """Where jobs run."""
+
+    @property
+    def places(self) -> int:
+        """How many jobs may use a whole machine or accelerator at once."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many jobs can run at once."""
+        ...
 
     def run(
         self,
         jobs: Sequence[Job[Result]],
         *,
         workers: int,
+        accelerator: bool = False,
         on_event: Callable[[Any], None] = lambda event: None,
     ) -> Iterator[Done[Result]]:
         """Run jobs and yield each as it ends.
@@ -63,6 +78,7 @@ class Executor(Protocol):
         Args:
             jobs: in the order they should begin.
             workers: how many may run at once.
+            accelerator: whether each takes an accelerator for itself.
             on_event: called in this process, from one thread, with what jobs emit.
 
         Yields:

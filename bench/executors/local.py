@@ -12,8 +12,10 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from bench.errors import PluginCrashed, raised
+from bench.errors import PluginCrashed, VoxgridError, raised
 from bench.executors.base import Done, Job, Result, Worker, WorkerDied
 from bench.machine import usable_cores
 
@@ -58,6 +60,10 @@ _DIED = (
 )
 
 
+class GivenUp(VoxgridError):
+    """Nobody waits for these jobs any more; their children have ended."""
+
+
 @dataclass(frozen=True)
 class LocalExecutor:
     """Runs jobs in child processes; cores are shared out among those at work.
@@ -65,27 +71,43 @@ class LocalExecutor:
     Attributes:
         deadline: `time.time()` that jobs are told to stop at, or None.
         cores: to share out.
+        tries: how often a job may take its child along before it is given up.
+        given_up: asked each second whether nobody waits for the jobs any more; they then end.
     """
 
     deadline: float | None = None
     cores: int = field(default_factory=usable_cores)
+    tries: int = 2
+    given_up: Callable[[], bool] | None = None
+
+    @property
+    def places(self) -> int:
+        """One machine."""
+        return 1
+
+    @property
+    def slots(self) -> int:
+        """One job per core."""
+        return self.cores
 
     def run(
         self,
         jobs: Sequence[Job[Result]],
         *,
         workers: int,
+        accelerator: bool = False,
         on_event: Callable[[Any], None] = lambda event: None,
     ) -> Iterator[Done[Result]]:
         """Run jobs and yield each as it ends; see `Executor.run`.
 
         A child that dies (killed for memory, crashed) takes its pool along. The jobs that were
-        under way then run again, each alone; one whose child dies a second time gives
+        under way then run again, each alone; one whose child dies at the last try gives
         `WorkerDied`, and all the others go on.
         """
         threads = max(1, self.cores // workers)
         waiting = dict(enumerate(jobs))
         suspects: dict[int, Job[Result]] = {}
+        deaths: Counter[int] = Counter()
         while waiting or suspects:
             if waiting:
                 batch, at_once = waiting, workers
@@ -96,17 +118,21 @@ class LocalExecutor:
             # written by children before a job begins: shared memory, since what a killed child had
             # queued is lost with it
             started = _CONTEXT.RawArray("b", len(jobs))
-            pool = _Pool(min(at_once, len(batch)), threads, self.deadline, started, on_event)
+            pool = _Pool(
+                min(at_once, len(batch)), threads, self.deadline, started, on_event, self.given_up
+            )
             for done in pool.run(batch):
                 batch.pop(done.index, None)
                 yield done
             if not batch:
                 continue
-            if alone:
-                yield Done(next(iter(batch)), WorkerDied(_DIED))
-                continue
-            suspects |= {index: batch.pop(index) for index in list(batch) if started[index]}
-            if not suspects:  # the pool broke before any job began
+            began = {index: batch.pop(index) for index in list(batch) if alone or started[index]}
+            deaths.update(began.keys())
+            for index in [index for index in began if deaths[index] >= self.tries]:
+                del began[index]
+                yield Done(index, WorkerDied(_DIED))
+            suspects |= began
+            if not (alone or suspects):  # the pool broke before any job began
                 for index in batch:
                     yield Done(index, WorkerDied(_DIED))
                 batch.clear()
@@ -122,6 +148,7 @@ class _Pool:
         deadline: see `LocalExecutor`.
         started: shared array, set to 1 at the position of each job that began.
         on_event: see `Executor.run`.
+        given_up: see `LocalExecutor`.
     """
 
     workers: int
@@ -129,6 +156,7 @@ class _Pool:
     deadline: float | None
     started: Any
     on_event: Callable[[Any], None]
+    given_up: Callable[[], bool] | None
 
     def run(self, jobs: dict[int, Job[Result]]) -> Iterator[Done[Result]]:
         """Run jobs by position; they are read only."""
@@ -150,11 +178,11 @@ class _Pool:
                 futures: dict[Future[bytes], int] = {
                     pool.submit(_call, index, job): index for index, job in jobs.items()
                 }
-                for future in as_completed(futures):
-                    outcome = _outcome(future)
+                for future in self._as_completed(futures):
+                    outcome = unpacked(future.result)
                     if not isinstance(outcome, BrokenProcessPool):
                         yield Done(futures[future], outcome)
-            except (KeyboardInterrupt, GeneratorExit):
+            except (KeyboardInterrupt, GeneratorExit, GivenUp):
                 stop_writer.send(True)  # never received: every child sees it and ends at once
                 raise
             finally:
@@ -163,6 +191,14 @@ class _Pool:
                 # a child killed half-way through an event may have left the listener blocked
                 listener.join(timeout=2.0)
                 stop_writer.close()
+
+    def _as_completed(self, futures: Iterable[Future[bytes]]) -> Iterator[Future[bytes]]:
+        waiting, second = set(futures), 1.0 if self.given_up else None
+        while waiting:
+            ended, waiting = wait_for(waiting, second, FIRST_COMPLETED)
+            yield from ended
+            if not ended and self.given_up and self.given_up():
+                raise GivenUp("nobody waits for it any more")
 
 
 @contextmanager
@@ -244,9 +280,10 @@ def _travels(error: BaseException) -> bool:
         return False
 
 
-def _outcome(future: Future[bytes]) -> Any:
+def unpacked(result: Callable[[], bytes]) -> Any:
+    """The outcome of a job: what its packed result holds, or whatever came up instead."""
     try:
-        return pickle.loads(future.result())
+        return pickle.loads(result())
     except KeyboardInterrupt:
         raise  # a person's
     except Exception as error:  # noqa: BLE001 handed over, whatever it is

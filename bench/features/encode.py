@@ -16,7 +16,7 @@ from bench.errors import crashes_of
 from bench.features import statistics
 from bench.features.frames import ClipFrames
 from bench.features.key import FeatureSettings
-from bench.features.source import ExtractionError
+from bench.features.source import ExtractionError, OtherWeights
 from bench.features.statistics import ClipStatistics
 from bench.plugins import BACKBONES
 
@@ -33,7 +33,7 @@ def load(settings: FeatureSettings) -> Backbone:
         weights = resolve(settings.info, allow_download=False)
     found = FeatureSettings(settings.info, weights, settings.dtype, settings.device)
     if found.key != settings.key:
-        raise ExtractionError(
+        raise OtherWeights(
             f"backbone '{settings.info.name}' has other weights here, or another torch draws them, "
             "than when the run was planned; run again"
         )

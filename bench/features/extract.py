@@ -117,6 +117,24 @@ def pending(
     )
 
 
+def dealt(job: Extraction, parts: int) -> list[Extraction]:
+    """What is pending of an extraction, dealt into as many as `parts` that may run side by side.
+
+    Shards stay whole, so that batches, and with them the numbers, are those of one extraction.
+
+    Raises:
+        StorageError: the cache cannot be read.
+    """
+    if parts == 1:
+        return [job]
+    features = job.features()
+    todo = pending(features, job.sources, job.frames)
+    hands: list[list[Source]] = [[] for _ in range(parts)]
+    for number, shard in enumerate(_in_shards(todo, features, job.shard_seconds)):
+        hands[number % parts] += shard
+    return [replace(job, sources=tuple(hand)) for hand in hands if hand]
+
+
 def extract(
     job: Extraction, on_progress: Callable[[float], None], deadline: float | None = None
 ) -> None:
@@ -159,10 +177,8 @@ def extract_with(
     frame_set.forget_damaged({source.pcm_sha256 for source in job.sources}, job.frames)
     encoder = LoadedBackbone(backbone, job.settings.device, job.batch)
     todo = pending(features, job.sources, job.frames)
-    new = [source for source in todo if source.pcm_sha256 not in features]
-    # a shard is timed as a whole, hence those that lack nothing but frames go by themselves
     limit = job.shard_seconds
-    shards = [*_shards(new, limit), *_shards(todo[len(new) :], limit)]
+    shards = _in_shards(todo, features, limit)
     _warm_up(encoder, job.frames)
     loaded = peak_rss_mb()
     on_progress(0.0)
@@ -244,6 +260,13 @@ def _usable(
     for clip, reason in reasons.items():
         features.leave_out(clip, reason)
     return usable
+
+
+def _in_shards(todo: Sequence[Source], features: FeatureSet, limit: float) -> list[list[Source]]:
+    """Pending clips in the shards that they are stored in, in order."""
+    new = [source for source in todo if source.pcm_sha256 not in features]
+    # a shard is timed as a whole, hence those that lack nothing but frames go by themselves
+    return [*_shards(new, limit), *_shards(todo[len(new) :], limit)]
 
 
 def _shards(sources: Sequence[Source], limit: float) -> Iterator[list[Source]]:

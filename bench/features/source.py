@@ -8,10 +8,15 @@ from typing import Any
 
 from bench import paths
 from bench.errors import VoxgridError
+from bench.executors.base import OtherMachine
 
 
 class ExtractionError(VoxgridError):
     """A backbone returned features that cannot be used, or a file changed under way."""
+
+
+class OtherWeights(ExtractionError, OtherMachine):
+    """The weights of this machine are others than those that the run was planned with."""
 
 
 @dataclass(frozen=True)

@@ -291,6 +291,7 @@ class _Maker:
             recipe=recipe,
             inner=inner,
             seeds=seeds,
+            device=self.spec.device if reads == "backbone" else "cpu",
         )
         return Ready(job, reads, mark, stands)
 

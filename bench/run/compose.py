@@ -131,7 +131,7 @@ def finished_record(
             _fold(cell, fold, result, truth[its], predicted[0][its])
             for fold, result, its in zip(cell.job.folds, outcome.folds, own, strict=True)
         ],
-        throughput=_throughput(timings, cell, outcome, spec),
+        throughput=_throughput(timings, outcome, spec),
         training=_training(cell, outcome, spec),
         memory=_memory(timings),
         provenance=_provenance(
@@ -338,7 +338,7 @@ def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecor
     live = {fold.validated.live for fold in outcome.folds}
     return TrainingRecord(
         reads=cell.reads,
-        device=_tuning_device(cell, spec),
+        device=cell.job.device,
         precision=sorted({f.validated.precision for f in outcome.folds if f.validated.precision}),
         # augmented clips pass the frozen part in every epoch, the others are read from the cache
         frozen_part="both" if augments or len(live) > 1 else "live" if live == {True} else "cached",
@@ -347,13 +347,8 @@ def _training(cell: Ready, outcome: CellOutcome, spec: RunSpec) -> TrainingRecor
     )
 
 
-def _tuning_device(cell: Ready, spec: RunSpec) -> str:
-    """Where trials and refits run: heads on vectors and frames leave the accelerator alone."""
-    return spec.device if cell.reads == "backbone" else "cpu"
-
-
 def _throughput(
-    timings: Sequence[Sequence[ShardTiming]], cell: Ready, outcome: CellOutcome, spec: RunSpec
+    timings: Sequence[Sequence[ShardTiming]], outcome: CellOutcome, spec: RunSpec
 ) -> Throughput:
     """Of all backbones one after the other; of each, what one second of audio takes."""
     audio = [sum(t.audio_seconds for t in own) for own in timings]
@@ -371,7 +366,7 @@ def _throughput(
         threads=max(t.threads for t in last),
         hardware=" + ".join(dict.fromkeys(t.hardware for t in last)),
         predict_clips_per_s=round(float(np.median(speeds)), 1),
-        tuning_hardware=machine.hardware(_tuning_device(cell, spec)),
+        tuning_hardware=outcome.hardware,
         tuning_threads=outcome.threads,
         tuning_seconds=round(outcome.seconds, 1),
     )

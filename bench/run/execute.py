@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 
 from bench.errors import UserError, crashes_of, said
 from bench.executors.base import Executor
-from bench.executors.local import LocalExecutor
-from bench.features.extract import ExtractJob
+from bench.features.extract import ExtractJob, dealt
 from bench.features.store import FeatureSet
-from bench.machine import usable_cores
 from bench.planning import named
 from bench.planning.cells import without_unusable
 from bench.planning.plan import (
@@ -57,13 +55,13 @@ class Summary:
         )
 
 
-def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) -> Summary:
+def execute(plan: Plan, reporter: Reporter, executor: Executor) -> Summary:
     """Run every cell of a plan that is not done. What its records say it replaces is named first.
 
     Args:
         plan: made while holding its results folder (`files.exclusive`).
         reporter: where progress goes.
-        executor: where jobs run; by default on this machine, for as long as the budget says.
+        executor: where jobs run; see `bench.run.place`.
 
     Raises:
         UserError: a result that was made otherwise would be replaced; nothing was run.
@@ -78,9 +76,7 @@ def execute(plan: Plan, reporter: Reporter, executor: Executor | None = None) ->
         )
     for reason, cells in plan.by_reason(Ready).items():
         reporter.say(f"results made again ({len(cells)}), first {cells[0]}: {reason}")
-    budget = plan.spec.seconds
-    executor = executor or LocalExecutor(None if budget is None else time.time() + budget)
-    workers = plan.spec.jobs or usable_cores()
+    workers = plan.spec.jobs or executor.slots
     run = _Run(plan, reporter, executor, workers, Watch(plan, workers))
     ended = []
     with reporter.whole(run.watch.standing):
@@ -136,15 +132,23 @@ class _Run:
             self.extracted[key] = False
             return
         began = time.perf_counter()
-        job = ExtractJob(encoder.extraction)
-        on_event = self.watch.extracting(row, encoder)
-        (done,) = self.executor.run([job], workers=1, on_event=on_event)
-        if isinstance(done.outcome, Exception):
-            self.reporter.say(f"extract {encoder.name}: failed: {said(done.outcome)}")
-            self.extracted[key] = done.outcome
+        places = min(self.executor.places, self.workers)
+        jobs = [ExtractJob(part) for part in dealt(encoder.extraction, places)]
+        outcomes = [
+            done.outcome
+            for done in self.executor.run(
+                jobs,
+                workers=places,
+                accelerator=self.plan.spec.accelerator,
+                on_event=self.watch.extracting(row, encoder),
+            )
+        ]
+        if failed := next((o for o in outcomes if isinstance(o, Exception)), None):
+            self.reporter.say(f"extract {encoder.name}: failed: {said(failed)}")
+            self.extracted[key] = failed
             return
-        self.extracted[key] = True if done.outcome else None
-        if done.outcome:
+        self.extracted[key] = True if all(outcomes) else None
+        if all(outcomes):
             self.reporter.say(
                 f"extract {encoder.name}: {encoder.pending_seconds:.0f} s of audio in "
                 f"{time.perf_counter() - began:.0f} s ({encoder.weights.kind})"
@@ -180,21 +184,23 @@ class _Run:
     def tune(self, row: BackbonePlan, features: Sequence[FeatureSet], *, cache_hit: bool) -> None:
         """Tune every ready cell of a backbone, and store its record as it ends."""
         on_event = self.watch.tuning(row)
-        for cells, workers in self._crews(row.ready):
+        for cells, workers, alone in self._crews(row.ready):
             jobs = [cell.job for cell in cells]
-            for done in self.executor.run(jobs, workers=workers, on_event=on_event):
+            for done in self.executor.run(
+                jobs, workers=workers, accelerator=alone, on_event=on_event
+            ):
                 cell = cells[done.index]
                 said = self._settle(row, cell, done.outcome, features, cache_hit)
                 self.reporter.say(f"{self.watch.ended(cell.cell)} {cell.cell}: {said}")
 
-    def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int]]:
-        """Cells that may run side by side, and how many at once."""
+    def _crews(self, cells: tuple[Ready, ...]) -> Iterator[tuple[list[Ready], int, bool]]:
+        """Cells that may run side by side, how many at once, and whether on accelerators."""
         # one accelerator holds one training at a time
         alone = [c for c in cells if self.plan.spec.accelerator and c.reads == "backbone"]
         others = [c for c in cells if c not in alone]
-        for crew, workers in ((others, self.workers), (alone, 1)):
+        for crew, workers in ((others, self.workers), (alone, self.executor.places)):
             if crew:
-                yield self.watch.longest_first(crew), min(workers, len(crew))
+                yield self.watch.longest_first(crew), min(workers, len(crew)), crew is alone
 
     def _settle(
         self,

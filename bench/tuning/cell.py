@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from bench.config.grid import Cell
 from bench.errors import crashes_of
 from bench.executors.base import Worker
+from bench.machine import hardware
 from bench.plugins import BACKBONES, HEADS
 from bench.protocols.fold import Fold
 from bench.tuning import outcomes
@@ -46,11 +47,12 @@ class EpochKnown:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """What a cell gave: one outcome per fold; `threads` are those it was fitted with."""
+    """What a cell gave: one outcome per fold; `threads` and `hardware` it was fitted with."""
 
     folds: tuple[FoldOutcome, ...]
     layers: int
     threads: int
+    hardware: str
 
     @property
     def seconds(self) -> float:
@@ -70,6 +72,7 @@ class CellJob:
         seed: the run's.
         recipe: what to run instead of drawing trials, or None.
         seeds: how often each refit is made.
+        device: where trials and refits run; heads on vectors and frames leave accelerators alone.
         inner: whether settings are searched on inner folds; see `bench.tuning.inner`.
     """
 
@@ -85,6 +88,7 @@ class CellJob:
     recipe: Draw | None = None
     inner: bool = False
     seeds: int = 1
+    device: str = "cpu"
 
     def __call__(self, worker: Worker) -> CellOutcome:
         """Run the cell. Folds an earlier run finished are not run again.
@@ -126,7 +130,8 @@ class CellJob:
                 outcomes.save(files[fold.index], outcome)
                 shutil.rmtree(folder / f"fold-{fold.index}", ignore_errors=True)
                 found[fold.index] = outcome
-        return CellOutcome(tuple(o for o in found.values() if o), fit.layers, worker.threads)
+        folds = tuple(outcome for outcome in found.values() if outcome)
+        return CellOutcome(folds, fit.layers, worker.threads, hardware(self.device))
 
     def _tuned(
         self, fit: Fit, labels: Labels, wanted: Sequence[Fold], search: Search

@@ -19,12 +19,15 @@ class InlineExecutor:
     """
 
     deadline: float | None = None
+    places: int = 1
+    slots: int = 1
 
     def run(
         self,
         jobs: Sequence[Job[Result]],
         *,
         workers: int,
+        accelerator: bool = False,
         on_event: Callable[[Any], None] = lambda event: None,
     ) -> Iterator[Done[Result]]:
         """Run jobs and yield each as it ends; see `Executor.run`."""
