@@ -15,10 +15,15 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from hypothesis import settings
 
 from bench import cli
 from bench.tasks import TASKS
 from tests.bench.executors.inline import InlineExecutor
+
+# Machines differ, and so do their loads: no test of what is right is one of how fast it is.
+settings.register_profile("voxgrid", deadline=None, max_examples=50)
+settings.load_profile("voxgrid")
 
 # A process makes the tree of commands once; this one need not make it for each call.
 typer.main.get_command = functools.cache(typer.main.get_command)
@@ -89,7 +94,7 @@ def voxgrid(
             machine.setattr(
                 "huggingface_hub.constants.HF_HUB_CACHE", f"{environment['HF_HOME']}/hub"
             )
-            machine.setattr("bench.run.execute.LocalExecutor", InlineExecutor)
+            machine.setattr("bench.run.place.LocalExecutor", InlineExecutor)
             machine.setattr("bench.winner.refit.LocalExecutor", InlineExecutor)
             # one's own data are tasks of the process that was told of them
             known = TASKS._found

@@ -307,5 +307,5 @@ def _run(
         worker.log_event(topic, pickle.dumps(event))
 
     (done,) = executor.run([job], workers=1, on_event=say)
-    packed = isinstance(done.outcome, bytes)
-    return worker.address, done.outcome if packed else pickle.dumps(done.outcome)
+    outcome = done.outcome
+    return worker.address, outcome if isinstance(outcome, bytes) else pickle.dumps(outcome)

@@ -60,8 +60,9 @@ def deal(sets: Sequence[Sequence[int]], labels: Sequence[str], k: int) -> list[l
     folds: list[list[int]] = [[] for _ in range(k)]
     for row in sorted(range(len(sets)), key=lambda row: (-len(sets[row]), row)):
         # growth of the squared class shares: least where these classes are rarest so far
-        growth = (((filled + counts[row]) / totals) ** 2 - (filled / totals) ** 2).sum(axis=1)
-        fold = min(range(k), key=lambda f: (round(growth[f], 9), len(folds[f]), f))
+        grown = (((filled + counts[row]) / totals) ** 2 - (filled / totals) ** 2).sum(axis=1)
+        growth = grown.round(9).tolist()
+        fold = min(range(k), key=lambda f: (growth[f], len(folds[f]), f))
         filled[fold] += counts[row]
         folds[fold].extend(sets[row])
     return [sorted(fold) for fold in folds]

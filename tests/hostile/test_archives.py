@@ -256,7 +256,7 @@ def _read(path: Path, content: bytes) -> None:
         assert all(map(torch.is_tensor, tensors.values()))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(members=MEMBERS, mode=st.sampled_from(["w", "w:gz"]))
 def test_any_members(members: list[Any], mode: str, tmp_path: Path) -> None:
     made = [
@@ -275,7 +275,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     return content, gzip.compress(content)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     zipped=st.booleans(),
     damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),

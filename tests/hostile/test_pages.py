@@ -106,7 +106,7 @@ def test_what_records_say_is_shown_as_it_is_written(tmp_path: Path, evil: str) -
     assert "On inner folds layer 1 of " in text
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_no_text_of_any_record_is_more_than_text(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

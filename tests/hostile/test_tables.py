@@ -51,7 +51,7 @@ def _refused(data: bytes) -> str:
     return refused(UserError, parse, data, "links.csv")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=300)
     | st.lists(
@@ -173,7 +173,7 @@ def test_a_manifest_cut_short_is_a_sentence(tmp_path: Path) -> None:
         manifest.read(tmp_path)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(at=st.integers(0, 4000), byte=st.integers(0, 255))
 def test_a_manifest_with_other_bytes_is_rows_or_a_sentence(
     at: int, byte: int, tmp_path_factory: pytest.TempPathFactory

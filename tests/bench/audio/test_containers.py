@@ -345,7 +345,7 @@ def test_what_writers_leave_behind_the_sound_is_no_harm(
 MAGIC = [b"RIFF", b"RIFX", b"RF64", b"FORM", b"riff", b"caff", b".snd", b"NIST", b"OggS", b"fLaC"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     magic=st.sampled_from([*MAGIC, b"\0\0\0\x20ftyp", b"ID3\x04"]),
     parts=st.lists(

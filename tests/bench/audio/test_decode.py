@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import soxr
 from hypothesis import given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from bench.audio import notes
@@ -330,7 +329,6 @@ def test_a_missing_file_is_no_clip_error(tmp_path):
         load(tmp_path / "nothing.wav")
 
 
-@profile(deadline=None)
 @given(
     st.integers(1, 60_000),
     st.sampled_from([7999, 8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000]),

@@ -107,7 +107,7 @@ def _different(words, others):
     return np.bitwise_count(words ^ others).sum() / (32 * len(words))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([8000, 11025, 16000, 44100, 48000]),
     st.lists(st.integers(0, 60_000), max_size=6),

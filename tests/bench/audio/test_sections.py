@@ -43,7 +43,7 @@ def long(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     times=st.lists(
         st.tuples(st.floats(0, SECONDS - 0.2), st.floats(0.15, SECONDS)).map(

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.audio import notes
@@ -89,7 +89,6 @@ def test_blocks_are_what_soundfile_reads_at_once(name: str, files: dict[str, Pat
     np.testing.assert_array_equal(np.concatenate(blocks), samples)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1600, 40_000),
     st.integers(1, 9),

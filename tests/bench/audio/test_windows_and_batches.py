@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.audio.batch import batches, normalise
@@ -12,7 +12,6 @@ from bench.audio.window import cut, windows
 from bench.errors import ClipError
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5_000_000), st.floats(0.5, 60))
 def test_windows_cover_every_sample_once_and_none_is_too_long(samples: int, most: float) -> None:
     found = windows(samples, 16000, most)
@@ -24,7 +23,6 @@ def test_windows_cover_every_sample_once_and_none_is_too_long(samples: int, most
     assert max(lengths) - min(lengths) <= 1
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 2000),
     st.integers(1, 300),
@@ -58,7 +56,6 @@ def test_a_window_is_given_before_the_next_block_is_read() -> None:
     assert next(blocks)[0] == 300
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=40),
     st.integers(1, 9),

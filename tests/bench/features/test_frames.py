@@ -95,7 +95,7 @@ def test_windows_join_in_order_whatever_their_scale() -> None:
     np.testing.assert_allclose(found[7:], windows[2], rtol=RELATIVE, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(-12, 12)), min_size=1, max_size=6))
 def test_a_clip_that_comes_window_by_window_is_stored_as_if_it_had_come_at_once(
     windows: list[tuple[int, int]],

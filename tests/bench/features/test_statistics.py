@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backbones import Frames
@@ -39,7 +39,6 @@ def test_std_keeps_its_digits_far_from_zero() -> None:
     np.testing.assert_allclose(found[0].std, row.astype(np.float64).std(0), rtol=1e-3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
     st.integers(0, 2**32 - 1),
@@ -76,7 +75,6 @@ def _merged_at_once(parts: list[statistics.LayerStatistics]) -> statistics.Layer
     )
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.floats(-1e4, 1e4), st.integers(0, 2**32 - 1))
 def test_merging_one_by_one_rounds_as_merging_all_at_once(
     windows: int, offset: float, seed: int

@@ -219,7 +219,7 @@ TEXT = st.text(st.characters(exclude_categories=()), max_size=6)  # lone surroga
 VALUES = st.one_of(TEXT, st.sampled_from(["hum ", "HISS", "g1", " g1", "hum-0-1"]), st.integers())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_task_is_folded_whatever_its_order_or_refused_with_its_clip_named(
     data: st.DataObject, right: Task, given_task: Given, tmp_path: Path

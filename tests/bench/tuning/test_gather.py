@@ -139,9 +139,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_a_journal_says_it_is_shown_or_left_out(
     data: st.DataObject, tmp_path: Path

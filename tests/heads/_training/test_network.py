@@ -45,7 +45,7 @@ def padded(clips: list[np.ndarray], padding: float = 0.0) -> tuple[torch.Tensor,
     return frames, torch.tensor(lengths)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(list(FIXED)),
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
@@ -183,7 +183,7 @@ def test_standardisations_are_no_part_of_a_checkpoint():
     assert {name.split(".")[1] for name in built(layers=3).state_dict()} == {"classifier", "mix"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(clips=st.integers(1, 200), size=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_every_clip_is_in_one_group_and_only_the_last_is_smaller(clips, size, seed):
     lengths = np.random.default_rng(0).integers(1, 50, clips)

@@ -78,7 +78,7 @@ ITEMS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(items=ITEMS)
 def test_what_is_written_is_read_again(items: list[Item], tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("manifest")

@@ -48,7 +48,7 @@ def test_every_id_is_accepted_for_what_the_scraper_left_of_it(id):
     assert intact(_scraped(id)) == (_scraped(id) == id)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(IDS, IDS, st.data())
 def test_an_id_is_accepted_exactly_if_only_characters_of_the_set_are_missing(a, b, data):
     left = _scraped(a)
@@ -139,7 +139,7 @@ def test_what_stripping_cannot_have_left_is_never_repaired(left, id):
     assert repaired(left) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(IDS.map(_scraped), st.text(ALPHABET, max_size=12), st.text(max_size=5)),
     st.lists(st.one_of(IDS, ALL_EATEN, st.text(max_size=12)), max_size=4),

@@ -323,7 +323,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_ROWS)
 def test_every_row_is_a_video_or_excluded_and_no_video_contradicts_another(rows):
     data = _csv(*(tuple(row) for row in rows))

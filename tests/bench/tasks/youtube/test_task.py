@@ -80,7 +80,7 @@ def test_channels_are_joined_by_either_name(tmp_path: Path) -> None:
     assert found["eeeeeeeeeee"] == "channel:other"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     channels=st.lists(
         st.tuples(

@@ -49,7 +49,7 @@ def _tone(seconds: float = 1.5) -> np.ndarray:
 
 
 @given(st.integers(0, 2**63), st.integers(1, 5000), st.sampled_from([8000, 16_000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_clip_stays_finite_float32_and_not_much_longer(
     seed: int, samples: int, rate: int
 ) -> None:
