@@ -11,37 +11,30 @@ import logging
 import pickle
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import current_process
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed import wait as wait_for
-from distributed.client import FutureCancelledError
+from distributed.client import CancelledError
 
-from bench import machine
 from bench.errors import UserError, VoxgridError
-from bench.executors.base import Done, Job, OtherMachine, Result, Worker, WorkerDied
-from bench.executors.local import LocalExecutor, unpacked
+from bench.executors.base import Done, Job, OtherMachine, Result, WorkerDied
+from bench.executors.dask_worker import START, Packed, about, differs, run
+from bench.executors.local import unpacked
 
 # Seconds without a single worker after which a run ends.
 PATIENCE = 120.0
-# Deaths of its process after which a job is given up.
-_TRIES = 3
-_LOCAL = "dask"
 # A job waits for its child: the worker's own process has nothing to share out, and what its
 # children take is not the nanny's to see.
 _SETTINGS = {
     "distributed.worker.daemon": False,
     "distributed.scheduler.worker-saturation": 1.0,
 }
-_HOW = "DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker {} --nthreads 1 --memory-limit 0"
-
-_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -64,23 +57,9 @@ def connected(
         UserError: there is no scheduler at the address, or every worker is refused.
         NoWorkers: none came.
     """
-    with dask.config.set(_SETTINGS):
-        if address == _LOCAL:
-            with (
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                ) as cluster,
-                Client(cluster) as client,
-            ):
-                yield DaskExecutor(client, address, say, deadline, patience)
-            return
+    with dask.config.set(_SETTINGS), _cluster(address, workers) as cluster:
         try:
-            client = Client(address, timeout=10)
+            client = Client(cluster, timeout=10)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"--on {address}: no scheduler answers there ({error}); start one with `dask "
@@ -88,6 +67,22 @@ def connected(
             ) from error
         with client:
             yield DaskExecutor(client, address, say, deadline, patience)
+
+
+@contextmanager
+def _cluster(address: str, workers: int) -> Iterator[LocalCluster | str]:
+    if address != "dask":
+        yield address
+        return
+    with LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield cluster
 
 
 class NoWorkers(VoxgridError):
@@ -120,7 +115,7 @@ class DaskExecutor:
     @property
     def slots(self) -> int:
         """How many jobs the workers that are there run at once; one where none is there yet."""
-        return max(1, sum(self._usable(self._seen()).values()))
+        return max(1, sum(self._usable(self._seen(), {}).values()))
 
     def run(
         self,
@@ -139,18 +134,19 @@ class DaskExecutor:
         needs = {"GPU": 1} if accelerator else {}
         waiting = deque(enumerate(jobs))
         running: dict[Future, int] = {}
-        killed: Counter[int] = Counter()
-        suspects: list[tuple[int, Job[Result]]] = []
+        suspects: list[int] = []  # whose workers ended again and again
+        alone: list[int] = []  # of these, what ran by itself
         since = time.monotonic()
         with self._heard(on_event) as topic:
             try:
                 while waiting or running or suspects:
-                    there = self._usable(self._seen())
+                    there = self._usable(self._seen(), needs)
                     since = time.monotonic() if there else since
                     if time.monotonic() - since > self.patience:
                         raise NoWorkers(self._nobody())
-                    if suspects and not (waiting or running):
-                        waiting.append(suspects.pop())  # alone, so that nobody else can be blamed
+                    if not (waiting or running):
+                        alone.append(suspects.pop())  # nobody else can be blamed now
+                        waiting.append((alone[-1], jobs[alone[-1]]))
                     while there and waiting and len(running) < min(workers, sum(there.values())):
                         index, job = waiting.popleft()
                         running[self._sent(job, list(there), needs, topic)] = index
@@ -159,12 +155,13 @@ class DaskExecutor:
                         outcome = self._outcome(future)
                         if isinstance(outcome, OtherMachine):
                             waiting.appendleft((index, jobs[index]))
-                        elif isinstance(outcome, WorkerDied) and not killed[index]:
-                            killed[index] += 1
-                            suspects.append((index, jobs[index]))
+                        elif isinstance(outcome, KilledWorker) and index not in alone:
+                            suspects.append(index)
+                        elif isinstance(outcome, KilledWorker):
+                            yield Done(index, WorkerDied("every worker that ran it ended"))
                         else:
                             yield Done(index, outcome)
-            except FutureCancelledError as error:
+            except CancelledError as error:
                 raise NoWorkers(self._nobody()) from error
             finally:
                 self.client.cancel(list(running))
@@ -176,34 +173,38 @@ class DaskExecutor:
         except (OSError, KeyError, TypeError):
             return {}
 
-    def _usable(self, seen: dict[str, Any]) -> dict[str, int]:
+    def _usable(self, seen: dict[str, Any], needs: dict[str, int]) -> dict[str, int]:
         """Jobs at once by worker, of those that compute as this process does.
 
         Raises:
-            UserError: there are workers, and every one is refused.
+            UserError: there are workers, and every one is refused or lacks what jobs need.
         """
         if new := [each for each in seen if each not in {*self._threads, *self._refused}]:
-            told = self.client.run(_about, workers=new, on_error="return")
-            for address, about in told.items():
-                if why := _differs(about):
+            told = self.client.run(about, workers=new, on_error="return")
+            for address, said in told.items():
+                if why := differs(said):
                     name = seen[address].get("name", "")
                     self._refused[address] = f"worker {name} at {address} is refused: {why}"
                     self.say(self._refused[address])
                 else:
                     beside = [w for w in seen.values() if w["host"] == seen[address]["host"]]
                     slots = sum(int(other["nthreads"]) for other in beside)
-                    self._threads[address] = max(1, about["cores"] // slots)
+                    self._threads[address] = max(1, said["cores"] // slots)
         usable = {each: int(seen[each]["nthreads"]) for each in seen if each in self._threads}
         if seen and not usable:
             raise UserError(next(iter(self._refused.values())))
+        if needs:
+            usable = {each: 1 for each in usable if seen[each]["resources"].get("GPU")}
+        if seen and not usable:
+            raise UserError(f"no worker at {self.address} has --resources GPU=1: start some so")
         return usable
 
     def _sent(self, job: Job[Any], there: list[str], needs: dict[str, int], topic: str) -> Future:
         threads = {address: self._threads[address] for address in there}
         key = f"voxgrid-{uuid.uuid4().hex}"
         return self.client.submit(
-            _run,
-            _Packed(pickle.dumps(job)),
+            run,
+            Packed(pickle.dumps(job)),
             threads,
             self.deadline,
             topic,
@@ -227,9 +228,7 @@ class DaskExecutor:
         """What came of a job; a worker whose weights are others is refused from now on."""
         try:
             address, content = future.result()
-        except KilledWorker as error:
-            return WorkerDied(f"every worker that ran it ended ({error.last_worker.address})")
-        except FutureCancelledError:
+        except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 whatever Dask makes of a plugin's
             return error
@@ -254,58 +253,5 @@ class DaskExecutor:
         here = self.address
         return (
             f"no worker has been at {here} for {self.patience:.0f} s, or its scheduler is gone: "
-            f"start one with `{_HOW.format(here)}`, then run again: what is finished is kept"
+            f"start one with `{START.format(here)}`, then run again: what is finished is kept"
         )
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """A job that is unpacked where it runs; its worker's own process imports nothing for it."""
-
-    content: bytes
-
-    def __call__(self, worker: Worker) -> bytes:
-        return pickle.dumps(pickle.loads(self.content)(worker))
-
-
-def _about() -> dict[str, Any]:
-    """What decides whether a worker computes as the run's own process does."""
-    return {
-        "versions": machine.package_versions() | {"commit of voxgrid": machine.git_sha()},
-        "cores": machine.usable_cores(),
-        "daemon": current_process().daemon,
-    }
-
-
-def _differs(about: Any) -> str | None:
-    """Why a worker is refused, or None."""
-    if isinstance(about, Exception):
-        return f"it cannot be asked for its versions ({type(about).__name__}: {about})"
-    if about["daemon"]:
-        return f"it may start no process; start it with `{_HOW.format('SCHEDULER')}`"
-    here, there = _about()["versions"], about["versions"]
-    unlike = [name for name in {**here, **there} if here.get(name) != there.get(name)]
-    if not unlike:
-        return None
-    told = (f"{name} is {there.get(name)} there and {here.get(name)} here" for name in unlike[:3])
-    return f"{'; '.join(told)}; install what is here there too"
-
-
-def _run(
-    job: _Packed, threads: dict[str, int], deadline: float | None, topic: str, key: str
-) -> tuple[str, bytes]:
-    """Run a job in a child of this worker; returns the worker's address and the packed outcome."""
-    worker = get_worker()
-
-    def given_up() -> bool:
-        task = worker.state.tasks.get(key)
-        return task is None or task.state != "executing" or worker.status.name != "running"
-
-    executor = LocalExecutor(deadline, threads[worker.address], _TRIES, given_up)
-
-    def say(event: object) -> None:
-        worker.log_event(topic, pickle.dumps(event))
-
-    (done,) = executor.run([job], workers=1, on_event=say)
-    outcome = done.outcome
-    return worker.address, outcome if isinstance(outcome, bytes) else pickle.dumps(outcome)
