@@ -202,17 +202,8 @@ class DaskExecutor:
     def _sent(self, job: Job[Any], there: list[str], needs: dict[str, int], topic: str) -> Future:
         threads = {address: self._threads[address] for address in there}
         key = f"voxgrid-{uuid.uuid4().hex}"
-        return self.client.submit(
-            run,
-            Packed(pickle.dumps(job)),
-            threads,
-            self.deadline,
-            topic,
-            key,
-            key=key,
-            workers=there,
-            resources=needs,
-        )
+        told = Packed(pickle.dumps(job)), threads, self.deadline, topic, key
+        return self.client.submit(run, *told, key=key, workers=there, resources=needs)
 
     def _ended(self, running: dict[Future, int]) -> list[Future]:
         """Jobs that have ended, after a second at most."""
