@@ -92,28 +92,44 @@ def storing(place: Path, advice: str, kinds: Kinds = OSError) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(folder: Path, option: str = "--results", lock: str = ".lock") -> Iterator[None]:
+def exclusive(
+    folder: Path,
+    option: str = "--results",
+    lock: str = ".lock",
+    share: tuple[int, int] | None = None,
+) -> Iterator[None]:
     """Hold a folder, which is created: only one process at a time works in it.
 
-    The lock ends with the process, however it ends.
+    Several that hold different shares of one whole may. The lock ends with the process, however it
+    ends.
 
     Args:
         folder: to hold.
         option: that names another folder, for messages.
         lock: name of the lock file in it.
+        share: number and count of a share of the work in it; None for all of it.
 
     Raises:
         UserError: another process holds the folder, or it cannot be written.
     """
+    own = lock if share is None else f"{lock}-{share[0]}-of-{share[1]}"
+    beside = own if share is None else f"{lock}-*-of-{share[1]}"
+    held = FileLock(folder / own)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / lock)
         held.acquire(timeout=0)
+        for other in folder.glob(f"{lock}*"):
+            if not other.match(beside):
+                # another run may be looking at it just now
+                with FileLock(other).acquire(timeout=1):
+                    pass
     except Timeout as error:
+        held.release()
         raise UserError(
             f"another voxgrid run is writing to {folder}: wait for it, or use {option}"
         ) from error
     except OSError as error:
+        held.release()
         raise UserError(
             f"the folder {folder} cannot be written ({error.strerror}): make it writable, or "
             f"choose another with {option}"

@@ -29,7 +29,7 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
 
     progress = reporter()
     refuse_to_replace_others(spec.leaderboard)
-    with exclusive(spec.results), executor(spec, progress.say) as place:
+    with exclusive(spec.results, share=spec.share), executor(spec, progress.say) as place:
         plan = make_plan(spec, progress, download=spec.download)
         for note in plan.notes:
             progress.say(f"note: {note}")
@@ -38,12 +38,15 @@ def run(spec: RunSpec, *, config: ConfigOption = None, as_json: JsonOption = Fal
                 progress.say(f"skipped: {row.backbone.reason}")
         summary = execute(plan, progress, place)
         made = Leaderboard.of(spec.results, spec.leaderboard)
-        made.write()
+        if spec.share is None:  # others would write the page at the same time
+            made.write()
         cells = {c.cell for row in plan.rows() for c in row.cells if not isinstance(c, Skipped)}
     progress.say(str(summary))
     if summary.unmet:
         progress.say(summary.unmet)
     more = list(_next(spec, config))
+    if spec.share is not None:
+        progress.say(f"share {spec.shard} has ended; after the last of them: `voxgrid leaderboard`")
     if as_json:
         counts = {state: count for state, count in asdict(summary).items() if state != "unmet"}
         document = documents.text(

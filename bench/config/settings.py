@@ -26,6 +26,7 @@ OF_ONE_RUN = {
     "preset": "give it as --preset",
     "quick": "give it as --quick",
     "replace": "give it as --replace",
+    "shard": "give it as --shard",
     "named": "leave it out",
 }
 # What a switch is called where it is off, if that is not `no-` and its name.

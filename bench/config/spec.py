@@ -34,6 +34,7 @@ _LONGEST_DURATION = 40
 # More are a slip of the keyboard, and overflow what is computed of them.
 _MOST = 1_000_000
 _CLUSTER = re.compile(r"dask|(tcp|tls)://\S+:\d+")
+_SHARD = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", re.ASCII)
 _log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class FineTuneSettings(Settings):
 class RunSpec(Settings):
     """What to run, and how.
 
-    Every field but `control`, `preset`, `replace` and `named` is a key of `grid.toml`, and every
-    one but `data` and `named` an option of `voxgrid run` and `voxgrid plan`, whose help its
+    Every field but `control`, `preset`, `replace`, `shard` and `named` is a key of `grid.toml`, and
+    every one but `data` and `named` an option of `voxgrid run` and `voxgrid plan`, whose help its
     description is. An empty list stands for everything there is (of the task, for protocols).
 
     Attributes:
@@ -204,12 +205,28 @@ class RunSpec(Settings):
     replace: Annotated[
         bool, Field(description="Replace finished records that were made with other settings.")
     ] = False
+    shard: Annotated[
+        str | None,
+        Field(
+            description="Run the cells of one share, as in 2/8; runs of all eight may go on at "
+            "once, in one results folder.",
+            examples=["2/8"],
+        ),
+    ] = None
     named: tuple[str, ...] = ()
 
     @property
     def accelerator(self) -> bool:
         """Whether backbones run on something faster than the processor."""
         return self.device != "cpu"
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """Which share of the cells, from 1, and how many there are; None for all of them."""
+        if self.shard is None:
+            return None
+        number, _, of = self.shard.partition("/")
+        return int(number), int(of)
 
     @property
     def seconds(self) -> float | None:
@@ -240,6 +257,14 @@ class RunSpec(Settings):
             raise ValueError(
                 f"'{value}' is no cluster; write dask, or an address such as tcp://scheduler:8786"
             )
+        return value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard_is_one_of_several(cls, value: str | None) -> str | None:
+        match = _SHARD.fullmatch(value) if value is not None else None
+        if value is not None and not (match and 1 <= int(match[1]) <= int(match[2])):
+            raise ValueError(f"'{value}' is no share; write 1/8 to 8/8 for eight of them")
         return value
 
     @field_validator("device")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, Json
 from safetensors import SafetensorError, safe_open
@@ -125,6 +126,29 @@ class FeatureSet:
         self._where |= {clip: (path, row) for row, clip in enumerate(about.clips)}
         self._timings.pop(path, None)
         self._timings[path] = about.timing
+
+    @contextmanager
+    def filling(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Keep other runs from passing the same clips through the backbone at the same time.
+
+        `on_wait` is called where another run does so; then this one waits for it to end.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        path = unlinked(self.folder / ".lock", self._root)
+        lock = FileLock(path)
+        with storing(path, CACHE_ADVICE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                on_wait()
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def forget_damaged(self, clips: Iterable[str]) -> None:
         """Read the shards of `clips`; what lies in one that is damaged counts as missing.

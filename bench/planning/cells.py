@@ -64,12 +64,12 @@ def plan_task(
     """
     trials = spec.sample.trials if folded.task.sample else spec.trials
     fusions = [found for found in map(parse, spec.backbones) if not found.alone]
+    wanted = _wanted(folded, spec)
     rows: dict[str, BackbonePlan] = {}
     for name in spec.backbones:
         if parse(name).alone:
             backbone = _resolve(name, folded, spec, reporter, download)
-            cells = _cells(folded, spec, backbone)
-            rows[name] = _planned(folded, backbone, cells, spec, studies)
+            rows[name] = _planned(folded, backbone, wanted[name], spec, studies)
     for fusion in fusions:  # after the rows of their backbones, which extract for them
         for name in fusion.backbones:
             if name not in rows:
@@ -77,7 +77,7 @@ def plan_task(
                 rows[name] = _planned(folded, backbone, (), spec, studies)
         parts = [rows[name].backbone for name in fusion.backbones]
         joined = _joined(fusion, parts)
-        row = _planned(folded, joined, _cells(folded, spec, joined), spec, studies)
+        row = _planned(folded, joined, wanted[fusion.name], spec, studies)
         rows[fusion.name] = row
         for name in fusion.backbones if row.ready else ():
             rows[name] = replace(rows[name], feeds=True)
@@ -143,10 +143,27 @@ def _unusable(backbone: ReadyBackbone | ReadyFusion) -> dict[str, str]:
     return found
 
 
-def _cells(folded: FoldedTask, spec: RunSpec, backbone: PlannedBackbone) -> list[Cell]:
-    if spec.control and not any(info.needs_weights for info in backbone.infos):
+def _wanted(folded: FoldedTask, spec: RunSpec) -> dict[str, list[Cell]]:
+    """The cells of a run by backbone or fusion; of a share, those of its part of all.
+
+    Shares are made of the grid alone, whatever is finished, so that all runs make the same ones.
+    Cells of one backbone lie together, since each share extracts what its cells read.
+    """
+    every = sorted(map(parse, spec.backbones), key=lambda fusion: not fusion.alone)
+    cells = {fusion.name: _cells(folded, spec, fusion) for fusion in every}
+    if spec.share is None:
+        return cells
+    number, of = spec.share
+    whole = [cell for own in cells.values() for cell in own]
+    mine = set(whole[(number - 1) * len(whole) // of : number * len(whole) // of])
+    return {name: [cell for cell in own if cell in mine] for name, own in cells.items()}
+
+
+def _cells(folded: FoldedTask, spec: RunSpec, fusion: Fusion) -> list[Cell]:
+    infos = [BACKBONES.get(backbone).info for backbone in fusion.backbones]
+    if spec.control and not any(info.needs_weights for info in infos):
         return []  # a control stands in for weights; a backbone without any has no control
-    task, name = folded.task.name, backbone.name
+    task, name = folded.task.name, fusion.name
     tuned = spec.fine_tune.poolings
     every = dict.fromkeys((*spec.poolings, *tuned))
     return [

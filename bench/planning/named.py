@@ -63,7 +63,8 @@ def unmet(spec: RunSpec, rows: Sequence[BackbonePlan], *, may_download: bool) ->
         for value in getattr(spec, setting) if setting in spec.named else ():
             own = [(r, c) for r in rows for c in r.cells if getattr(c.cell, kind) == value]
             reasons = [_reason(row, cell, spec, may_download) for row, cell in own]
-            if None not in reasons:
+            elsewhere = spec.share is not None and not own
+            if None not in reasons and not elsewhere:
                 why = next(iter(reasons), None) or _without_cells(kind, spec, rows)
                 refused.append((kind, value, why))
     if not refused:
@@ -105,6 +106,8 @@ def without_effect(plan: Plan) -> Iterator[str]:
     named = {s.name: s for s in settings_of(RunSpec) if s.name in spec.named}
     if "download" in named and paths.offline():
         yield f"{named['download'].flags[0]} has no effect: VOXGRID_OFFLINE is set"
+    if spec.share is not None:
+        return  # what it changes may be of another share
     there = {
         (pairs.reads(cell.cell.pooling, cell.cell.head), task.folded.task.sample)
         for task in plan.tasks

@@ -132,17 +132,18 @@ class _Run:
             self.extracted[key] = False
             return
         began = time.perf_counter()
-        places = min(self.executor.places, self.workers)
-        jobs = [ExtractJob(part) for part in dealt(encoder.extraction, places)]
-        outcomes = [
-            done.outcome
-            for done in self.executor.run(
-                jobs,
-                workers=places,
-                accelerator=self.plan.spec.accelerator,
-                on_event=self.watch.extracting(row, encoder),
-            )
-        ]
+        with encoder.extraction.features().filling(lambda: self._waits(encoder)):
+            places = min(self.executor.places, self.workers)
+            jobs = [ExtractJob(part) for part in dealt(encoder.extraction, places)]
+            outcomes = [
+                done.outcome
+                for done in self.executor.run(
+                    jobs,
+                    workers=places,
+                    accelerator=self.plan.spec.accelerator,
+                    on_event=self.watch.extracting(row, encoder),
+                )
+            ]
         if failed := next((o for o in outcomes if isinstance(o, Exception)), None):
             self.reporter.say(f"extract {encoder.name}: failed: {said(failed)}")
             self.extracted[key] = failed
@@ -153,6 +154,9 @@ class _Run:
                 f"extract {encoder.name}: {encoder.pending_seconds:.0f} s of audio in "
                 f"{time.perf_counter() - began:.0f} s ({encoder.weights.kind})"
             )
+
+    def _waits(self, encoder: ReadyBackbone) -> None:
+        self.reporter.say(f"extract {encoder.name}: waiting, since another run is at it")
 
     def passed(self, row: BackbonePlan, backbone: ReadyBackbone | ReadyFusion) -> bool | None:
         """Whether anything passed through the backbones of a row in this run.

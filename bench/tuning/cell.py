@@ -98,7 +98,10 @@ class CellJob:
             BudgetSpent: the deadline passed; finished trials are kept.
             StorageError: a finished fold cannot be kept.
         """
-        with crashes_of("", lambda: [*HEADS.origins(), *BACKBONES.origins()]):
+        with (
+            self.studies.held(self.name, worker.deadline),
+            crashes_of("", lambda: [*HEADS.origins(), *BACKBONES.origins()]),
+        ):
             return self._run(worker)
 
     def _run(self, worker: Worker) -> CellOutcome:

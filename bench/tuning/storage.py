@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Protocol
 
+from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from backbones.reading import JOURNAL, parse_json, read_bytes
 from bench.files import below, storing, unlinked
-from bench.tuning.search import Recall, verify
+from bench.tuning.search import BudgetSpent, Recall, verify
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +31,14 @@ _ADVICE = (
 class StudyStore(Protocol):
     """Where the studies of cells live, and what their fits keep meanwhile; picklable.
 
-    A cell is known by its name, a path without a suffix that is safe on every file system. One
-    process at a time opens it: the run holds the results.
+    A cell is known by its name, a path without a suffix that is safe on every file system.
     """
+
+    def held(self, cell: str, deadline: float | None) -> AbstractContextManager[None]:
+        """Be the only one who writes a cell's studies; waits for another until `deadline`.
+
+        The run holds the results, but a job that was taken for lost may still be at work.
+        """
 
     def open(self, cell: str, recall: Recall) -> BaseStorage:
         """The storage of a cell's studies, one per fold, fit to go on with after a kill.
@@ -49,6 +58,27 @@ class JournalStudies:
     """A journal per cell, below a root folder. Implements `StudyStore`."""
 
     root: Path
+
+    @contextmanager
+    def held(self, cell: str, deadline: float | None) -> Iterator[None]:
+        """A lock in the cell's folder; see `StudyStore.held`.
+
+        Raises:
+            BudgetSpent: another process held it until the deadline, a `time.time()`.
+            StorageError: the folder is a link, or cannot be written.
+        """
+        path = self.folder(cell) / "writer.lock"
+        lock = FileLock(path)
+        with storing(path, _ADVICE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=-1 if deadline is None else max(0, deadline - time.time()))
+            except Timeout as error:
+                raise BudgetSpent("budget spent while another process was at it") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def open(self, cell: str, recall: Recall) -> JournalStorage:
         """The journal of a cell's studies, made whole again after a kill.

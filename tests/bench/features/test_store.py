@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +105,20 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     features = FeatureSet(tmp_path, SETTINGS)
     with pytest.raises(StorageError, match="VOXGRID_CACHE"):
         features.add(["a"], [make_clip(np.random.default_rng(0), 3, (4,))], TIMING)
+
+
+def test_two_runs_do_not_fill_a_set_at_the_same_time(tmp_path: Path) -> None:
+    order: list[str] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        with FeatureSet(tmp_path / "features", SETTINGS).filling(waits.set):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with FeatureSet(tmp_path / "features", SETTINGS).filling(lambda: order.append("waits")):
+        thread.start()
+        assert waits.wait(30)
+        order.append("first")
+    thread.join(30)
+    assert order == ["first", "second"]
