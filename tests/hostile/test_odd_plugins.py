@@ -190,7 +190,7 @@ def test_a_job_that_raises_or_gives_odd_things_is_an_error_of_its_own(
         future.set_result(local._call(0, job))
     except Exception as error:  # noqa: BLE001 as the pool does, with what it can send
         future.set_exception(pickle.loads(pickle.dumps(error)))
-    assert isinstance(local._outcome(future), Exception)
+    assert isinstance(local.unpacked(future.result), Exception)
 
 
 def test_who_listens_to_jobs_outlives_odd_events() -> None:
