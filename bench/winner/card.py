@@ -13,6 +13,8 @@ from bench.report.page import Table
 from bench.report.values import percent
 from bench.winner.folder import Config, Contents, Settings
 
+# Of a model on the hub; other weights have an address of their own, which front matter may not name.
+_HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _USE = "## How to use it"
 _LIMITS = (
     "It answers with one of its labels whatever it hears, also music, noise, or what none of its "
@@ -200,12 +202,13 @@ def _front(config: Settings, members: Sequence[Config]) -> str:
     """Front matter, as JSON values, which YAML reads."""
     encoders = [encoder for member in members for encoder in member.encoders]
     licences = sorted({encoder.licence for encoder in encoders})
+    weights = dict.fromkeys(encoder.weights_id or "" for encoder in encoders)
     values = {
         "license": licences[0].lower() if len(licences) == 1 else "other",
         "library_name": "voxgrid",
         "pipeline_tag": "audio-classification",
         "tags": ["voxgrid", "audio-classification", config.task],
-        "base_model": list(dict.fromkeys(e.weights_id for e in encoders if e.weights_id)) or None,
+        "base_model": list(filter(_HUB.fullmatch, weights)) or None,
         "metrics": ["f1", "accuracy"],
     }
     lines = [f"{key}: {json.dumps(own)}" for key, own in values.items() if own is not None]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from bench.errors import UserError
 from bench.plugins import BACKBONES
 from bench.records import store as records
 from bench.report.select import validation_f1
-from bench.winner import Model
+from bench.winner import Model, card
 from bench.winner import folder as folders
 from bench.winner.folder import Contents
 from tests.bench.run.test_execute import COUNTING_PLUGIN
@@ -343,13 +344,19 @@ def test_best_is_by_validation_and_says_what_test_clips_say(voxgrid: Voxgrid, ra
 
 def test_the_card_says_what_it_is_and_how_good(voxgrid: Voxgrid, ran: Path) -> None:
     _train(voxgrid, ran)
-    card = (ran / "model" / "README.md").read_text()
-    front = card.split("---\n")[1]
+    text = (ran / "model" / "README.md").read_text()
+    front = text.split("---\n")[1]
     assert 'pipeline_tag: "audio-classification"' in front
     (record,) = records.read_all(ran / "results")
-    assert f"| macro-F1 | {100 * record.scored.macro_f1:.1f} |" in card
+    assert f"| macro-F1 | {100 * record.scored.macro_f1:.1f} |" in text
     for label in LABELS:
-        assert f"| {label} |" in card
+        assert f"| {label} |" in text
+
+
+def test_front_matter_names_weights_of_the_hub_alone() -> None:
+    encoders = [BACKBONES.get(name).info for name in ("quartznet", "whisper-base", "logmel")]
+    front = card._front(SimpleNamespace(task="t"), [SimpleNamespace(encoders=encoders)])  # type: ignore[arg-type,list-item]
+    assert 'base_model: ["openai/whisper-base"]' in front
 
 
 def test_a_fresh_process_predicts_without_a_network(
