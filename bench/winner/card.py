@@ -13,7 +13,7 @@ from bench.report.page import Table
 from bench.report.values import percent
 from bench.winner.folder import Config, Contents, Settings
 
-# Of a model on the hub; other weights have an address of their own, which front matter may not name.
+# Of a model on the hub; other weights have an address, which front matter may not name.
 _HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _USE = "## How to use it"
 _LIMITS = (
