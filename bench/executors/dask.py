@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
 import time
 import uuid
 from collections import deque
@@ -34,6 +35,7 @@ PATIENCE = 120.0
 _SETTINGS = {
     "distributed.worker.daemon": False,
     "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.worker.preload": ["bench.executors.dask_worker"],
 }
 
 
@@ -74,15 +76,20 @@ def _cluster(address: str, workers: int) -> Iterator[LocalCluster | str]:
     if address != "dask":
         yield address
         return
-    with LocalCluster(
+    cluster = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=logging.CRITICAL,
-    ) as cluster:
+    )
+    try:
         yield cluster
+    finally:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # to end takes a second or two
+        cluster.close()
+        signal.signal(signal.SIGINT, before)
 
 
 class NoWorkers(VoxgridError):
@@ -94,8 +101,7 @@ class DaskExecutor:
     """Runs jobs on the workers of a cluster; implements `Executor`. Made by `connected`.
 
     Attributes:
-        client: of the cluster.
-        address: as it was given.
+        client, address: of the cluster.
         say, deadline, patience: see `connected`.
     """
 
@@ -108,14 +114,11 @@ class DaskExecutor:
     _refused: dict[str, str] = field(default_factory=dict)
 
     @property
-    def places(self) -> int:
-        """As many as there are slots: what is dealt out goes to all workers."""
-        return self.slots
-
-    @property
     def slots(self) -> int:
         """How many jobs the workers that are there run at once; one where none is there yet."""
         return max(1, sum(self._usable(self._seen(), {}).values()))
+
+    places = slots  # what is dealt out goes to all workers
 
     def run(
         self,
@@ -183,8 +186,7 @@ class DaskExecutor:
             told = self.client.run(about, workers=new, on_error="return")
             for address, said in told.items():
                 if why := differs(said):
-                    name = seen[address].get("name", "")
-                    self._refused[address] = f"worker {name} at {address} is refused: {why}"
+                    self._refused[address] = f"worker at {address} is refused: {why}"
                     self.say(self._refused[address])
                 else:
                     beside = [w for w in seen.values() if w["host"] == seen[address]["host"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from dataclasses import dataclass
 from multiprocessing import current_process
 from typing import Any
@@ -27,6 +28,11 @@ class Packed:
     def __call__(self, worker: Worker) -> bytes:
         """Run the job; its result, packed."""
         return pickle.dumps(pickle.loads(self.content)(worker))
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C to the command; called by Dask where a worker of this machine starts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def about() -> dict[str, Any]:
