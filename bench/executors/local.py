@@ -268,7 +268,9 @@ def _call(index: int, job: Job[Any]) -> bytes:
     except BaseException as error:
         if _travels(error):
             raise
-        raise PluginCrashed(raised(error)) from error
+        crash = PluginCrashed(raised(error))
+    # where Dask is imported, errors are packed with what caused them
+    raise crash
 
 
 def _travels(error: BaseException) -> bool:
