@@ -118,7 +118,7 @@ class DaskExecutor:
         """How many jobs the workers that are there run at once; one where none is there yet."""
         return max(1, sum(self._usable(self._seen(), {}).values()))
 
-    places = slots  # what is dealt out goes to all workers
+    places = slots
 
     def run(
         self,
@@ -135,8 +135,7 @@ class DaskExecutor:
             NoWorkers: none was there for `patience` seconds, or the scheduler is gone.
         """
         needs = {"GPU": 1} if accelerator else {}
-        waiting = deque(enumerate(jobs))
-        running: dict[Future, int] = {}
+        waiting, running = deque(enumerate(jobs)), dict[Future, int]()
         suspects: list[int] = []  # whose workers ended again and again
         alone: list[int] = []  # of these, what ran by itself
         since = time.monotonic()
